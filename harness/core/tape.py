@@ -1,0 +1,69 @@
+"""The tape: the one source of choices of a run, and the record of what it answered.
+
+A choice among n is an integer below n, and 0 is always what the real system would do by default. So any list of integers
+is a valid run: where it ends, or asks for more than there is, the answer is 0. The tape does not know what is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+Draw = Callable[[int], int]
+
+
+class Tape:
+    """What a run asks and is told. One run, one thread.
+
+    Args:
+        draw: answers a choice among n with an integer 0 ≤ i < n.
+        draw_fault: answers whether a possible fault comes true (0 or 1); by default `draw(2)`.
+
+    Attributes:
+        choices: every answer so far, in order.
+        widths: among how many each was chosen. Same length as `choices`.
+        choose: ask for a choice among n ≥ 2.
+        fault: ask whether a possible fault comes true.
+    """
+
+    __slots__ = ("choices", "choose", "fault", "widths")
+
+    def __init__(self, draw: Draw, draw_fault: Draw | None = None) -> None:
+        choices: list[int] = []
+        widths: list[int] = []
+        note, measure = choices.append, widths.append
+
+        # Closures, not methods: this is called once per scheduling decision.
+        def choose(options: int) -> int:
+            choice = draw(options)
+            note(choice)
+            measure(options)
+            return choice
+
+        def fault(options: int) -> int:
+            choice = (draw_fault or draw)(options)
+            note(choice)
+            measure(options)
+            return choice
+
+        self.choices = choices
+        self.widths = widths
+        self.choose: Draw = choose
+        self.fault: Draw = fault
+
+
+def replayed(choices: Sequence[int]) -> Tape:
+    """Return a tape that answers with `choices`, then with zeros; a choice that is not to be had becomes 0."""
+    position = 0
+
+    def draw(options: int) -> int:
+        nonlocal position
+        choice = choices[position] if position < len(choices) else 0
+        position += 1
+        return choice if 0 <= choice < options else 0
+
+    return Tape(draw)
+
+
+def deviations(choices: Sequence[int]) -> int:
+    """Count the answers that differ from what the real system would do by default."""
+    return len(choices) - choices.count(0)

@@ -1,0 +1,1 @@
+"""Strategies: which tape is tried next. It does not know what a run does with the choices."""

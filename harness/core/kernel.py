@@ -116,6 +116,7 @@ class Kernel:
         "_limits",
         "_next_look",
         "_overrun",
+        "_roots",
         "_turn_started",
         "advances",
         "born",
@@ -152,6 +153,7 @@ class Kernel:
         self.on_decision: Callable[[list[Actor], int], None] | None = None
         self._limits = limits or Limits()
         self._overrun = overrun
+        self._roots = 0
         self._armed = 0
         self._changed_armed = 0
         self._turn_started = 0
@@ -162,7 +164,8 @@ class Kernel:
     def spawn(self, name: str, parent: Actor | None = None) -> Actor:
         """Add an actor that can run; its path is its parent's, and its number among the parent's children."""
         if parent is None:
-            path: Path = (len([p for p in self.live if len(p) == 1]),)
+            path: Path = (self._roots,)
+            self._roots += 1
         else:
             parent.children += 1
             path = (*parent.path, parent.children)

@@ -1,0 +1,397 @@
+"""A run: simulated threads as greenlets of one operating-system thread, switched as the kernel says.
+
+    hub ──starts──► fiber ──switch──► fiber ──switch──► fiber
+     ▲                │  (straight from one to the next)  │
+     └── ends, aborts ┴───────────────────────────────────┘
+
+A fiber is started from the hub only: a greenlet inherits the recursion depth and C stack of whoever starts it. Leaving a
+run is always by the hub; whatever is then left is told to `Stop`. It does not know locks, clocks or loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+import sys
+import _thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from harness.core.history import Event, History
+from harness.core.kernel import Actor, Kernel, Limits
+from harness.core.tape import Tape
+from harness.errors import HarnessError
+from harness.faults import PASS, Faults, Site, SiteKind, Verdict
+
+from .here import here
+
+_real_ident = _thread.get_ident
+
+#: How often a fiber is told to stop before it is given up.
+MAX_STOPS = 20
+
+#: Fibers that refused to stop. Dropping the last reference would throw into them at an arbitrary moment.
+GRAVEYARD: list[greenlet] = []
+
+
+class Stop(BaseException):
+    """The run is over: unwind. Never an error of the code under test."""
+
+
+class World:
+    """One run: its kernel, its fibers, its clock, its faults. One operating-system thread.
+
+    invariant: `kernel.current` is the actor whose greenlet runs, except inside the hub.
+    invariant: `stopping` never turns False again.
+
+    Args:
+        tape: where choices come from.
+        order: asyncio order, `fifo`, `tasks` or `any`.
+        limits: when to give up.
+        history: records what happens, None for no record.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        order: str = "tasks",
+        limits: Limits | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.tape = tape
+        self.order = order
+        self.history = history
+        self.kernel = Kernel(tape.choose, limits, self._overrun)
+        self.faults = Faults(tape.fault)
+        self.stopping = False
+        self.failure: BaseException | None = None
+        self.limit: str | None = None
+        # Points are off while this is above 0.
+        self.silenced = 0
+        # How many loops are running: switching costs more then.
+        self.loops = 0
+        # Asked at each point and wait once a rule is installed.
+        self.wary = False
+        self.points = 0
+        self.tasks: list[Any] = []
+        self.task_numbers = 0
+        self.task_names = 0
+        self.crashed_tasks: list[Any] = []
+        self.on_left_task: Callable[[Any], None] | None = None
+        self.hash_numbers = 0
+        self.entropy: random.Random | None = None
+        self.refused: list[Actor] = []
+        self.crashed: dict[int, Actor] = {}
+        self.backgrounds: set[str] = set()
+        self.unhandled: list[tuple[str, BaseException]] = []
+        self.before_teardown: list[Callable[[], None]] = []
+        self.at_end: list[Callable[[], None]] = []
+        self.on_limit: Callable[[str], BaseException] | None = None
+        self.on_stuck: Callable[[], BaseException] | None = None
+        self.main: Actor | None = None
+        self.idents: dict[int, Actor] = {}
+        self._ordinals: dict[tuple[str, str], int] = {}
+        self._next_ident = 1_000_000
+        self._hub = getcurrent()
+        self._current_switch: Any = None
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def run(self, body: Callable[[], None]) -> None:
+        """Run `body` as the main thread until it ends, the run is aborted, or nobody can go on.
+
+        Raises:
+            BaseException: whatever `body` raised, or what the run was aborted with.
+        """
+        assert here.world is None, "a run inside a run"
+        self._hub = getcurrent()
+        outcome: list[BaseException] = []
+
+        def main() -> None:
+            try:
+                body()
+            except Stop:
+                pass
+            except BaseException as exc:  # noqa: BLE001 - handed on below, outside the fiber
+                outcome.append(exc)
+
+        actor = self.kernel.spawn("MainThread")
+        actor.name = _thread_name() or actor.name
+        self.main = actor
+        # The main fiber is the main thread: its ident is real, and it sees the context of whoever runs it.
+        self._make_fiber(actor, main, ident=_real_ident(), context=contextvars.copy_context())
+        here.world = self
+        try:
+            self._hub_loop(actor)
+            for callback in self.before_teardown:
+                callback()
+        finally:
+            self._tear_down()
+            here.world = None
+            for callback in reversed(self.at_end):
+                callback()
+        if self.failure is not None:
+            raise self.failure
+        if outcome:
+            raise outcome[0]
+
+    def _hub_loop(self, main: Actor) -> None:
+        """Start and continue fibers until the main one has ended or nobody can go on."""
+        target: Any = self.kernel.next()
+        while self.failure is None and not main.ended:
+            if target is None:
+                if self.on_stuck is not None:
+                    self.failure = self.on_stuck()
+                return
+            # Only what a fiber hands to the hub counts: the next one to start, or None when it has ended or aborted.
+            target = target.fiber.switch()
+            if target is None and self.failure is None and not main.ended:
+                target = self.kernel.next()
+
+    def spawn(self, name: str, function: Callable[[], None], born: object = None) -> Actor:
+        """Add a thread that will run `function`. Its ident is `ident_of(actor)`."""
+        actor = self.kernel.spawn(name, self.kernel.current)
+        actor.born = born
+        self._make_fiber(actor, function, ident=self._new_ident(), context=None)
+        return actor
+
+    def _make_fiber(
+        self, actor: Actor, function: Callable[[], None], ident: int, context: contextvars.Context | None
+    ) -> None:
+        def run() -> None:
+            # Returns to the hub, which asks the kernel who is next.
+            try:
+                if not self.stopping:
+                    function()
+            except Stop:
+                pass
+            finally:
+                if not actor.ended:
+                    self.kernel.end(actor)
+                self.idents.pop(ident, None)
+
+        fiber = Fiber(run, self._hub)
+        fiber.ident = ident
+        fiber.actor = actor
+        if context is not None:
+            fiber.gr_context = context
+        actor.fiber = fiber
+        self.idents[ident] = actor
+
+    def _new_ident(self) -> int:
+        self._next_ident += 1
+        return self._next_ident
+
+    # --- switching --------------------------------------------------------------------------------------------------
+
+    def point(self) -> None:
+        """Let another actor go on here, if the tape says so. Called by the current fiber."""
+        kernel = self.kernel
+        current = kernel.current
+        if current is None or self.silenced or self.stopping:
+            return
+        target = kernel.decide()
+        if target is not current:
+            self.switch(target)
+
+    def park(self, awaits: object, deadline: int | None = None) -> bool:
+        """Make the current fiber wait until it is woken or the instant `deadline` (ns); tell whether time ran out."""
+        if self.stopping:
+            raise Stop
+        kernel = self.kernel
+        current = kernel.current
+        assert current is not None, "only a fiber parks"
+        kernel.park(awaits, deadline)
+        target = kernel.next()
+        if target is not current:
+            self.switch(target)
+        return kernel.resumed(current)
+
+    def switch(self, target: Actor | None) -> None:
+        """Go on as `target`, or leave to the hub if there is none; return when this fiber is resumed."""
+        if self.loops:
+            self._switch_with_loop(target)
+        elif target is not None and target.fiber:
+            target.fiber.switch()
+        else:
+            self._hub.switch(target)
+        if self.stopping:
+            raise Stop
+
+    def _switch_with_loop(self, target: Actor | None) -> None:
+        """Switch and keep what belongs to the loop of this fiber: CPython keeps it per operating-system thread."""
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            hooks = None
+        else:
+            hooks = sys.get_asyncgen_hooks()
+            depth = sys.get_coroutine_origin_tracking_depth()
+            asyncio._set_running_loop(None)
+            sys.set_asyncgen_hooks(None, None)
+            sys.set_coroutine_origin_tracking_depth(0)
+        if target is not None and target.fiber:
+            target.fiber.switch()
+        else:
+            self._hub.switch(target)
+        if hooks is not None:
+            asyncio._set_running_loop(loop)
+            sys.set_asyncgen_hooks(*hooks)
+            sys.set_coroutine_origin_tracking_depth(depth)
+
+    def settle(self) -> None:
+        """Wait until everyone else is durably blocked; time does not move."""
+        kernel = self.kernel
+        current = kernel.current
+        assert current is not None, "only a fiber settles"
+        kernel.settling.append(current)
+        self.park("the others to settle")
+
+    def sleep(self, nanoseconds: int) -> None:
+        """Wait for a span of virtual time; 0 is a point."""
+        if nanoseconds > 0:
+            self.park("time to pass", self.kernel.now_ns + nanoseconds)
+        else:
+            if self.stopping:
+                raise Stop
+            self.point()
+
+    def abort(self, reason: BaseException) -> None:
+        """End the run with `reason`. From a fiber this does not return: nothing can swallow it."""
+        if self.failure is None:
+            self.failure = reason
+        if self.stopping:
+            raise Stop
+        if getcurrent() is self._hub:
+            raise reason
+        self._hub.switch(None)
+        raise Stop
+
+    def _overrun(self, limit: str) -> None:
+        self.limit = limit
+        if self.on_limit is not None:
+            self.abort(self.on_limit(limit))
+
+    def note(self, operation: str, target: str, outcome: str = "", where: str = "") -> None:
+        """Record that the current thread or task does something, if anybody keeps a history."""
+        history = self.history
+        kernel = self.kernel
+        current = kernel.current
+        if history is None or current is None or self.stopping:
+            return
+        path, who = self.actor_here()
+        history.add(Event(kernel.steps, path, who, operation, target, kernel.now_ns, outcome, where))
+
+    def actor_here(self) -> tuple[str, str]:
+        """Return spawn path and name of the task that runs, or of the thread if no task does."""
+        current = self.kernel.current
+        if current is None:
+            return "", ""
+        if self.loops:
+            task: Any = None
+            with suppress(RuntimeError):
+                task = asyncio.current_task()
+            if task is not None:
+                path = getattr(task, "path", ())
+                return ".".join(map(str, path)), task.get_name()
+        return current.path_text, current.name
+
+    # --- identity ---------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Actor | None:
+        """The actor that runs, None inside the hub."""
+        return self.kernel.current
+
+    def ident(self) -> int:
+        """The thread ident of the fiber that runs."""
+        current = self.kernel.current
+        return current.fiber.ident if current is not None else _real_ident()
+
+    def number(self) -> int:
+        """Return the next creation number: what simulated objects hash by, so that sets have one order."""
+        self.hash_numbers += 1
+        return self.hash_numbers
+
+    # --- faults -----------------------------------------------------------------------------------------------------
+
+    def consult(self, kind: SiteKind, name: str, *, who: str = "", key: str = "", ready: bool = False) -> Verdict:
+        """Ask the rules of this run about a site of the current actor."""
+        if not self.wary or self.silenced or self.stopping or not self.faults.watches(kind):
+            return PASS
+        current = self.kernel.current
+        ordinal = self._ordinals[kind, name] = self._ordinals.get((kind, name), 0) + 1
+        actor = current.path_text if current else ""
+        who = who or (current.name if current else "")
+        return self.faults.consult(Site(kind, name, actor, ordinal, key=key, who=who, ready=ready))
+
+    def crash(self, actor: Actor) -> None:
+        """Take `actor` out without unwinding it: what it holds stays held."""
+        fiber = actor.fiber
+        self.crashed[fiber.ident] = actor
+        is_current = actor is self.kernel.current
+        self.kernel.end(actor)
+        if is_current:
+            self.switch(self.kernel.next())
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Have no points inside the block."""
+        self.silenced += 1
+        try:
+            yield
+        finally:
+            self.silenced -= 1
+
+    # --- teardown ---------------------------------------------------------------------------------------------------
+
+    def _tear_down(self) -> None:
+        """Unwind every fiber that is left; name those that refuse."""
+        self.stopping = True
+        kernel = self.kernel
+        left = [*kernel.live.values(), *self.crashed.values()]
+        for actor in reversed(left):
+            fiber = actor.fiber
+            kernel.current = actor
+            for _ in range(MAX_STOPS):
+                if fiber.dead:
+                    break
+                try:
+                    fiber.throw(Stop)
+                except BaseException:  # noqa: BLE001, S110 - the verdict is made; unwinding must go on
+                    pass
+            if not fiber.dead:
+                GRAVEYARD.append(fiber)
+                self.refused.append(actor)
+        kernel.current = None
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(None, None)
+
+
+class Fiber(greenlet):
+    """The greenlet of one actor."""
+
+    ident: int
+    actor: Actor
+
+
+def current_world() -> World:
+    """Return the run that this thread is inside of.
+
+    Raises:
+        HarnessError: there is none.
+    """
+    world = here.world
+    if world is None:
+        raise HarnessError("no run is going on in this thread: call this from a function that harness.explore runs.")
+    return world
+
+
+def _thread_name() -> str:
+    import threading
+
+    return threading.current_thread().name

@@ -1,0 +1,408 @@
+"""asyncio inside a run: the real selector event loop over a simulated selector, and the order of its ready queue.
+
+`select` parks the fiber until somebody writes to the loop or a timer of the loop is due. Which ready handle runs next is
+a choice: under `fifo` only timers due at the same instant may swap, under `tasks` also the wake-ups of different tasks,
+under `any` everything. A task's own steps, the callbacks of one future and plain `call_soon` keep their order except
+under `any`. It does not know threads, and leaves sockets to whoever simulates them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.base_events
+import math
+import selectors
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.core.clock import to_ns
+from harness.core.kernel import Actor
+from harness.errors import HarnessError, unsupported
+from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Verdict
+
+from .fibers import Stop, World
+from .here import here
+from .threads import creation_site
+
+_real_selector = selectors.DefaultSelector
+_real_task = asyncio.Task
+_real_future = asyncio.Future
+_real_make_self_pipe = asyncio.selector_events.BaseSelectorEventLoop._make_self_pipe
+_real_close_self_pipe = asyncio.selector_events.BaseSelectorEventLoop._close_self_pipe
+_real_write_to_self = asyncio.selector_events.BaseSelectorEventLoop._write_to_self
+_real_run_forever = asyncio.base_events.BaseEventLoop.run_forever
+_real_default_handler = asyncio.base_events.BaseEventLoop.default_exception_handler
+_real_cancel_all = asyncio.runners._cancel_all_tasks
+_TimerHandle = asyncio.TimerHandle
+
+
+class Selector(selectors.BaseSelector):
+    """A selector over nothing but the loop's own wake-ups. One loop."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.loop: Any = None
+        self._sleeper: Actor | None = None
+        self._woken = False
+        self.settling: list[asyncio.Future[None]] = []
+
+    def wake(self) -> None:
+        """Have `select` return. Any thread."""
+        self._woken = True
+        if self._sleeper is not None:
+            self.world.kernel.wake(self._sleeper)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait until woken, at most `timeout` seconds; there is never a file to report."""
+        world = self.world
+        kernel = world.kernel
+        if world.stopping:
+            raise Stop
+        loop = self.loop
+        if world.wary and loop._ready.last is not None:
+            loop._ready.look_back()
+            if loop._ready:
+                return []
+        if not self._woken and (timeout is None or timeout > 0):
+            self._sleeper = kernel.current
+            if self.settling and kernel.current is not None:
+                kernel.settling.append(kernel.current)
+            try:
+                world.park(self, None if timeout is None else kernel.now_ns + to_ns(timeout))
+            finally:
+                self._sleeper = None
+            if self.settling:
+                self._settle()
+        else:
+            # A turn of the loop that waits for nothing: others may run, and a loop that only spins is seen.
+            world.point()
+        self._woken = False
+        # Beyond 2**24 s a timer due exactly now would never be taken: the default resolution rounds away.
+        loop._clock_resolution = max(1e-9, 2 * math.ulp(kernel.now_ns / 1e9))
+        return []
+
+    def _settle(self) -> None:
+        kernel = self.world.kernel
+        # Woken for another reason: still on the list, and still waiting for everyone to settle.
+        if kernel.current in kernel.settling:
+            kernel.settling.remove(kernel.current)
+            return
+        waiting, self.settling = self.settling, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Refuse: files and sockets are not simulated."""
+        raise unsupported(f"waiting for file {fileobj!r} in an event loop", "Give the code under test a double instead.")
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """Refuse: nothing was registered."""
+        raise KeyError(fileobj)
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """Refuse: nothing was registered."""
+        raise KeyError(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """Return no registrations."""
+        return {}
+
+    def close(self) -> None:
+        """Do nothing: there is nothing open."""
+
+
+def make_selector() -> Any:
+    """Stand for `selectors.DefaultSelector`."""
+    world = here.world
+    return _real_selector() if world is None or world.kernel.current is None else Selector(world)
+
+
+def make_self_pipe(loop: Any) -> None:
+    """Set up a loop as its own waker; stands for `BaseSelectorEventLoop._make_self_pipe`."""
+    selector = loop._selector
+    if not isinstance(selector, Selector):
+        _real_make_self_pipe(loop)
+        return
+    loop._ssock = loop._csock = None
+    selector.loop = loop
+    loop._ready = ReadyQueue(selector.world)
+
+
+def close_self_pipe(loop: Any) -> None:
+    """Stand for `BaseSelectorEventLoop._close_self_pipe`."""
+    if not isinstance(loop._selector, Selector):
+        _real_close_self_pipe(loop)
+
+
+def write_to_self(loop: Any) -> None:
+    """Wake a loop from another thread; stands for `BaseSelectorEventLoop._write_to_self`."""
+    selector = loop._selector
+    if isinstance(selector, Selector):
+        if not selector.world.stopping:
+            selector.wake()
+    elif selector is not None:
+        _real_write_to_self(loop)
+
+
+def run_forever(loop: Any) -> None:
+    """Run a loop and keep count of those that run; stands for `BaseEventLoop.run_forever`."""
+    world = here.world
+    if world is None:
+        _real_run_forever(loop)
+        return
+    world.loops += 1
+    try:
+        _real_run_forever(loop)
+    finally:
+        world.loops -= 1
+
+
+def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
+    """Fail the run with an error that nobody took; stands for `BaseEventLoop.default_exception_handler`."""
+    world = here.world
+    if world is None:
+        _real_default_handler(loop, context)
+        return
+    if world.stopping:
+        return
+    exc = context.get("exception")
+    source = context.get("task") or context.get("future")
+    name = source.get_name() if isinstance(source, _real_task) else str(context.get("message", "event loop"))
+    if exc is None:
+        if "was destroyed but it is pending" in context.get("message", ""):
+            return
+        exc = RuntimeError(str(context.get("message")))
+    world.unhandled.append((name, exc))
+
+
+def cancel_all_tasks(loop: Any) -> None:
+    """Note who is left parked before `asyncio.run` cancels everyone; stands for `asyncio.runners._cancel_all_tasks`."""
+    world = here.world
+    if world is not None and not world.stopping:
+        for task in asyncio.all_tasks(loop):
+            waiter = getattr(task, "_fut_waiter", None)
+            if isinstance(task, SimTask) and waiter is not None and not waiter.done():
+                task.left_parked = True
+                if world.on_left_task is not None:
+                    world.on_left_task(task)
+    _real_cancel_all(loop)
+
+
+class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for type checkers
+    """A task that knows where it comes from and hashes by creation number. One loop.
+
+    Sets of tasks (TaskGroup, wait, all_tasks) iterate by hash; addresses would give another order in every run.
+    """
+
+    __slots__ = ("born", "children", "crashed", "left_parked", "number", "on_crash", "path", "started")
+
+    def __init__(self, coro: Any, *, loop: Any = None, name: Any = None, **kwargs: Any) -> None:
+        world = here.world
+        self.children = 0
+        self.left_parked = False
+        self.crashed = False
+        self.started = False
+        self.on_crash: Callable[[], None] | None = None
+        if world is None:
+            self.number = id(self)
+            self.path: tuple[int, ...] = ()
+            self.born: object = None
+        else:
+            self.number = world.number()
+            parent: Any = None
+            try:
+                parent = asyncio.current_task(loop)
+            except RuntimeError:
+                parent = None
+            if isinstance(parent, SimTask):
+                parent.children += 1
+                self.path = (*parent.path, parent.children)
+            else:
+                world.task_numbers += 1
+                actor = world.kernel.current
+                self.path = (*(actor.path if actor else ()), world.task_numbers)
+            self.born = creation_site()
+            if name is None:
+                world.task_names += 1
+                name = f"Task-{world.task_names}"
+            world.tasks.append(weakref.ref(self))
+        super().__init__(coro, loop=loop, name=name, **kwargs)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class SimFuture(_real_future):  # type: ignore[type-arg] # Future is generic only for type checkers
+    """A future that hashes by the number of its first hashing. One loop."""
+
+    __slots__ = ("number",)
+
+    def __hash__(self) -> int:
+        try:
+            return self.number
+        except AttributeError:
+            world = here.world
+            self.number: int = id(self) if world is None else world.number()
+            return self.number
+
+
+class ReadyQueue(deque[Any]):
+    """The ready queue of one loop: the next handle to run is a choice of the tape. One loop."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        # The task that ran last, while it has not been looked at.
+        self.last: SimTask | None = None
+        self.fifo = world.order == "fifo"
+        self.free = world.order == "any"
+
+    def popleft(self) -> Any:
+        """Take the handle that runs next."""
+        world = self.world
+        if world.stopping:
+            raise Stop
+        if world.wary and self.last is not None:
+            self.look_back()
+        kernel = world.kernel
+        current = kernel.current
+        # A turn of the loop is one await: other threads may run here, and a loop that only turns is seen.
+        if current is not None and not world.silenced:
+            target = kernel.decide()
+            if target is not current:
+                world.switch(target)
+        if len(self) > 1 and not world.silenced:
+            handle = self._choose()
+        else:
+            handle = super().popleft()
+        if world.wary or world.history is not None:
+            handle = self._watch(handle)
+        return handle
+
+    def _choose(self) -> Any:
+        if self.fifo:
+            width = self._width_of_ties()
+            if width < 2:
+                return super().popleft()
+        else:
+            width = len(self)
+        index = self.world.tape.choose(width)
+        if index == 0:
+            return super().popleft()
+        if not self.free:
+            index = self._first_of_chain(index)
+        handle = self[index]
+        del self[index]
+        return handle
+
+    def _width_of_ties(self) -> int:
+        """Count the timers due at the same instant at the head of the queue; 1 if the head is no timer."""
+        when = getattr(self[0], "_when", None)
+        if when is None:
+            return 1
+        width = 0
+        for handle in self:
+            if getattr(handle, "_when", None) != when:
+                break
+            width += 1
+        return width
+
+    def _first_of_chain(self, index: int) -> int:
+        """Return the first handle that must run before the one at `index`, or `index` if it may run now."""
+        handle = self[index]
+        if isinstance(handle, _TimerHandle):
+            when = handle._when  # type: ignore[attr-defined] # private to asyncio
+            while index and isinstance(self[index - 1], _TimerHandle) and self[index - 1]._when < when:
+                index -= 1
+            return index
+        callback = handle._callback
+        if not isinstance(getattr(callback, "__self__", None), _real_task):
+            # Plain call_soon is documented to be first in, first out.
+            return 0
+        # All callbacks of one future were queued in one go, so they stand side by side, in order.
+        args = handle._args
+        if args:
+            future = args[0]
+            while index and self[index - 1]._args and self[index - 1]._args[0] is future:
+                index -= 1
+        return index
+
+    # --- faults at awaits: the slow path -----------------------------------------------------------------------------
+
+    def look_back(self) -> None:
+        """Let a fault strike the task that has just parked, while it is parked."""
+        task, self.last = self.last, None
+        if task is None or task.done():
+            return
+        waiter = task._fut_waiter
+        if waiter is not None and not waiter.done():
+            verdict = self.world.consult("await", task.get_name(), who=task.get_name(), ready=False)
+            match verdict:
+                case Cancel():
+                    task.cancel()
+                case Crash():
+                    self._crash(task)
+
+    def _watch(self, handle: Any) -> Any:
+        """Record that a task goes on, and let a fault strike it before it does."""
+        task = getattr(handle._callback, "__self__", None)
+        if not isinstance(task, SimTask) or handle._cancelled:
+            return handle
+        world = self.world
+        name = task.get_name()
+        world.note("resume", name)
+        if task.crashed:
+            return self._nothing()
+        # The first step is no suspension: nothing has been awaited yet.
+        if task.started and world.wary:
+            handle = self._strike(task, handle, world.consult("await", name, who=name, ready=True))
+        task.started = True
+        self.last = task
+        return handle
+
+    def _strike(self, task: SimTask, handle: Any, verdict: Verdict) -> Any:
+        match verdict:
+            case Pass():
+                return handle
+            case Cancel():
+                task.cancel()
+                return handle
+            case Delay(seconds) | Pause(seconds):
+                task.get_loop().call_later(seconds, self.append, handle)
+                return self._nothing()
+            case Crash() | Hang():
+                self._crash(task)
+                return self._nothing()
+            case _:
+                raise HarnessError(
+                    f"verdict={verdict!r} cannot strike at an await: Cancel, Crash, Hang, Delay and Pause can. "
+                    "To have an operation fail, let the rule look at sites of kind 'call'."
+                )
+
+    def _crash(self, task: SimTask) -> None:
+        task.crashed = True
+        self.world.crashed_tasks.append(task)
+        if task.on_crash is not None:
+            task.on_crash()
+
+    def _nothing(self) -> Any:
+        return asyncio.Handle(_do_nothing, (), asyncio.get_running_loop())
+
+
+def _do_nothing() -> None:
+    """Run in place of a handle that a fault took away."""
+
+
+async def settle(world: World) -> None:
+    """Wait until everything else, this loop included, is durably blocked; time does not move."""
+    loop: Any = asyncio.get_running_loop()
+    selector = loop._selector
+    if not isinstance(selector, Selector):
+        raise HarnessError("settle() was awaited in a loop that is not simulated.")
+    future: asyncio.Future[None] = loop.create_future()
+    selector.settling.append(future)
+    await future
+

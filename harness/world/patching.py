@@ -1,0 +1,390 @@
+"""The one table of replaced names: installs it, restores it, and checks that it restored.
+
+Everything is installed once per exploration, and each replacement asks for itself whether this thread is inside a run.
+It does not know what the replacements do.
+"""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import asyncio.base_events
+import asyncio.runners
+import asyncio.selector_events
+import asyncio.tasks
+import concurrent.futures
+import concurrent.futures._base
+import concurrent.futures.thread
+import functools
+import importlib
+import itertools
+import logging
+import os
+import queue
+import random
+import selectors
+import sys
+import threading
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import InternalError
+
+from . import clocks, loops, randomness, refusals, threads
+from .fibers import World
+from .here import here
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One replaced name.
+
+    Args:
+        owner: the module or class that holds it.
+        name: the attribute.
+        value: what stands there while installed.
+    """
+
+    owner: Any
+    name: str
+    value: Any
+
+
+class Patches:
+    """A set of replaced names. Installed and restored by one thread.
+
+    invariant: `restore` puts back every original that `install` took, in reverse order, whatever fails on the way.
+    """
+
+    def __init__(self, patches: Iterable[Patch]) -> None:
+        self.patches = list(patches)
+        self._taken: list[tuple[Any, str, Any]] = []
+
+    def install(self) -> None:
+        """Put every replacement in place; if one cannot be, those already there are taken back."""
+        try:
+            for patch in self.patches:
+                # Looked up in the owner itself: a class may inherit the name.
+                original = vars(patch.owner).get(patch.name, _ABSENT)
+                setattr(patch.owner, patch.name, patch.value)
+                self._taken.append((patch.owner, patch.name, original))
+        except BaseException:
+            self.restore()
+            raise
+
+    def restore(self) -> None:
+        """Put every original back; the first failure is raised after all were tried."""
+        failures: list[BaseException] = []
+        while self._taken:
+            owner, name, original = self._taken.pop()
+            try:
+                if original is _ABSENT:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)
+            except BaseException as exc:  # noqa: BLE001 - the others must be restored first
+                failures.append(exc)
+        if failures:
+            raise failures[0]
+
+
+def replaced_names() -> list[Patch]:
+    """Return the table: every name of the standard library that is replaced while runs go on."""
+    return [
+        Patch(owner, name, value)
+        for owner, name, value in [*_names(), *refusals.refusals()]
+        if hasattr(owner, name)
+    ]
+
+
+def _names() -> Iterator[tuple[Any, str, Any]]:
+    yield from _lock_names()
+    yield from _time_names()
+    yield from _asyncio_names()
+    yield from _random_names()
+
+
+def _lock_names() -> Iterator[tuple[Any, str, Any]]:
+    # Import locks read these two from _thread itself, and only both together exclude each other rightly.
+    yield _thread, "allocate_lock", threads.Lock
+    yield _thread, "get_ident", threads.get_ident
+    yield _thread, "_local", threads.Local
+    yield _thread, "RLock", threads.RLock
+    yield _thread, "start_new_thread", threads.start_new_thread
+    if hasattr(_thread, "lock"):
+        yield _thread, "lock", threads.Lock
+    if hasattr(_thread, "start_joinable_thread"):
+        yield _thread, "start_joinable_thread", threads.start_joinable_thread
+    yield threading, "_allocate_lock", threads.Lock
+    yield threading, "Lock", threads.Lock
+    yield threading, "RLock", threads.RLock
+    yield threading, "_CRLock", threads.RLock
+    yield threading, "local", threads.Local
+    yield threading, "get_ident", threads.get_ident
+    yield threading, "_set_sentinel", threads.set_sentinel
+    yield threading, "_start_new_thread", threads.start_new_thread
+    yield threading, "_start_joinable_thread", threads.start_joinable_thread
+    yield threading, "_ThreadHandle", threads.make_handle
+    yield threading, "excepthook", _excepthook
+    yield threading.Thread, "__hash__", _hash_by_number
+    yield functools, "RLock", threads.RLock
+    yield queue, "SimpleQueue", threads.SimpleQueue
+    yield queue, "_queue_SimpleQueue", threads.SimpleQueue
+    yield concurrent.futures.Future, "__hash__", _hash_by_number
+    yield concurrent.futures._base, "id", _identity
+    for owner, name in _OWN_LOCKS:
+        original = getattr(owner, name, None)
+        if original is not None:
+            yield owner, name, simulated_twin(original)
+
+
+#: Locks that the standard library made for itself at import.
+_OWN_LOCKS = (
+    (concurrent.futures.thread, "_global_shutdown_lock"),
+    (threading, "_active_limbo_lock"),
+    (threading, "_shutdown_locks_lock"),
+    (asyncio.mixins, "_global_lock"),
+    (asyncio.events, "_lock"),
+    (logging, "_lock"),
+)
+
+
+def simulated_twin(lock: Any) -> threads.Lock:
+    """Return the simulated lock that stands for a real one while runs go on."""
+    return threads.RLock(lock) if isinstance(lock, threads._real_rlock_type) else threads.Lock(lock)
+
+
+def _time_names() -> Iterator[tuple[Any, str, Any]]:
+    yield time, "sleep", clocks.sleep
+    yield time, "monotonic", clocks.monotonic
+    yield time, "monotonic_ns", clocks.monotonic_ns
+    yield time, "perf_counter", clocks.perf_counter
+    yield time, "perf_counter_ns", clocks.perf_counter_ns
+
+
+def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
+    selector_loop = asyncio.selector_events.BaseSelectorEventLoop
+    yield selectors, "DefaultSelector", loops.make_selector
+    yield selector_loop, "_make_self_pipe", loops.make_self_pipe
+    yield selector_loop, "_close_self_pipe", loops.close_self_pipe
+    yield selector_loop, "_write_to_self", loops.write_to_self
+    yield asyncio.base_events.BaseEventLoop, "run_forever", loops.run_forever
+    yield asyncio.base_events.BaseEventLoop, "default_exception_handler", loops.default_exception_handler
+    yield asyncio.base_events, "MAXIMUM_SELECT_TIMEOUT", 1e12
+    yield asyncio.runners, "_cancel_all_tasks", loops.cancel_all_tasks
+    yield asyncio.runners, "signal", _NoSignals()
+    yield asyncio.tasks, "Task", loops.SimTask
+    yield asyncio.futures, "Future", loops.SimFuture
+
+
+def _random_names() -> Iterator[tuple[Any, str, Any]]:
+    yield os, "urandom", randomness.urandom
+    yield random, "_urandom", randomness.urandom
+    yield random.Random, "seed", randomness.seed
+    for name in randomness.GLOBAL_FUNCTIONS:
+        yield random, name, randomness.global_function(name)
+
+
+class _NoSignals:
+    """Stands for the `signal` that `asyncio.Runner` sees: Ctrl-C must reach the run, not cancel a task in it."""
+
+    SIGINT = 2
+    default_int_handler = None
+
+    @staticmethod
+    def getsignal(signalnum: int) -> None:
+        """Return no handler, so that the runner leaves Ctrl-C alone."""
+
+    @staticmethod
+    def signal(signalnum: int, handler: object) -> None:
+        """Do nothing."""
+
+
+def _excepthook(args: Any) -> None:
+    """Keep what a thread died of, for the verdict; stands for `threading.excepthook`."""
+    world = here.world
+    if world is None:
+        threading.__excepthook__(args)
+    elif not world.stopping and args.exc_value is not None:
+        name = args.thread.name if args.thread is not None else "thread"
+        world.unhandled.append((name, args.exc_value))
+
+
+def _number_of(thing: Any) -> int:
+    number: int | None = thing.__dict__.get("_harness_number")
+    if number is None:
+        world = here.world
+        number = object.__hash__(thing) if world is None else world.number()
+        thing.__dict__["_harness_number"] = number
+    return number
+
+
+def _hash_by_number(thing: Any) -> int:
+    """Hash by creation number, so that sets of threads and futures have one order."""
+    return _number_of(thing)
+
+
+def _identity(thing: Any) -> int:
+    """Return a creation number where `concurrent.futures` sorts by address."""
+    return _number_of(thing) if isinstance(thing, concurrent.futures.Future) else id(thing)
+
+
+# --- captured names -------------------------------------------------------------------------------------------------
+
+#: Packages whose own clocks and locks stay real: they run around a run, not inside it.
+BYSTANDERS = (
+    "harness",
+    "_pytest",
+    "pytest",
+    "pluggy",
+    "xdist",
+    "execnet",
+    "hypothesis",
+    "coverage",
+    "pytest_timeout",
+    "pytest_cov",
+    "greenlet",
+    "bytecode",
+    "time_machine",
+    "rich",
+)
+
+
+def is_bystander(module_name: str) -> bool:
+    """Tell whether a module belongs to a package that is left alone."""
+    return module_name.partition(".")[0] in BYSTANDERS
+
+
+def captured_names(table: Iterable[Patch]) -> list[Patch]:
+    """Return patches for every module that took a replaced function by `from … import`, under whatever name."""
+    replacements: dict[int, Any] = {}
+    originals: list[Any] = []
+    in_table = set()
+    for patch in table:
+        in_table.add((id(patch.owner), patch.name))
+        original = vars(patch.owner).get(patch.name)
+        if isinstance(patch.owner, types.ModuleType) and callable(original):
+            replacements[id(original)] = patch.value
+            originals.append(original)
+    found = []
+    for module_name, module in list(sys.modules.items()):
+        if not isinstance(module, types.ModuleType) or is_bystander(module_name):
+            continue
+        for name, value in list(vars(module).items()):
+            if id(value) in replacements and (id(module), name) not in in_table:
+                found.append(Patch(module, name, replacements[id(value)]))
+    return found
+
+
+# --- what a run leaves behind ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def kept_state() -> Iterator[None]:
+    """Restore what the standard library remembers of threads, once the block (one run) is over."""
+    active, limbo = threading._active.copy(), threading._limbo.copy()  # type: ignore[attr-defined]
+    dangling = set(threading._dangling)  # type: ignore[attr-defined]
+    shutdown_locks = set(getattr(threading, "_shutdown_locks", ()))
+    queues = dict(concurrent.futures.thread._threads_queues)
+    counter, executor_counter = threading._counter, concurrent.futures.ThreadPoolExecutor._counter  # type: ignore[attr-defined]
+    filters = warnings.filters[:]
+    threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]
+    concurrent.futures.ThreadPoolExecutor._counter = itertools.count().__next__  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        _refill(threading._active, active)  # type: ignore[attr-defined]
+        _refill(threading._limbo, limbo)  # type: ignore[attr-defined]
+        threading._dangling.clear()  # type: ignore[attr-defined]
+        threading._dangling.update(dangling)  # type: ignore[attr-defined]
+        if hasattr(threading, "_shutdown_locks"):
+            threading._shutdown_locks.clear()
+            threading._shutdown_locks.update(shutdown_locks)
+        _refill(concurrent.futures.thread._threads_queues, queues)
+        concurrent.futures.thread._shutdown = False
+        threading._counter = counter  # type: ignore[attr-defined]
+        concurrent.futures.ThreadPoolExecutor._counter = executor_counter  # type: ignore[attr-defined]
+        if warnings.filters != filters:
+            warnings.filters[:] = filters
+            warnings._filters_mutated()  # type: ignore[attr-defined] # as catch_warnings does
+        threads._sentinels.clear()
+
+
+def _refill(mapping: Any, content: Any) -> None:
+    mapping.clear()
+    mapping.update(content)
+
+
+# --- installing -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def installed(on_import: Callable[[], None]) -> Iterator[None]:
+    """Have everything replaced inside the block.
+
+    Args:
+        on_import: called after a module was imported inside a run.
+    """
+    table = replaced_names()
+    patches = Patches([*table, *captured_names(table), _import_patch(on_import)])
+    with ExitStack() as stack:
+        stack.enter_context(clocks.wall_clock())
+        stack.callback(_assert_restored, patches)
+        stack.callback(patches.restore)
+        patches.install()
+        yield
+
+
+def _import_patch(on_import: Callable[[], None]) -> Patch:
+    bootstrap: Any = importlib._bootstrap  # type: ignore[attr-defined]
+    find_and_load = bootstrap._find_and_load
+
+    def load(name: str, import_: Any) -> Any:
+        world = here.world
+        if world is None or world.kernel.current is None:
+            return find_and_load(name, import_)
+        # An import is one step: others neither see it half done nor wait for it.
+        with world.silence():
+            module = find_and_load(name, import_)
+            on_import()
+        return module
+
+    return Patch(bootstrap, "_find_and_load", load)
+
+
+def _assert_restored(patches: Patches) -> None:
+    for patch in patches.patches:
+        if vars(patch.owner).get(patch.name) is patch.value:
+            raise InternalError(f"{patch.owner!r}.{patch.name} is still replaced after the run.")
+
+
+def fresh(world: World) -> None:
+    """Give this run its own start: nothing of the policy's loops, nothing seeded."""
+    world.at_end.append(_forget_loops())
+
+
+def _forget_loops() -> Callable[[], None]:
+    policy: Any = asyncio.get_event_loop_policy()
+    local = getattr(policy, "_local", None)
+    if local is None:
+        return lambda: None
+    policy._local = _PolicyLocal()
+
+    def restore() -> None:
+        policy._local = local
+
+    return restore
+
+
+class _PolicyLocal(threads.Local):
+    """What the event loop policy keeps for each thread."""
+
+    _loop = None
+    _set_called = False

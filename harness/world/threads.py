@@ -1,0 +1,629 @@
+"""Simulated locks, thread start and join, idents and thread-locals: what stands below everything in `threading`.
+
+Condition, Event, Semaphore, Barrier, Queue, Future and the executors are the standard library's own code over these.
+None of them is a scheduling point by itself: points come from the code under test; these only block and wake.
+
+A lock that is released lets everyone who waits for it run again, and whoever runs first takes it: the others are put
+back without having run. So who gets a lock is an ordinary scheduling decision. It does not know reports or checks.
+"""
+
+from __future__ import annotations
+
+import _thread
+import queue
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from harness.core.clock import to_ns
+from harness.core.kernel import Actor
+from harness.errors import HarnessError
+from harness.faults import Cancel, Crash, Delay, Fail, Hang, Pass, Pause
+
+from .fibers import Stop, World
+from .here import here
+
+_real_allocate_lock = _thread.allocate_lock
+_real_rlock = threading.RLock
+_real_rlock_type = type(threading.RLock())
+_real_get_ident = _thread.get_ident
+_real_simple_queue = queue.SimpleQueue
+_real_local = threading.local
+_real_start_new_thread = _thread.start_new_thread
+_spare_lock = _real_allocate_lock()
+
+#: Owner of a lock that is held outside any run.
+_OUTSIDE = object()
+
+
+def _check_timeout(blocking: bool, timeout: float) -> None:
+    """Raise for bad arguments exactly what the real lock raises."""
+    if timeout != -1 and (not blocking or timeout < 0 or timeout > threading.TIMEOUT_MAX):
+        _spare_lock.acquire(blocking, timeout)
+        _spare_lock.release()
+    elif not isinstance(timeout, (int, float)):
+        _spare_lock.acquire(blocking, timeout)
+        _spare_lock.release()
+
+
+def _deadline(world: World, timeout: float) -> int | None:
+    return None if timeout < 0 else world.kernel.now_ns + to_ns(timeout)
+
+
+class Lock:
+    """A simulated `threading.Lock`. Any thread.
+
+    Outside a run it is the real lock it stands for, or, if it was made inside one, a plain lock that raises where it
+    would block: its world is over, and nobody is left to release it.
+
+    invariant: everyone in `waiters` is parked on this lock, or can run because it is free or their time is up.
+    """
+
+    __slots__ = ("__weakref__", "owner", "real", "role", "waiters")
+
+    def __new__(cls, real: Any = None, role: str = "") -> Any:
+        """Make one, or a real lock where there is no run: other threads of the process go on as ever."""
+        if here.world is None and real is None:
+            return cls._make_real()
+        return object.__new__(cls)
+
+    @staticmethod
+    def _make_real() -> Any:
+        return _real_allocate_lock()
+
+    def __init__(self, real: Any = None, role: str = "") -> None:
+        self.owner: object = None
+        self.waiters: list[Actor] = []
+        # The lock it stands for while a run goes on, if it was made before.
+        self.real = real
+        # What it is for, where the standard library uses it as a signal: "end of thread 'caller'".
+        self.role = role
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - the real signature
+        """Take the lock, waiting for it if `blocking`, at most `timeout` seconds; tell whether it was taken."""
+        world = here.world
+        if world is None or world.kernel.current is None:
+            return self._acquire_outside(blocking, timeout)
+        if world.wary:
+            self._suffer(world)
+        if blocking is not True or timeout != -1:
+            _check_timeout(blocking, timeout)
+        if self.owner is None:
+            if world.stopping:
+                raise Stop
+            self.owner = world.kernel.current
+            if self.waiters:
+                world.kernel.suspend_all(self.waiters)
+            return True
+        if not blocking:
+            if world.stopping:
+                raise Stop
+            return False
+        return self._wait(world, _deadline(world, timeout))
+
+    def _wait(self, world: World, deadline: int | None) -> bool:
+        kernel = world.kernel
+        current = kernel.current
+        assert current is not None, "only a fiber waits"
+        self._refuse_leftover(world)
+        self.waiters.append(current)
+        try:
+            while True:
+                fired = world.park(self, deadline)
+                # Both may be true: the lock came free at the very instant the time ran out. Then it is taken.
+                if self.owner is None:
+                    self.owner = current
+                    break
+                if fired:
+                    return False
+        finally:
+            self.waiters.remove(current)
+        if self.waiters:
+            kernel.suspend_all(self.waiters)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; any thread may.
+
+        Raises:
+            RuntimeError: it is not held.
+        """
+        world = here.world
+        if world is None or world.kernel.current is None:
+            self._release_outside()
+            return
+        if self.owner is None:
+            if world.stopping:
+                return
+            raise RuntimeError("release unlocked lock")
+        self.owner = None
+        if self.waiters and not world.stopping:
+            world.kernel.wake_all(self.waiters)
+
+    def locked(self) -> bool:
+        """Tell whether somebody holds it."""
+        if here.world is None and self.real is not None:
+            return bool(self.real.locked())
+        return self.owner is not None
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    acquire_lock = acquire
+    release_lock = release
+    locked_lock = locked
+
+    def _at_fork_reinit(self) -> None:
+        self.owner = None
+
+    def __repr__(self) -> str:
+        return f"<{'locked' if self.owner is not None else 'unlocked'} simulated lock>"
+
+    def reset(self) -> None:
+        """Forget a run that is over."""
+        self.owner = None
+        self.waiters.clear()
+
+    def _refuse_leftover(self, world: World) -> None:
+        owner = self.owner
+        if isinstance(owner, Actor) and owner.fiber is not None and owner.fiber.parent is not world._hub:
+            raise HarnessError(
+                "a lock that an earlier run left held is wanted in this one: runs share state. "
+                "Make the lock inside the scenario, or release it before the scenario ends."
+            )
+
+    def _suffer(self, world: World) -> None:
+        suffer(world, world.consult("lock", self.role or "lock"))
+
+    def _acquire_outside(self, blocking: bool, timeout: float) -> bool:
+        if self.real is not None:
+            return bool(self.real.acquire(blocking, timeout))
+        _check_timeout(blocking, timeout)
+        if self.owner is None:
+            self.owner = _OUTSIDE
+            return True
+        if not blocking or timeout >= 0:
+            return False
+        raise HarnessError(
+            "a lock made inside a run is held and wanted after that run is over: nobody can release it. "
+            "Make the lock before the run, or give each run its own."
+        )
+
+    def _release_outside(self) -> None:
+        if self.real is not None:
+            self.real.release()
+            return
+        if self.owner is None:
+            raise RuntimeError("release unlocked lock")
+        self.owner = None
+
+
+class RLock(Lock):
+    """A simulated `threading.RLock`. Any thread.
+
+    invariant: `count` is above 0 iff `owner` is set.
+    """
+
+    __slots__ = ("count",)
+
+    @staticmethod
+    def _make_real() -> Any:
+        return _real_rlock()
+
+    def __init__(self, real: Any = None, role: str = "") -> None:
+        super().__init__(real, role)
+        self.count = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - the real signature
+        """Take the lock once more, waiting for it if another thread has it; tell whether it was taken."""
+        world = here.world
+        if world is None or world.kernel.current is None:
+            return self._acquire_outside(blocking, timeout)
+        owner = self.owner
+        if owner is not None and owner is world.kernel.current:
+            _check_timeout(blocking, timeout)
+            self.count += 1
+            return True
+        if super().acquire(blocking, timeout):
+            self.count = 1
+            return True
+        return False
+
+    def release(self) -> None:
+        """Give the lock back once.
+
+        Raises:
+            RuntimeError: this thread does not hold it.
+        """
+        world = here.world
+        if world is None or world.kernel.current is None:
+            self._release_outside()
+            return
+        if self.owner is not world.kernel.current:
+            if world.stopping:
+                return
+            raise RuntimeError("cannot release un-acquired lock")
+        self.count -= 1
+        if not self.count:
+            super().release()
+
+    def reset(self) -> None:
+        """Forget a run that is over."""
+        super().reset()
+        self.count = 0
+
+    def _acquire_outside(self, blocking: bool, timeout: float) -> bool:
+        if self.real is None and self.owner is _OUTSIDE:
+            self.count += 1
+            return True
+        if super()._acquire_outside(blocking, timeout):
+            if self.real is None:
+                self.count = 1
+            return True
+        return False
+
+    def _release_outside(self) -> None:
+        if self.real is not None:
+            self.real.release()
+            return
+        if self.owner is None:
+            raise RuntimeError("cannot release un-acquired lock")
+        self.count -= 1
+        if not self.count:
+            self.owner = None
+
+    # What Condition asks of the lock it is given.
+
+    def _is_owned(self) -> bool:
+        world = here.world
+        if world is None or world.kernel.current is None:
+            return bool(self.real._is_owned()) if self.real is not None else self.owner is _OUTSIDE
+        return self.owner is world.kernel.current
+
+    def _release_save(self) -> Any:
+        world = here.world
+        if world is None or world.kernel.current is None:
+            return self.real._release_save() if self.real is not None else self._drop_outside()
+        if world.stopping:
+            return 0
+        if self.owner is not world.kernel.current:
+            raise RuntimeError("cannot release un-acquired lock")
+        count, self.count = self.count, 0
+        super().release()
+        return count
+
+    def _drop_outside(self) -> int:
+        count, self.count, self.owner = self.count, 0, None
+        return count
+
+    def _acquire_restore(self, state: Any) -> None:
+        world = here.world
+        if world is None or world.kernel.current is None:
+            if self.real is not None:
+                self.real._acquire_restore(state)
+            else:
+                self.owner, self.count = _OUTSIDE, state
+            return
+        super().acquire()
+        self.count = state
+
+    def _recursion_count(self) -> int:
+        return self.count if self._is_owned() else 0
+
+
+def suffer(world: World, verdict: object) -> None:
+    """Carry out a fault that strikes the current thread at a lock, a spawn or a timer."""
+    if isinstance(verdict, Pass):
+        return
+    current = world.kernel.current
+    assert current is not None, "only a fiber suffers"
+    match verdict:
+        case Delay(seconds) | Pause(seconds):
+            world.park("the end of an injected pause", world.kernel.now_ns + to_ns(seconds))
+        case Crash():
+            world.crash(current)
+        case Hang():
+            world.park("nothing: an injected hang")
+        case Fail():
+            raise verdict.make()
+        case Cancel():
+            raise HarnessError("verdict=Cancel() strikes tasks at an await, not threads. Use Fail or Crash for a thread.")
+
+
+# --- threads --------------------------------------------------------------------------------------------------------
+
+
+def get_ident() -> int:
+    """Return the ident of the simulated thread that runs, or of the real one outside a run."""
+    world = here.world
+    return _real_get_ident() if world is None else world.ident()
+
+
+def creation_site() -> tuple[str, int, str]:
+    """Return file, line and function of the innermost caller outside the standard library and the harness."""
+    frame = sys._getframe(1)
+    fallback = frame
+    while frame is not None:
+        if not is_plumbing(frame.f_code.co_filename):
+            return (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
+        frame = frame.f_back  # type: ignore[assignment] # None ends the loop
+    return (fallback.f_code.co_filename, fallback.f_lineno, fallback.f_code.co_qualname)
+
+
+_plumbing: dict[str, bool] = {}
+_HERE_FOLDER = __file__.rsplit("world", 1)[0]
+_STDLIB_FOLDER = threading.__file__.rsplit("threading", 1)[0]
+
+
+def is_plumbing(filename: str) -> bool:
+    """Tell whether a file belongs to the standard library or the harness: nobody's code under test."""
+    known = _plumbing.get(filename)
+    if known is None:
+        in_library = filename.startswith(_STDLIB_FOLDER) and "-packages" not in filename
+        known = _plumbing[filename] = in_library or filename.startswith((_HERE_FOLDER, "<frozen"))
+    return known
+
+
+# Locks that `threading` waits on for the end of a thread, by ident (3.11 and 3.12).
+_sentinels: dict[int, Lock] = {}
+
+
+def start_new_thread(
+    function: Callable[..., object], args: tuple[object, ...] = (), kwargs: dict[str, Any] | None = None
+) -> int:
+    """Start a simulated thread and return its ident; stands for `_thread.start_new_thread`."""
+    world = here.world
+    if world is None or world.kernel.current is None:
+        return _real_start_new_thread(function, args, kwargs or {})
+    if world.stopping:
+        raise Stop
+    thread = getattr(function, "__self__", None)
+    known = isinstance(thread, threading.Thread)
+
+    def body() -> None:
+        try:
+            if world.wary:
+                suffer(world, world.consult("spawn", actor.name))
+            function(*args, **(kwargs or {}))
+        except (Stop, SystemExit):
+            pass
+        except BaseException as exc:  # noqa: BLE001 - nobody else will see it
+            world.unhandled.append((actor.name, exc))
+        finally:
+            sentinel = _sentinels.pop(ident, None)
+            if sentinel is not None and sentinel.owner is not None:
+                sentinel.release()
+
+    actor = world.spawn(thread.name if known else "thread", body, creation_site())
+    ident = actor.fiber.ident
+    if known:
+        # The starter need not wait until the thread has come up: what `start` waits for is true already.
+        thread._ident = ident
+        thread._started._flag = True
+        if hasattr(thread, "_tstate_lock"):
+            sentinel = _sentinels[ident] = Lock(role=f"end of thread {actor.name!r}")
+            sentinel.owner = actor
+            thread._tstate_lock = sentinel
+        actor.born = (*actor.born, thread)  # type: ignore[misc] # made above as a tuple
+    return ident
+
+
+def set_sentinel() -> Lock:
+    """Return the lock that is released when the current thread ends; stands for `_thread._set_sentinel` (≤ 3.12)."""
+    ident = get_ident()
+    sentinel = _sentinels.get(ident)
+    if sentinel is None:
+        sentinel = _sentinels[ident] = Lock(role="end of a thread")
+    else:
+        # `threading` takes it at once; nobody runs in between.
+        sentinel.owner = None
+    return sentinel
+
+
+class ThreadHandle:
+    """Stands for `_thread._ThreadHandle` (3.13). Any thread."""
+
+    __slots__ = ("_done", "_ended", "ident")
+
+    def __init__(self) -> None:
+        self.ident = 0
+        self._done = False
+        self._ended = Lock(role="end of a thread")
+
+    def is_done(self) -> bool:
+        """Tell whether the thread has ended."""
+        return self._done
+
+    def _set_done(self) -> None:
+        self._done = True
+        if self._ended.owner is not None:
+            self._ended.release()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the thread, at most `timeout` seconds."""
+        if self._done:
+            return
+        world = here.world
+        if world is not None and self.ident == world.ident():
+            raise RuntimeError("Cannot join current thread")
+        if self._ended.acquire(True, -1 if timeout is None or timeout < 0 else timeout):
+            self._ended.release()
+
+
+_real_start_joinable = getattr(_thread, "start_joinable_thread", None)
+
+
+def start_joinable_thread(function: Callable[[], object], *, handle: Any = None, daemon: bool = True) -> Any:
+    """Start a simulated thread; stands for `_thread.start_joinable_thread` (3.13)."""
+    world = here.world
+    if world is None or not isinstance(handle, (ThreadHandle, type(None))):
+        assert _real_start_joinable is not None, "only called where it exists"
+        if handle is None:
+            return _real_start_joinable(function, daemon=daemon)
+        return _real_start_joinable(function, handle=handle, daemon=daemon)
+    chosen = ThreadHandle() if handle is None else handle
+
+    def body() -> None:
+        try:
+            function()
+        finally:
+            chosen._set_done()
+
+    body.__self__ = getattr(function, "__self__", None)  # type: ignore[attr-defined] # read by start_new_thread
+    chosen._ended.owner = _OUTSIDE
+    chosen.ident = start_new_thread(body)
+    chosen._ended.owner = world.idents[chosen.ident]
+    chosen._ended.role = f"end of thread {world.idents[chosen.ident].name!r}"
+    return chosen
+
+
+def make_handle() -> Any:
+    """Return a thread handle for the thread about to be made; stands for the class `_thread._ThreadHandle` (3.13)."""
+    world = here.world
+    if world is None or world.kernel.current is None:
+        return _real_thread_handle()
+    return ThreadHandle()
+
+
+_real_thread_handle: Any = getattr(_thread, "_ThreadHandle", None)
+
+
+# --- SimpleQueue ----------------------------------------------------------------------------------------------------
+
+
+class SimpleQueue:
+    """A simulated `queue.SimpleQueue`: unbounded, first in first out, and safe to re-enter. Any thread.
+
+    The standard library's Python version is not re-entrant: a finaliser that puts while a put goes on would wait for itself.
+    """
+
+    def __new__(cls) -> Any:
+        """Make one, or a real one where there is no run."""
+        return _real_simple_queue() if here.world is None else object.__new__(cls)
+
+    def __init__(self) -> None:
+        self._items: deque[Any] = deque()
+        self._getters: list[Actor] = []
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002, ARG002 - the real signature
+        """Add `item`; never waits."""
+        self._items.append(item)
+        world = here.world
+        if world is not None and world.kernel.current is not None and not world.stopping:
+            world.kernel.change()
+            if self._getters:
+                world.kernel.wake_all(self._getters)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - the real signature
+        """Take the oldest item, waiting for one if `block`, at most `timeout` seconds.
+
+        Raises:
+            queue.Empty: there is none.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        world = here.world
+        if not self._items:
+            if not block or (timeout is not None and timeout <= 0):
+                raise queue.Empty
+            if world is None or world.kernel.current is None:
+                raise HarnessError("a queue made inside a run is empty and waited for after the run: nobody can fill it.")
+            self._wait(world, None if timeout is None else world.kernel.now_ns + to_ns(timeout))
+        item = self._items.popleft()
+        if world is not None and world.kernel.current is not None and not world.stopping:
+            world.kernel.change()
+            if self._getters and not self._items:
+                world.kernel.suspend_all(self._getters)
+        return item
+
+    def _wait(self, world: World, deadline: int | None) -> None:
+        current = world.kernel.current
+        assert current is not None, "only a fiber waits"
+        self._getters.append(current)
+        try:
+            while not self._items:
+                if world.park(self, deadline) and not self._items:
+                    raise queue.Empty
+        finally:
+            self._getters.remove(current)
+
+    def put_nowait(self, item: Any) -> None:
+        """Add `item`."""
+        self.put(item)
+
+    def get_nowait(self) -> Any:
+        """Take the oldest item or raise `queue.Empty`."""
+        return self.get(block=False)
+
+    def empty(self) -> bool:
+        """Tell whether there is no item."""
+        return not self._items
+
+    def qsize(self) -> int:
+        """Return the number of items."""
+        return len(self._items)
+
+    __class_getitem__ = classmethod(lambda cls, _item: cls)
+
+
+# --- thread-locals --------------------------------------------------------------------------------------------------
+
+_MISSING = object()
+
+
+class Local:
+    """A simulated `threading.local`: one namespace for each thread, also subclassed. Any thread."""
+
+    __slots__ = ("__dict__", "__weakref__", "_arguments", "_stores")
+
+    def __new__(cls, /, *args: object, **kwargs: object) -> Any:
+        """Make one; the arguments are given to `__init__` again in each thread that looks."""
+        if cls is Local and here.world is None:
+            return _real_local()
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError("Initialization arguments are not supported")
+        self = object.__new__(cls)
+        object.__setattr__(self, "_arguments", (args, kwargs))
+        object.__setattr__(self, "_stores", {_key(): object.__getattribute__(self, "__dict__")})
+        return self
+
+    def __getattribute__(self, name: str) -> Any:
+        _look_up(self)
+        return object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "__dict__":
+            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+        _look_up(self)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name == "__dict__":
+            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+        _look_up(self)
+        object.__delattr__(self, name)
+
+
+def _key() -> object:
+    world = here.world
+    return _real_get_ident() if world is None or world.kernel.current is None else world.kernel.current
+
+
+def _look_up(local: Local) -> None:
+    stores = object.__getattribute__(local, "_stores")
+    key = _key()
+    store = stores.get(key, _MISSING)
+    if store is _MISSING:
+        store = stores[key] = {}
+        object.__setattr__(local, "__dict__", store)
+        cls = type(local)
+        if cls.__init__ is not object.__init__:
+            args, kwargs = object.__getattribute__(local, "_arguments")
+            cls.__init__(local, *args, **kwargs)
+    else:
+        object.__setattr__(local, "__dict__", store)

@@ -1,0 +1,64 @@
+# Two commands on a fresh machine: `make storms` and `make test`. Each does all of its own set-up.
+# Another interpreter: `make test PYTHON=/path/to/python3.13`. Fewer processes: `make test JOBS=1`.
+
+# The first that really starts and is new enough; a version manager's shim may exist and not start.
+ifndef PYTHON
+PYTHON := $(shell for python in .venv/bin/python python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; \
+	done)
+endif
+
+JOBS ?= auto
+VENV := .venv/bin/python
+
+.PHONY: help setup storms test check format lint types architecture matrix bench bench-rivals test-all fix clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+setup: ## make .venv with all that the project needs (every other target does it too)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'faultloom needs Python 3.11 or later that starts as python3. If yours has another name:' >&2; \
+		echo '    make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.13' >&2; exit 1; }
+	@"$(PYTHON)" tests/interpreters/environment.py .venv dev
+
+storms: setup ## run every scenario: references hold, broken variants are caught
+	@$(VENV) -m pytest scenarios -n $(JOBS)
+
+test: setup ## run the tests of the harness itself
+	@$(VENV) -m pytest -n $(JOBS)
+
+check: format lint types architecture ## all that a change must pass: format, lint, types, architecture, tests, storms
+	@$(VENV) -m pytest tests scenarios -n $(JOBS)
+
+format: setup
+	@$(VENV) -m ruff format --check .
+
+lint: setup
+	@$(VENV) -m ruff check .
+
+types: setup
+	@$(VENV) -m mypy --strict harness scenarios
+
+architecture: setup
+	@$(VENV) -m pytest tests/test_architecture.py -q
+
+matrix: setup ## print the kill matrix: every scenario against every class
+	@$(VENV) -m harness matrix scenarios
+
+bench: setup ## measure schedules and decisions per second: a table, and JSON in .harness/
+	@$(VENV) -m tests.bench
+
+bench-rivals: setup ## install the rivals into an environment of their own, then bench against them
+	@$(VENV) tests/interpreters/rivals.py
+	@$(VENV) -m tests.bench --rivals .harness/rivals
+
+test-all: setup ## probes, determinism and storms on every other supported Python found on this machine
+	@$(VENV) tests/interpreters/everywhere.py
+
+fix: setup ## format and mend what the linter can mend by itself
+	@$(VENV) -m ruff format .
+	@$(VENV) -m ruff check --fix .
+
+clean: ## throw away everything that was generated
+	rm -rf .venv .harness dist build .pytest_cache .hypothesis

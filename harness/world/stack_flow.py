@@ -127,12 +127,15 @@ def _effect(item: Instr, *, jump: bool) -> tuple[int, int]:
         return _TOP_ONLY[item.name]
     if item.name == "CALL":
         return int(item.arg) + 2, 1  # type: ignore[arg-type]  # CALL has an int
-    arg = item.arg
-    if isinstance(arg, tuple):
-        arg = arg[0]
-    elif not isinstance(arg, int) or item.opcode in dis.hasconst:
-        arg = 0
-    return _known_effect(item.opcode, int(arg) if item.require_arg() else None, jump)
+    arg = item.arg[0] if isinstance(item.arg, tuple) else item.arg
+    # Only numbers and flags bear on the effect, not names, constants or labels.
+    number = None
+    if item.require_arg():
+        number = int(arg) if isinstance(arg, int) and item.opcode not in _HAS_CONSTANT else 0
+    return _known_effect(item.opcode, number, jump)
+
+
+_HAS_CONSTANT = frozenset(dis.hasconst)
 
 
 @cache
@@ -169,6 +172,7 @@ _POPS = {
         "SEND": 1,
         "UNPACK_EX": 1,
         "UNPACK_SEQUENCE": 1,
+        "YIELD_VALUE": 1,
     }.items()
     if name in dis.opmap
 }

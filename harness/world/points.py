@@ -1,0 +1,263 @@
+"""Puts scheduling points into all functions under test and takes them out again, without a trace.
+
+    Rewriter.install()  ──  one pass over all objects: functions by file name ──  rewriting.py  ──  __code__ swapped
+    Rewriter.restore()  ──  every swapped function, and every function made meanwhile from rewritten code
+
+What is a point is decided in `rewriting.py`, what happens at one by the hook. Not reached: generators and frames that
+already run, and functions made by `exec` (whose file name is no file). Rewritten code is remembered for the process, so
+that a second exploration only swaps.
+"""
+
+import dis
+import gc
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final
+
+from . import rewriting
+from .rewriting import Hook, ModuleFacts, Rewriting
+from .sites import IMMUTABLE_TYPES, CodeSite, Granularity
+from .under_test import IsUnderTest, is_under_test, under_test
+
+__all__ = [
+    "IMMUTABLE_TYPES",
+    "CodeSite",
+    "Granularity",
+    "Hook",
+    "Rewriter",
+    "is_under_test",
+    "sites_of",
+    "under_test",
+]
+
+sites_of = rewriting.sites_of
+
+
+class Rewriter:
+    """Swaps the code of functions under test for code with points; one at a time, on one thread.
+
+    Args:
+        hook: Called as `hook(object, site)` before each access; a function that stays the same, since rewritten code
+            is remembered per hook. What it raises appears at the access.
+        granularity: `sync` for entries of synchronisation operations only, `shared` for all accesses.
+        is_under_test: Says by file name which code is rewritten.
+
+    # invariant: while installed, `_swapped` holds every function whose code this object replaced.
+    """
+
+    def __init__(self, hook: Hook, *, granularity: Granularity, is_under_test: IsUnderTest) -> None:
+        self._is_under_test = is_under_test
+        key = (hook, granularity, is_under_test)
+        self._memory = _MEMORIES.setdefault(key, _Memory(hook, granularity, is_under_test))
+        self._swapped: list[tuple[FunctionType, CodeType]] = []
+        self._modules_seen: tuple[int, str] = (0, "")
+
+    def install(self) -> None:
+        """Rewrite every function under test that exists. If one fails, none stays rewritten."""
+        self._modules_seen = _newest_module()
+        try:
+            self._swap(_functions(self._is_under_test))
+        except BaseException:
+            self.restore()
+            raise
+
+    def install_new(self) -> None:
+        """Rewrite functions that modules imported since have brought. Cheap if there are none."""
+        newest = _newest_module()
+        if newest == self._modules_seen:
+            return
+        imported = list(sys.modules.values())[self._modules_seen[0] :]
+        self._modules_seen = newest
+        files = [getattr(module, "__file__", None) for module in imported]
+        if any(isinstance(file, str) and self._is_under_test(file) for file in files):
+            self._swap(_functions(self._is_under_test))
+
+    def restore(self) -> None:
+        """Put every original code back, also in functions made meanwhile out of rewritten code."""
+        swapped, self._swapped = self._swapped, []
+        for function, original in swapped:
+            if id(function.__code__) in _OURS:
+                function.__code__ = original
+        for function in _functions(self._is_under_test):
+            ours = _OURS.get(id(function.__code__))
+            if ours is not None:
+                function.__code__ = ours[1]
+
+    def is_rewritten(self, code: CodeType) -> bool:
+        """Say whether `code` is a result of rewriting."""
+        return id(code) in _OURS
+
+    def must_report(self, code: CodeType) -> bool:
+        """Say whether whoever runs `code`, original or rewritten, calls the hook before anything else can happen.
+
+        For a coroutine that is when it first runs; for a generator the answer is always no.
+        """
+        return self._memory.must_report(code)
+
+    def _swap(self, functions: list[FunctionType]) -> None:
+        self._memory.learn(functions)
+        for function in functions:
+            code = function.__code__
+            ours = _OURS.get(id(code))
+            original = ours[1] if ours is not None else code
+            new = self._memory.rewrite(original, function.__globals__)
+            if new is not code:
+                self._swapped.append((function, original))
+                function.__code__ = new
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was rewritten for one hook, granularity and idea of what is under test; kept for the process."""
+
+    hook: Hook
+    granularity: Granularity
+    is_under_test: IsUnderTest
+    # By identity of the module's namespace, which the facts keep alive.
+    modules: dict[int, Rewriting] = field(default_factory=dict)
+    user_classes: dict[type, bool] = field(default_factory=dict)
+
+    def learn(self, functions: list[FunctionType]) -> None:
+        """Gather the facts of each module that `functions` come from, and rewrite those that nest others first."""
+        by_module: dict[int, list[FunctionType]] = {}
+        for function in functions:
+            by_module.setdefault(id(function.__globals__), []).append(function)
+        own = {key: _own_facts(group) for key, group in by_module.items()}
+        nested: set[int] = set()
+        for facts in own.values():
+            nested |= facts.nested
+        for key, group in by_module.items():
+            namespace = group[0].__globals__
+            attributes = set(own[key].attributes)
+            for other in _drawn_from(namespace):
+                if other in own:
+                    attributes |= own[other].attributes
+            facts = ModuleFacts(namespace, frozenset(own[key].stored), frozenset(attributes), self._is_user_class)
+            known = self.modules.get(key)
+            if known is None or known.facts.stored != facts.stored or known.facts.attributes != facts.attributes:
+                self.modules[key] = Rewriting(self.hook, self.granularity, facts)
+            for function in group:
+                # What is nested gets its verdicts on cells from the function round it, if that one still exists.
+                if id(function.__code__) not in nested and id(function.__code__) not in _OURS:
+                    self.rewrite(function.__code__, namespace)
+
+    def rewrite(self, code: CodeType, namespace: dict[str, Any]) -> CodeType:
+        module = self.modules[id(namespace)]
+        known = module.done.get(id(code))
+        if known is not None:
+            return known[1]
+        before = len(module.done)
+        new = module.rewrite(code)
+        for original, result in list(module.done.values())[before:]:
+            if result is not original:
+                _OURS[id(result)] = (result, original)
+        return new
+
+    def must_report(self, code: CodeType) -> bool:
+        return any(id(code) in module.entries for module in self.modules.values())
+
+    def _is_user_class(self, kind: type) -> bool:
+        known = self.user_classes.get(kind)
+        if known is None:
+            file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+            known = self.user_classes[kind] = isinstance(file, str) and self.is_under_test(file)
+        return known
+
+
+# Rewritten code by identity: itself and what it was made from. Both grow with the code of the process, never with the
+# number of explorations: that is what makes the second exploration cheap.
+_OURS: Final[dict[int, tuple[CodeType, CodeType]]] = {}
+_MEMORIES: Final[dict[tuple[Hook, Granularity, IsUnderTest], _Memory]] = {}
+
+
+@dataclass(slots=True)
+class _OwnFacts:
+    """What the code of some functions says about their module."""
+
+    stored: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    nested: set[int] = field(default_factory=set)
+
+    def add(self, other: "_OwnFacts") -> None:
+        self.stored |= other.stored
+        self.attributes |= other.attributes
+        self.nested |= other.nested
+
+
+_CODE_FACTS: Final[dict[int, tuple[CodeType, _OwnFacts]]] = {}
+_STORES_GLOBAL: Final = frozenset({dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]})
+_STORES_ATTRIBUTE: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
+
+
+def _own_facts(functions: Iterable[FunctionType]) -> _OwnFacts:
+    facts = _OwnFacts()
+    for function in functions:
+        facts.add(_code_facts(function.__code__))
+    for value in list(functions[0].__globals__.values()):
+        if isinstance(value, type):
+            facts.attributes.update(_data_attributes(value))
+    return facts
+
+
+def _code_facts(code: CodeType) -> _OwnFacts:
+    known = _CODE_FACTS.get(id(code))
+    if known is not None:
+        return known[1]
+    facts = _OwnFacts()
+    for op, arg in rewriting.operations(code):
+        if op in _STORES_GLOBAL:
+            facts.stored.add(code.co_names[arg])
+        elif op in _STORES_ATTRIBUTE:
+            facts.attributes.add(code.co_names[arg])
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            facts.add(_code_facts(constant))
+            facts.nested.add(id(constant))
+    _CODE_FACTS[id(code)] = (code, facts)
+    return facts
+
+
+def _data_attributes(kind: type) -> Iterator[str]:
+    """Yield attributes of a class that hold data by what the class says of itself."""
+    own = vars(kind)
+    yield from own.get("__annotations__", ())
+    for name, value in own.items():
+        if not name.startswith("__") and not callable(value) and not hasattr(type(value), "__get__"):
+            yield name
+
+
+def _drawn_from(namespace: dict[str, Any]) -> set[int]:
+    """Return the namespaces of modules whose modules, classes and functions stand in this one."""
+    found: set[int] = set()
+    for value in list(namespace.values()):
+        if isinstance(value, ModuleType):
+            found.add(id(vars(value)))
+        elif isinstance(value, FunctionType):
+            found.add(id(value.__globals__))
+        elif isinstance(value, type):
+            for kind in value.__mro__:
+                module = sys.modules.get(kind.__module__)
+                if module is not None:
+                    found.add(id(vars(module)))
+    return found
+
+
+def _functions(is_under_test: IsUnderTest) -> list[FunctionType]:
+    """Return all functions there are whose file is under test."""
+    frozen = gc.get_freeze_count()
+    if frozen:
+        # What is frozen is hidden from `get_objects`; both moves take no time.
+        gc.unfreeze()
+    try:
+        functions = [thing for thing in gc.get_objects() if type(thing) is FunctionType]
+    finally:
+        if frozen:
+            gc.freeze()
+    verdicts = {file: is_under_test(file) for file in {function.__code__.co_filename for function in functions}}
+    return [function for function in functions if verdicts[function.__code__.co_filename]]
+
+
+def _newest_module() -> tuple[int, str]:
+    return len(sys.modules), next(reversed(sys.modules))

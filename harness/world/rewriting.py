@@ -1,0 +1,701 @@
+"""Rewrites one code object: before each access that other actors can see or disturb, a call `hook(object, site)`.
+
+    obj.v += 1     LOAD_FAST obj · COPY 1 · [hook(obj, site)] LOAD_ATTR v · 1 · BINARY_OP · … [hook(obj, site)] STORE_ATTR v
+
+The object is copied from the stack, so it is the very one that is accessed. The receiver of a method call is kept below
+the call's own values from the lookup of the method to its return, since on 3.13 it cannot be told from the stack
+whether the call has one. Inserted instructions have the position of the access: tracebacks, line events and coverage
+see no difference. What the hook does, when code is rewritten and how it is put back are decided elsewhere.
+"""
+
+import builtins
+import dis
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any, Final
+
+from bytecode import BinaryOp, Bytecode, CellVar, FreeVar, Instr, Label, TryBegin, TryEnd
+
+from . import sites, stack_flow
+from .sites import CodeSite, Granularity
+
+Hook = Callable[[object, CodeSite], object]
+
+PY312: Final = sys.version_info >= (3, 12)
+PY313: Final = sys.version_info >= (3, 13)
+
+_UNKNOWN: Final = object()
+_INLINED_SINCE_312: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+# Cells that the compiler makes for itself. Up to 3.11 `super()` reads its cell without an instruction.
+_COMPILER_CELLS: Final = frozenset({"__class__", "__classdict__", "__classcell__"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFacts:
+    """What must be known of a module to tell data from mere names in its functions.
+
+    Args:
+        namespace: The module's dict, which is also what an access to one of its globals is reported on.
+        stored: Globals that some function of the module rebinds.
+        attributes: Attributes that hold data: assigned in this module or one that it draws from.
+        is_user_class: Says whether a class is defined in code under test.
+    """
+
+    namespace: dict[str, Any]
+    stored: frozenset[str]
+    attributes: frozenset[str]
+    is_user_class: Callable[[type], bool]
+
+
+@dataclass(slots=True)
+class Rewriting:
+    """All the rewriting for one hook and granularity in one module; remembers what it has done.
+
+    The result for a code object is the object itself where there is nothing to insert.
+    """
+
+    hook: Hook
+    granularity: Granularity
+    facts: ModuleFacts
+    # Keyed by identity, since equal code objects need not be of one function; the value keeps the key alive.
+    done: dict[int, tuple[CodeType, CodeType]] = field(default_factory=dict)
+    # Identities of code, before and after, that meets a site as soon as it is entered.
+    entries: set[int] = field(default_factory=set)
+
+    def rewrite(self, code: CodeType, cells: Mapping[str, bool] | None = None) -> CodeType:
+        """Return `code` with the hook's calls inserted, nested functions included.
+
+        Args:
+            code: What the compiler made; not a result of this function.
+            cells: For each free variable whether it is data; None if the enclosing function is unknown.
+        """
+        known = self.done.get(id(code))
+        if known is not None:
+            return known[1]
+        if self.granularity == "sync" and not _may_synchronise(code):
+            result = self._rewrite_constants(code)
+        else:
+            function = _Function(self, code, dict(cells or {}))
+            result = function.rewrite()
+            if function.reports_on_entry():
+                self.entries |= {id(code), id(result)}
+        self.done[id(code)] = (code, result)
+        return result
+
+    def _rewrite_constants(self, code: CodeType) -> CodeType:
+        constants = tuple(self.rewrite(c) if isinstance(c, CodeType) else c for c in code.co_consts)
+        if all(new is old for new, old in zip(constants, code.co_consts, strict=True)):
+            return code
+        return code.replace(co_consts=constants)
+
+
+def sites_of(code: CodeType) -> list[CodeSite]:
+    """Return the sites inserted into `code` itself, without those of nested functions, in their order."""
+    return sorted((c for c in code.co_consts if isinstance(c, CodeSite)), key=lambda site: site.index)
+
+
+def _may_synchronise(code: CodeType) -> bool:
+    return not sites.SYNC_METHODS.isdisjoint(code.co_names) or any(op in _WITH for op in code.co_code[::2])
+
+
+_WITH: Final = frozenset(dis.opmap[name] for name in ("BEFORE_WITH", "LOAD_SPECIAL") if name in dis.opmap)
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call instruction, `before` which anything must be inserted, and what it calls."""
+
+    before: int
+    callee: int
+    arguments: int
+    keywords: int
+    # Values above the first positional argument plus one, at `before`.
+    first_depth: int
+    # Where the receiver lies at `before` if it is kept below the call.
+    kept_depth: int
+
+
+class _Function:
+    """The rewriting of one code object.
+
+    # invariant: what is inserted leaves the stack as it was, but for kept receivers, which lie directly
+    # below the values of their call and are removed by what follows that call.
+    """
+
+    def __init__(self, rewriting: Rewriting, code: CodeType, cells: dict[str, bool]) -> None:
+        self._rewriting = rewriting
+        self._facts = rewriting.facts
+        self._code = code
+        self._items = Bytecode.from_code(code, conserve_exception_block_stackdepth=True)
+        self._list: list[Any] = list(self._items)
+        self._names = [item.name if isinstance(item, Instr) else "" for item in self._list]
+        self._stacks = stack_flow.stacks_before(self._items)
+        self._calls = {at: call for at in range(len(self._list)) if (call := self._call_at(at))}
+        self._cells = _CellUse(code, self._list, self._names, cells).data
+        self._inserted: dict[int, list[Instr]] = {}
+        self._appended: dict[int, list[Instr]] = {}
+        self._kept: set[int] = set()
+        self._sites: dict[tuple[object, ...], CodeSite] = {}
+
+    def rewrite(self) -> CodeType:
+        self._mark_calls()
+        for at, name in enumerate(self._names):
+            visit = _VISIT.get(name)
+            if visit is not None and self._stacks[at] is not None:
+                visit(self, at)
+        constants_changed = self._rewrite_nested()
+        if not self._inserted and not constants_changed:
+            return self._code
+        return self._assemble()
+
+    # ---- what is a point -------------------------------------------------------------------------------------
+
+    def _mark_calls(self) -> None:
+        for at, call in self._calls.items():
+            callee = self._names[call.callee] if call.callee >= 0 else ""
+            if self._stacks[at] is None:
+                continue
+            if callee in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR") and self._method_call(at, call):
+                continue
+            self._reader_call(at, call)
+
+    def _method_call(self, at: int, call: _Call) -> bool:
+        """Insert the point of a call of a method with a known name; say whether it was one."""
+        name = self._attribute(call.callee)
+        sync, shared = name in sites.SYNC_METHODS, name in sites.CONTAINER_METHODS
+        if not sync and not shared:
+            return False
+        operand = self._operand(call.callee)
+        if operand >= 0 and self._names[operand] == "LOAD_CONST":
+            # Of the methods of constants only `"".join(container)` reads anything.
+            if name == "join" and call.arguments - call.keywords:
+                self._insert(call.before, at, self._copy(call.first_depth), ("call", ".join()", False), shared=True)
+            return True
+        receiver = self._value(operand)
+        if isinstance(receiver, types.ModuleType):
+            return False
+        site = ("call", f".{name}()", name in sites.WRITING_METHODS)
+        if isinstance(receiver, type) and isinstance(inspect.getattr_static(receiver, name, None), _UNBOUND):
+            if call.arguments - call.keywords:
+                self._insert(call.before, at, self._copy(call.first_depth), site, sync=sync, shared=shared)
+            return True
+        if self._is_super(call.callee):
+            self._insert(call.before, at, self._load_self, site, sync=sync, shared=shared)
+            return True
+        if self._names[call.callee] == "LOAD_SUPER_ATTR":
+            return True  # `super(C, x)` without any argument to take for x: nobody writes that
+        self._insert(call.before, at, self._copy(call.kept_depth), site, sync=sync, shared=shared)
+        if call.before in self._inserted:
+            self._keep_receiver(call.callee)
+            self._append(at, Instr("SWAP", 2), Instr("POP_TOP"))
+        return True
+
+    def _keep_receiver(self, load: int) -> None:
+        """Copy the operand of `load` below what the call that uses it will take off the stack."""
+        if load in self._kept:
+            return
+        self._kept.add(load)
+        where = self._list[load].location
+        keep = [Instr("COPY", 1, location=where)]
+        stack = self._stacks[load]
+        assert stack
+        if not self._is_method_load(load) and self._has_null_below(stack):
+            # A plain lookup that is called has its NULL already below the object; it must end up above the copy.
+            keep += [Instr("SWAP", 3, location=where), Instr("SWAP", 2, location=where)]
+        # The copy precedes any point that lies at the lookup itself, which only looks at the top.
+        self._inserted.setdefault(load, [])[:0] = keep
+
+    def _reader_call(self, at: int, call: _Call) -> None:
+        function = self._value(call.callee)
+        positional = call.arguments - call.keywords
+        if self._names[at] == "CALL_FUNCTION_EX" or not positional or not isinstance(function, _CALLABLES):
+            return
+        try:
+            writes, reads = function in sites.WRITERS, function in sites.READERS
+        except TypeError:  # unhashable: not one of ours
+            return
+        if not (writes or reads) or (function in sites.ONLY_ARGUMENT and positional > 1):
+            return
+        stack = self._stacks[at]
+        assert stack is not None
+        argument = stack[-call.first_depth]
+        if argument >= 0 and (self._names[argument] == "LOAD_CONST" or self._is_generator_expression(argument)):
+            return
+        site = ("call", f"{function.__name__}()", writes)
+        self._insert(call.before, at, self._copy(call.first_depth), site, shared=True)
+
+    def _visit_attribute_load(self, at: int) -> None:
+        name = self._attribute(at)
+        if self._is_method_load(at) or self._is_called(at):
+            if name not in self._facts.attributes:
+                return
+        if not self._is_data_of_module(self._operand(at), name):
+            return
+        push = self._load_self if self._is_super(at) else self._copy(1)
+        self._insert(at, at, push, ("read", f".{name}", False), shared=True)
+
+    def _visit_attribute_change(self, at: int) -> None:
+        operation = "write" if self._names[at] == "STORE_ATTR" else "delete"
+        self._insert(at, at, self._copy(1), (operation, f".{self._attribute(at)}", True), shared=True)
+
+    def _is_data_of_module(self, operand: int, name: str) -> bool:
+        """Say no for functions, classes and constants that are looked up in a module."""
+        module = self._value(operand)
+        if not isinstance(module, types.ModuleType):
+            return True
+        value = vars(module).get(name, _UNKNOWN)
+        return value is _UNKNOWN or self._is_data(value)
+
+    def _is_data(self, value: object) -> bool:
+        return isinstance(value, sites.MUTABLE_CONTAINERS) or self._facts.is_user_class(type(value))
+
+    def _visit_global(self, at: int) -> None:
+        name, writes = self._global(at), not self._names[at].startswith("LOAD")
+        if not writes:
+            if self._names[at] in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") and name in self._own_names():
+                return
+            value = self._value_of_global(name)
+            if value is not _UNKNOWN and not self._is_data(value):
+                return
+        operation = {"LOAD": "read", "STORE": "write", "DELETE": "delete"}[self._names[at].split("_")[0]]
+        self._insert(at, at, None, (operation, f"global {name}", writes), shared=True)
+
+    def _own_names(self) -> set[str]:
+        """Names that the body of a class binds for itself."""
+        return {item.arg for item in self._list if isinstance(item, Instr) and item.name == "STORE_NAME"}
+
+    def _visit_cell(self, at: int) -> None:
+        variable = self._list[at].arg
+        if not self._cells.get(variable.name, variable.name not in _COMPILER_CELLS):
+            return
+        operation = {"STORE": "write", "DELETE": "delete"}.get(self._names[at].split("_")[0], "read")
+        site = (operation, f"cell {variable.name}", operation != "read")
+
+        def push(_: int) -> list[Instr]:
+            return [self._load_cell(variable)]
+
+        self._insert(at, at, push, site, shared=True)
+
+    def _visit_subscript(self, at: int) -> None:
+        name = self._names[at]
+        depth = 3 if name.endswith("SLICE") else 2
+        container = self._origin(at, depth)
+        if isinstance(self._value(container), type) or self._is_constant(container):
+            return
+        operation = {"STORE": "write", "DELETE": "delete"}.get(name.split("_")[0], "read")
+        self._insert(at, at, self._copy(depth), (operation, "[]", operation != "read"), shared=True)
+
+    def _visit_compare(self, at: int) -> None:
+        # What is compared with a number or a name is not read as a container.
+        if not self._is_constant(self._origin(at, 1)) and not self._is_constant(self._origin(at, 2)):
+            self._insert(at, at, self._copy(2), ("compare", "==", False), shared=True)
+
+    def _visit_binary(self, at: int) -> None:
+        operator = BinaryOp(self._list[at].arg)
+        if operator.name == "SUBSCR":
+            self._visit_subscript(at)
+        elif operator.name.startswith("INPLACE_"):
+            self._insert(at, at, self._copy(2), ("inplace", operator.name[8:].lower(), True), shared=True)
+
+    def _visit_top(self, at: int) -> None:
+        if not self._is_constant(self._origin(at, 1)):
+            self._insert(at, at, self._copy(1), (*_TOP[self._names[at]], False), shared=True)
+
+    def _visit_spread_call(self, at: int) -> None:
+        # A lone `*iterable` is handed to the call as it is, and read there. What `*args` collected is a tuple.
+        if at in self._inserted:
+            return
+        depth = 1 + int(self._list[at].arg & 1)
+        source = self._origin(at, depth)
+        if source >= 0:
+            if self._names[source] in ("LIST_TO_TUPLE", "CALL_INTRINSIC_1", "BUILD_TUPLE", "LOAD_CONST"):
+                return
+            if self._code.co_flags & inspect.CO_VARARGS and self._is_load_of(source, _varargs_name(self._code)):
+                return
+        self._insert(at, at, self._copy(depth), ("unpack", "*", False), shared=True)
+
+    def _visit_match(self, at: int) -> None:
+        depth, what = {"MATCH_KEYS": (2, "[]"), "MATCH_CLASS": (3, "."), "GET_LEN": (1, "len()")}[self._names[at]]
+        self._insert(at, at, self._copy(depth), ("match", what, False), shared=True)
+
+    def _visit_with(self, at: int) -> None:
+        self._insert(at, at, self._copy(1), ("with", "with", True), sync=True, shared=True)
+
+    def _visit_special(self, at: int) -> None:
+        # 3.14: `with` looks up `__exit__` and `__enter__` one by one; the first lookup stands for both.
+        if self._list[at].arg.name == "EXIT":
+            self._visit_with(at)
+
+    # ---- what is known of an instruction ---------------------------------------------------------------------
+
+    def _call_at(self, at: int) -> _Call | None:
+        name, stack = self._names[at], self._stacks[at]
+        if name not in ("CALL", "CALL_KW", "CALL_FUNCTION_EX") or stack is None:
+            return None
+        arg = self._list[at].arg
+        if name == "CALL_FUNCTION_EX":
+            above = 1 if sys.version_info >= (3, 14) else int(arg & 1)
+            callee = stack[-(3 + above if PY313 else 2 + above)]
+            return _Call(at, callee, 0, 0, 0, above + 4)
+        names_on_top = int(name == "CALL_KW")
+        pair = stack[-arg - 2 - names_on_top : len(stack) - arg - names_on_top]
+        null_first = not PY313 and pair[0] >= 0 and self._names[pair[0]] in ("PUSH_NULL", "LOAD_GLOBAL")
+        callee = pair[1] if null_first else pair[0]
+        before, keywords = at, 0
+        if names_on_top:
+            source = stack[-1]
+            keywords = len(self._list[source].arg) if source >= 0 and self._names[source] == "LOAD_CONST" else arg
+        # Nothing may come between KW_NAMES, PRECALL and CALL: the first sets a register for the last.
+        while before and (not self._names[before - 1] or self._names[before - 1] in ("KW_NAMES", "PRECALL")):
+            before -= 1
+            if self._names[before] == "KW_NAMES":
+                keywords = len(self._list[before].arg)
+        while not self._names[before]:
+            before += 1
+        return _Call(before, callee, arg, keywords, arg + names_on_top, arg + names_on_top + 3)
+
+    def _has_null_below(self, stack: stack_flow.Stack) -> bool:
+        """Say whether right below the top lies the NULL of a call to come (up to 3.12; later it comes above)."""
+        if PY313 or len(stack) < 2 or stack[-2] < 0:
+            return False
+        below = stack[-2]
+        if self._names[below] == "PUSH_NULL":
+            return True
+        # `LOAD_GLOBAL (NULL + name)` pushes both; the value may since have become an attribute of it.
+        is_pair = self._names[below] == "LOAD_GLOBAL" and bool(self._list[below].arg[0])
+        return is_pair and (stack[-1] == below or stack[-3:-2] != (below,))
+
+    def _attribute(self, at: int) -> str:
+        arg = self._list[at].arg
+        return str(arg[-1] if isinstance(arg, tuple) else arg)
+
+    def _global(self, at: int) -> str:
+        return self._attribute(at)
+
+    def _is_method_load(self, at: int) -> bool:
+        arg = self._list[at].arg
+        return self._names[at] == "LOAD_METHOD" or (isinstance(arg, tuple) and bool(arg[0]))
+
+    def _is_called(self, at: int) -> bool:
+        """Say whether what a plain lookup found is called on the spot, so that its point lies at the call."""
+        name = self._attribute(at)
+        known = name in sites.SYNC_METHODS or name in sites.CONTAINER_METHODS
+        return known and any(call.callee == at for call in self._calls.values())
+
+    def _is_super(self, at: int) -> bool:
+        """Say whether the attribute at `at` is looked up in `super()`, so that it is one of the first argument."""
+        if not self._code.co_argcount:
+            return False
+        call = self._calls.get(self._operand(at))
+        return self._names[at] == "LOAD_SUPER_ATTR" or (call is not None and self._value(call.callee) is super)
+
+    def _is_generator_expression(self, at: int) -> bool:
+        call = self._calls.get(at)
+        return call is not None and call.callee >= 0 and self._names[call.callee].startswith(("MAKE_F", "SET_FUNCTION"))
+
+    def _is_constant(self, at: int) -> bool:
+        return at >= 0 and self._names[at] in ("LOAD_CONST", "LOAD_SMALL_INT")
+
+    def _is_load_of(self, at: int, variable: str) -> bool:
+        stores = ("STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST")
+        return self._list[at].arg == variable and not any(
+            name in stores and variable in (item.arg if isinstance(item.arg, tuple) else (item.arg,))
+            for name, item in zip(self._names, self._list, strict=True)
+        )
+
+    def _origin(self, at: int, depth: int) -> int:
+        stack = self._stacks[at]
+        assert stack is not None
+        return stack[-depth] if len(stack) >= depth else stack_flow.UNKNOWN
+
+    def _operand(self, at: int) -> int:
+        return self._origin(at, 1)
+
+    def _value(self, at: int) -> Any:
+        """Return what the item at `at` is known to push, or `_UNKNOWN`: a global nobody rebinds, or one of a module."""
+        name = self._names[at] if at >= 0 else ""
+        if name == "LOAD_GLOBAL":
+            return self._value_of_global(self._global(at))
+        if name in ("LOAD_ATTR", "LOAD_METHOD"):
+            module = self._value(self._operand(at))
+            if isinstance(module, types.ModuleType):
+                return vars(module).get(self._attribute(at), _UNKNOWN)
+        return _UNKNOWN
+
+    def _value_of_global(self, name: str) -> Any:
+        if name in self._facts.stored:
+            return _UNKNOWN
+        value = self._facts.namespace.get(name, _UNKNOWN)
+        return vars(builtins).get(name, _UNKNOWN) if value is _UNKNOWN else value
+
+    # ---- what is inserted ------------------------------------------------------------------------------------
+
+    def _copy(self, depth: int) -> Callable[[int], list[Instr]]:
+        return lambda above: [Instr("COPY", depth + above)]
+
+    def _load_self(self, _: int) -> list[Instr]:
+        name = self._code.co_varnames[0]
+        if name in self._code.co_cellvars:
+            return [Instr("LOAD_DEREF", CellVar(name))]
+        return [Instr("LOAD_FAST_CHECK" if PY312 else "LOAD_FAST", name)]
+
+    def _load_cell(self, variable: CellVar | FreeVar) -> Instr:
+        if not PY313:
+            return Instr("LOAD_CLOSURE", variable)
+        return Instr("LOAD_FAST", variable.name if variable.name in self._code.co_varnames else variable)
+
+    def _insert(
+        self,
+        before: int,
+        accessing: int,
+        push: Callable[[int], list[Instr]] | None,
+        what: tuple[str, str, bool],
+        *,
+        sync: bool = False,
+        shared: bool = False,
+    ) -> None:
+        """Insert the hook's call; `push` gets the number of values that lie above the operands by then."""
+        if self._rewriting.granularity == "sync" and not sync:
+            return
+        location = self._list[accessing].location
+        site = self._site(location, what, sync=sync, shared=shared, is_global=push is None)
+        if push is None:
+            # The site carries the namespace: it is not on the stack, and no constant can hold a dict.
+            name = (False, "namespace") if PY312 else "namespace"
+            operand = [Instr("LOAD_CONST", site), Instr("LOAD_ATTR", name)]
+        else:
+            operand = push(2)
+        hook, null = Instr("LOAD_CONST", self._rewriting.hook), Instr("PUSH_NULL")
+        call = [hook, null] if PY313 else [null, hook]
+        call += [*operand, Instr("LOAD_CONST", site)]
+        call += [Instr("CALL", 2)] if PY312 else [Instr("PRECALL", 2), Instr("CALL", 2)]
+        call += [Instr("POP_TOP")]
+        for instr in call:
+            instr.location = location
+        self._inserted.setdefault(before, []).extend(call)
+
+    def _append(self, at: int, *instructions: Instr) -> None:
+        for instr in instructions:
+            instr.location = self._list[at].location
+        self._appended[at] = list(instructions)
+
+    def _site(
+        self, location: Any, what: tuple[str, str, bool], *, sync: bool, shared: bool, is_global: bool
+    ) -> CodeSite:
+        # The compiler copies small blocks and every `finally`; copies are one place, told by their position.
+        key = (location, *what)
+        site = self._sites.get(key)
+        if site is None:
+            code = self._code
+            line = location.lineno if location is not None and location.lineno is not None else code.co_firstlineno
+            site = self._sites[key] = CodeSite(
+                code.co_qualname,
+                code.co_filename,
+                line,
+                -1,
+                *what,
+                sync=sync,
+                shared=shared,
+                namespace=self._facts.namespace if is_global else None,
+            )
+        return site
+
+    # ---- putting it together ---------------------------------------------------------------------------------
+
+    def _rewrite_nested(self) -> bool:
+        changed = False
+        for name, item in zip(self._names, self._list, strict=True):
+            if name == "LOAD_CONST" and isinstance(item.arg, CodeType):
+                new = self._rewriting.rewrite(item.arg, self._cells)
+                changed |= new is not item.arg
+                item.arg = new
+        return changed
+
+    def _assemble(self) -> CodeType:
+        kept_at_once = self._deepen_handlers()
+        self._number_sites()
+        self._items[:] = list(self._interleaved())
+        # Names of locals in their old order: `locals()` shows it, and pairs of locals share one byte.
+        self._items.argnames = list(self._code.co_varnames)
+        return self._items.to_code(
+            stacksize=self._code.co_stacksize + _HOOK_STACK + kept_at_once,
+            compute_exception_stack_depths=False,
+        )
+
+    def _deepen_handlers(self) -> int:
+        """Count kept receivers into the stacks that handlers find; return how many are kept at once."""
+        if not self._kept:
+            return 0
+        kept_at_once = 0
+        open_region: TryBegin | None = None
+        for at, item in enumerate(self._list):
+            stack = self._stacks[at]
+            if isinstance(item, TryBegin):
+                open_region = item
+            elif isinstance(item, TryEnd):
+                open_region = None
+            if stack is None:
+                continue
+            if at in self._kept:
+                kept_at_once = max(kept_at_once, 1 + len(self._kept.intersection(stack)))
+            if open_region is not None:
+                open_region.stack_depth += len(self._kept.intersection(stack[: open_region.stack_depth]))
+                open_region = None
+        return kept_at_once
+
+    def reports_on_entry(self) -> bool:
+        """Say whether a call of the function meets a site before it can do anything else."""
+        if self._code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+            return False  # such a call does not run the body
+        for at, name in enumerate(self._names):
+            if any(instr.name == "CALL" for instr in self._inserted.get(at, ())):
+                return True
+            if name and not name.startswith(_HARMLESS):
+                return False
+        return False
+
+    def _interleaved(self) -> Iterator[Instr | Label | TryBegin | TryEnd]:
+        for at, item in enumerate(self._list):
+            yield from self._inserted.get(at, ())
+            yield item
+            yield from self._appended.get(at, ())
+
+    def _number_sites(self) -> None:
+        order = dict.fromkeys(
+            instr.arg
+            for at in sorted(self._inserted)
+            for instr in self._inserted[at]
+            if instr.name == "LOAD_CONST" and isinstance(instr.arg, CodeSite)
+        )
+        for index, site in enumerate(order):
+            object.__setattr__(site, "index", index)
+
+
+# Instructions that neither raise nor branch nor run other code.
+_HARMLESS: Final = (
+    *("BUILD_", "COPY", "KW_NAMES", "LOAD_CLOSURE", "LOAD_CONST", "LOAD_DEREF", "LOAD_FAST", "LOAD_GLOBAL"),
+    *("LOAD_METHOD", "MAKE_", "NOP", "POP_TOP", "PRECALL", "PUSH_NULL", "RESUME", "RETURN_GENERATOR"),
+    *("SET_FUNCTION", "STORE_FAST", "SWAP"),
+)
+
+# Values that the hook's call has on the stack at most: hook, NULL, object, site.
+_HOOK_STACK: Final = 4
+_UNBOUND: Final = (types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+_CALLABLES: Final = (types.BuiltinFunctionType, types.FunctionType, type)
+
+
+def _varargs_name(code: CodeType) -> str:
+    return code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+
+
+class _CellUse:
+    """Which variables of a function's closures are data: rebound when another function can already see them.
+
+    A variable that is bound before the first closure over it is made, and never after, is the same
+    for all who can see it. So is one that only comprehensions see which 3.12 inlines.
+    """
+
+    def __init__(self, code: CodeType, items: list[Any], names: list[str], inherited: Mapping[str, bool]) -> None:
+        self._items = items
+        self._names = names
+        self._nested = [c for c in code.co_consts if isinstance(c, CodeType)]
+        self.data = {name: inherited.get(name, name not in _COMPILER_CELLS) for name in code.co_freevars}
+        for name in code.co_cellvars:
+            self.data[name] = name not in _COMPILER_CELLS and self._is_data(name)
+
+    def _is_data(self, name: str) -> bool:
+        seen_by = [code for code in self._nested if name in code.co_freevars]
+        if all(_is_inlined_later(code, name) for code in seen_by):
+            return False
+        if any(_rebinds(code, name) for code in seen_by):
+            return True
+        closures = [at for at in range(len(self._items)) if self._is_closure_over(at, name)]
+        stores = [at for at in range(len(self._items)) if self._is_store_of(at, name)]
+        if not stores or not closures:
+            return bool(stores)
+        return max(stores) > min(closures) or any(self._in_loop(at) for at in stores)
+
+    def _is_closure_over(self, at: int, name: str) -> bool:
+        arg = self._items[at].arg if self._names[at] in ("LOAD_CLOSURE", "LOAD_FAST") else None
+        return arg == name or (isinstance(arg, CellVar) and arg.name == name)
+
+    def _is_store_of(self, at: int, name: str) -> bool:
+        return self._names[at] in ("STORE_DEREF", "DELETE_DEREF") and self._items[at].arg.name == name
+
+    def _in_loop(self, at: int) -> bool:
+        labels = {item: place for place, item in enumerate(self._items) if isinstance(item, Label)}
+        return any(
+            isinstance(item, Instr) and isinstance(item.arg, Label) and labels[item.arg] <= at < place
+            for place, item in enumerate(self._items)
+        )
+
+
+def _is_inlined_later(code: CodeType, name: str) -> bool:
+    return code.co_name in _INLINED_SINCE_312 and all(
+        _is_inlined_later(c, name) for c in code.co_consts if isinstance(c, CodeType) and name in c.co_freevars
+    )
+
+
+def _rebinds(code: CodeType, name: str) -> bool:
+    place = code.co_nlocals + len(set(code.co_cellvars) - set(code.co_varnames)) + code.co_freevars.index(name)
+    return any(
+        op in _REBINDING and arg == place for op, arg in operations(code)
+    ) or any(_rebinds(c, name) for c in code.co_consts if isinstance(c, CodeType) and name in c.co_freevars)
+
+
+_REBINDING: Final = frozenset({dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]})
+
+
+def operations(code: CodeType) -> Iterator[tuple[int, int]]:
+    """Yield (opcode, argument) for each instruction of `code`, and (0, 0) for each cache entry."""
+    extended = 0
+    data = code.co_code
+    for op, arg in zip(data[::2], data[1::2], strict=True):
+        if op == dis.EXTENDED_ARG:
+            extended = (extended | arg) << 8
+        else:
+            yield op, extended | arg
+            extended = 0
+
+
+_TOP: Final = {
+    "CONTAINS_OP": ("contains", "in"),
+    "DICT_MERGE": ("update", "**"),
+    "DICT_UPDATE": ("update", "**"),
+    "FOR_ITER": ("iterate", "next"),
+    "GET_ITER": ("iterate", "iter"),
+    "GET_YIELD_FROM_ITER": ("iterate", "iter"),
+    "LIST_EXTEND": ("update", "*"),
+    "SET_UPDATE": ("update", "*"),
+    "UNPACK_EX": ("unpack", "="),
+    "UNPACK_SEQUENCE": ("unpack", "="),
+}
+
+# Only these can be points, beside the calls that `_mark_calls` finds.
+_VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
+    **dict.fromkeys(_TOP, _Function._visit_top),
+    **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"), _Function._visit_attribute_load),
+    **dict.fromkeys(("STORE_ATTR", "DELETE_ATTR"), _Function._visit_attribute_change),
+    **dict.fromkeys(
+        ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"),
+        _Function._visit_global,
+    ),
+    **dict.fromkeys(
+        ("LOAD_DEREF", "STORE_DEREF", "DELETE_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"),
+        _Function._visit_cell,
+    ),
+    **dict.fromkeys(
+        ("BINARY_SUBSCR", "STORE_SUBSCR", "DELETE_SUBSCR", "BINARY_SLICE", "STORE_SLICE"),
+        _Function._visit_subscript,
+    ),
+    **dict.fromkeys(("MATCH_KEYS", "MATCH_CLASS", "GET_LEN"), _Function._visit_match),
+    "BEFORE_WITH": _Function._visit_with,
+    "BINARY_OP": _Function._visit_binary,
+    "CALL_FUNCTION_EX": _Function._visit_spread_call,
+    "COMPARE_OP": _Function._visit_compare,
+    "LOAD_SPECIAL": _Function._visit_special,
+}

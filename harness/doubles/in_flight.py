@@ -1,0 +1,127 @@
+"""A gauge of how many are inside a piece of code at once, and of the most that ever were.
+
+It counts; it does not limit anybody (that is the code under test's business) and does not know what
+it is put round.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from harness.errors import HarnessError
+
+from .waiting import checked_name
+
+
+class InFlight:
+    """A gauge to put round any code, as a context manager or with `enter()` and `leave()`.
+
+    Any thread, any loop.
+
+    Args:
+        name: how it is called in reports.
+    """
+
+    # invariant: 0 ≤ value ≤ high_water, and high_water was really reached: it is taken from the
+    # very increment
+    def __init__(self, name: str) -> None:
+        self.name = checked_name(name)
+        self._lock = threading.Lock()
+        self._value = 0
+        self._high_water = 0
+        self._total = 0
+        self._subscribers: list[Callable[[int], None]] = []
+
+    @property
+    def value(self) -> int:
+        """How many are inside now."""
+        return self._value
+
+    @property
+    def high_water(self) -> int:
+        """The most that were inside at once, since the start or the last reset."""
+        return self._high_water
+
+    @property
+    def total(self) -> int:
+        """How many have entered, since the start or the last reset."""
+        return self._total
+
+    def enter(self) -> None:
+        """Count one more inside, then tell the subscribers.
+
+        Raises:
+            BaseException: whatever a subscriber raises; the entry is then undone.
+        """
+        value = self._rise()
+        try:
+            self._tell(value)
+        except BaseException:
+            self._fall()
+            raise
+
+    def leave(self) -> None:
+        """Count one fewer inside, then tell the subscribers.
+
+        Raises:
+            HarnessError: nobody is inside.
+        """
+        self._tell(self._fall())
+
+    def reset(self) -> None:
+        """Start `total` and `high_water` afresh.
+
+        Who is inside stays inside: `value` is a fact, not a statistic.
+        """
+        with self._lock:
+            self._total = 0
+            self._high_water = self._value
+
+    def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call `callback(value)` after every entry and exit, in the thread that made it; return what undoes that.
+
+        No lock is held meanwhile: a callback may read every counter, and in real threads two calls
+        may swap places.
+        """
+        self._subscribers = [*self._subscribers, callback]
+
+        def unsubscribe() -> None:
+            self._subscribers = [kept for kept in self._subscribers if kept is not callback]
+
+        return unsubscribe
+
+    def __enter__(self) -> InFlight:
+        self.enter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+    def __repr__(self) -> str:
+        return f"<InFlight {self.name!r}: {self._value} now, {self._high_water} at most, {self._total} in all>"
+
+    def _rise(self) -> int:
+        with self._lock:
+            self._value += 1
+            self._total += 1
+            self._high_water = max(self._high_water, self._value)
+            return self._value
+
+    def _fall(self) -> int:
+        with self._lock:
+            if not self._value:
+                message = f"{self.name!r} was left by one more than entered it. Call leave() once for each enter()."
+                raise HarnessError(message)
+            self._value -= 1
+            return self._value
+
+    def _tell(self, value: int) -> None:
+        for subscriber in self._subscribers:
+            subscriber(value)

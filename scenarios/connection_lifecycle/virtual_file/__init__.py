@@ -1,0 +1,1 @@
+"""A file made of articles, whose close never waits for a download."""

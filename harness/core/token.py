@@ -1,6 +1,6 @@
 """The text form of a run: one line that names the scenario and holds every choice but the defaults.
 
-    t1:  base64url(deflate(checksum, scenario, class, …, seed, (gap, value) of each non-zero choice))
+    t1: base64url(deflate(checksum, scenario, class, …, seed, (gap, value) of each non-zero choice))
 
 Zeros at the end of a tape say nothing (where a tape ends, the answer is 0), so they are not kept. A
 token is read from anywhere, so its text is trusted with nothing: sizes are bounded before memory is
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import string
 import zlib
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ MAX_CHOICES = 4_000_000
 #: First seed, and first choice, that does not fit.
 LIMIT = 1 << 64
 
+_ALPHABET = frozenset(string.ascii_letters + string.digits + "-_")
 _CHECKSUM_SIZE = 4
 _SHOWN = 20
 _TEXTS = (
@@ -186,21 +188,21 @@ def _read_choices(body: memoryview, position: int) -> tuple[int, ...]:
 
 
 def _unpack(text: str) -> bytes:
+    if not _ALPHABET.issuperset(text):
+        raise _Malformed("it holds characters that no token has")
     try:
-        packed = base64.b64decode(
-            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
-        )
-    except (UnicodeEncodeError, binascii.Error):
-        raise _Malformed("it holds characters that no token has, or one too few") from None
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise _Malformed("its end is missing") from None
     # Bits beyond the last byte are dropped by the decoder: two texts would be one token.
     if base64.urlsafe_b64encode(packed).decode("ascii").rstrip("=") != text:
-        raise _Malformed("it holds characters that no token has, or one too few")
+        raise _Malformed("its end is missing")
     inflating = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         plain = inflating.decompress(packed, MAX_BYTES)
     except zlib.error:
         raise _Malformed("it is damaged") from None
-    if inflating.unconsumed_tail:
+    if not inflating.eof and len(plain) == MAX_BYTES:
         raise _Malformed(f"it unpacks to more than {MAX_BYTES} bytes")
     if not inflating.eof:
         raise _Malformed("its end is missing")

@@ -1,0 +1,1 @@
+"""Tests of harness.world: unmodified code inside a run."""

@@ -20,7 +20,7 @@ setup: ## make .venv with all that the project needs (every other target does it
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo 'faultloom needs Python 3.11 or later that starts as python3. If yours has another name:' >&2; \
 		echo '    make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.13' >&2; exit 1; }
-	@"$(PYTHON)" tests/interpreters/environment.py .venv dev
+	@"$(PYTHON)" -m tests.interpreters.environment .venv dev
 
 storms: setup ## run every scenario: references hold, broken variants are caught
 	@$(VENV) -m pytest scenarios -n $(JOBS)
@@ -50,15 +50,15 @@ bench: setup ## measure schedules and decisions per second: a table, and JSON in
 	@$(VENV) -m tests.bench
 
 bench-rivals: setup ## install the rivals into an environment of their own, then bench against them
-	@$(VENV) tests/interpreters/rivals.py
+	@$(VENV) -m tests.interpreters.rivals
 	@$(VENV) -m tests.bench --rivals .harness/rivals
 
 test-all: setup ## probes, determinism and storms on every other supported Python found on this machine
-	@$(VENV) tests/interpreters/everywhere.py
+	@$(VENV) -m tests.interpreters.everywhere
 
 fix: setup ## format and mend what the linter can mend by itself
 	@$(VENV) -m ruff format .
 	@$(VENV) -m ruff check --fix .
 
 clean: ## throw away everything that was generated
-	rm -rf .venv .harness dist build .pytest_cache .hypothesis
+	rm -rf .venv .harness dist build

@@ -1,1 +1,1 @@
-"""Finds the Python interpreters of this machine and gives each an environment; knows nothing of the engine."""
+"""Finds the interpreters of this machine and gives each an environment; knows no engine."""

@@ -1,7 +1,7 @@
 """Makes a virtual environment with this project installed in it, or finds that it is ready.
 
-Runs on a bare interpreter, before anything is installed, so it uses the standard library only. It does not
-know what the environment is for: the caller names a folder and an extra of pyproject.toml.
+Runs on a bare interpreter, before anything is installed, so it uses the standard library only. It
+does not know what the environment is for: the caller names a folder and an extra.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STAMP = ".ready"
 
 NO_VENV = """\
 {python} cannot make a virtual environment: its module {missing} is missing.
-On Debian and Ubuntu: apt install python{version}-venv. Or name another interpreter: make PYTHON=…"""
+On Debian and Ubuntu: apt install python{version}-venv. Or name another one: make PYTHON=…"""
 
 
 class EnvironmentFailed(Exception):

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.faults import Cancel, Consultable, Crash, Fail, Hang, Pause
 
@@ -30,10 +29,14 @@ from .desk import (
     what,
 )
 from .gate import AsyncGate
-from .in_flight import InFlight
 from .ledger import PoolEvent, Request, Ticket
 from .slots import AsyncSlots
-from .waiting import AsyncPatience
+from .waiting import AsyncPatience, caller_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from .in_flight import InFlight
 
 
 class AsyncFakePool:
@@ -113,13 +116,13 @@ class AsyncFakePool:
             BaseException: the scripted or injected error.
         """
         patience = self._patience(key, timeout)
-        request = Request("call", key, lane, argument, _task_name())
+        request = Request("call", key, lane, argument, caller_name())
         return await self._serve(await self._arrive(request, patience), patience, writer)
 
     async def exists(
         self, key: str, *, timeout: float | None = None, lane: str = ""
     ) -> bool:  # as above
-        """Ask whether `key` exists: a call with the same latency, faults and counters, but without a payload.
+        """Ask whether `key` exists: a call like any other, but without a payload.
 
         Args:
             key: what is asked for.
@@ -134,7 +137,7 @@ class AsyncFakePool:
                 exist.
         """
         patience = self._patience(key, timeout)
-        request = Request("exists", key, lane, None, _task_name())
+        request = Request("exists", key, lane, None, caller_name())
         await self._serve(await self._arrive(request, patience), patience, None)
         return True
 
@@ -164,9 +167,22 @@ class AsyncFakePool:
             TimeoutError: the deadline is not in the future.
         """
         patience = self._patience(key, timeout)
-        ticket = self._admit(Request("submit", key, lane, argument, _task_name()), patience)
-        serving = self._serve(ticket, patience, writer)
-        return asyncio.get_running_loop().create_task(serving, name=f"{self.name}-{ticket.ordinal}")
+        ticket = self._admit(Request("submit", key, lane, argument, caller_name()), patience)
+        has_begun = False
+
+        async def serve() -> Any:
+            nonlocal has_begun
+            has_begun = True
+            return await self._serve(ticket, patience, writer)
+
+        def end(_task: asyncio.Task[Any]) -> None:
+            # A task that is cancelled before its first step never runs a line of its coroutine.
+            if not has_begun:
+                self._desk.end(ticket, asyncio.CancelledError())
+
+        task = asyncio.get_running_loop().create_task(serve(), name=f"{self.name}-{ticket.ordinal}")
+        task.add_done_callback(end)
+        return task
 
     async def exists_many(
         self,
@@ -176,7 +192,7 @@ class AsyncFakePool:
         timeout: float | None = None,  # as above
         lane: str = "",
     ) -> AsyncIterator[Existence]:
-        """Ask for many keys, at most `concurrency` at a time; yield each result as it comes, in no order.
+        """Ask for many keys, at most `concurrency` at a time; yield results as they come.
 
         Dispatch begins with the first result that is asked for. It stops when the task that
         iterates is cancelled or the iterator is closed (`contextlib.aclosing` sees to that): the
@@ -236,7 +252,7 @@ class AsyncFakePool:
         self._desk.script(key, (), record)
 
     def script(self, key: str, *steps: Behaviour, then: Behaviour | None = None) -> None:
-        """Serve the next calls for `key` by `steps`, one each in the order in which they come, later ones by `then`.
+        """Serve the next calls for `key` by `steps`, in order of arrival, later ones by `then`.
 
         Args:
             key: whose calls.
@@ -253,10 +269,10 @@ class AsyncFakePool:
         self._desk.unset(key)
 
     def block_until(self, gate: AsyncGate | None) -> None:
-        """Hold every later call, in its slot and counted as in flight, until `gate` opens; None holds nobody.
+        """Hold every later call until `gate` opens; None holds nobody.
 
-        Who waits at an earlier gate stays there. The wait honours the caller's time-out and
-        cancellation.
+        It is held in its slot and counts as in flight.         Who waits at an earlier gate stays
+        there. The wait honours the caller's time-out and cancellation.
         """
         self._gate = gate
 
@@ -424,7 +440,7 @@ class AsyncFakePool:
 
 
 async def _cancel_myself() -> None:
-    """Cancel the calling task as somebody else would, so that its counts of cancellations are right."""
+    """Cancel the calling task as somebody else would: its count of cancellations is right, too."""
     task = asyncio.current_task()
     assert task is not None  # a coroutine of asyncio runs in a task
     task.cancel()
@@ -436,8 +452,3 @@ async def _awaited(answer: object) -> None:
     if inspect.isawaitable(answer):
         awaitable: Awaitable[object] = answer
         await awaitable
-
-
-def _task_name() -> str:
-    task = asyncio.current_task()
-    return "" if task is None else task.get_name()

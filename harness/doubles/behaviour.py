@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.core.clock import to_ns, to_seconds
 from harness.errors import HarnessError, misuse
 from harness.faults import PASS, Delay, Fail, Hang, Rule, Site, Truncate, Verdict
 
-from .gate import AsyncGate, Gate
+if TYPE_CHECKING:
+    from .gate import AsyncGate, Gate
 
 Latency = float | tuple[float, float]
 Error = BaseException | type[BaseException] | Callable[[], BaseException]
@@ -98,7 +100,10 @@ class Behaviour:
             "Use True for the first attempt only.",
         )
         if (self.error is not None) + (self.truncate is not None) + self.hang > 1:
-            message = f"{self!r} has more than one of error, truncate and hang: a call ends in one way. Script the attempts one by one."
+            message = (
+                f"{self!r} has more than one of error, truncate and hang: a call ends in one way. "
+                "Script the attempts one by one."
+            )
             raise HarnessError(message)
 
     def delay(self, draw: Draw) -> Delay:
@@ -112,7 +117,7 @@ class Behaviour:
         return Delay(to_seconds(low_ns + (high_ns - low_ns) * draw(steps + 1) // steps))
 
     def rule(self, attempt: int) -> Rule:
-        """Return the certain rule that this record is for attempt number `attempt` (from 1) for its key."""
+        """Return the certain rule that this record is for this `attempt` (from 1) for its key."""
         verdict = self._outcome(attempt)
 
         def scripted(_site: Site) -> Verdict:
@@ -165,7 +170,7 @@ class _Script:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The record that serves one call, and the number of the attempt counted from when that record was set."""
+    """The record that serves one call, and the attempt that it is, counted since that was set."""
 
     record: Behaviour
     attempt: int
@@ -200,7 +205,7 @@ class Records:
         self._before_default = self._attempts.copy()
 
     def script(self, key: str, steps: Sequence[Behaviour], then: Behaviour | None) -> None:
-        """Serve the next attempts for `key` by `steps`, later ones by `then` or else by the default."""
+        """Serve the next attempts for `key` by `steps`, later ones by `then` or the default."""
         checked = tuple(_checked_record(step) for step in steps)
         then = None if then is None else _checked_record(then)
         self._scripts[key] = _Script(checked, then, self._attempts[key])
@@ -243,7 +248,7 @@ def cut(payload: object, start: int, end: int) -> object:
         raise misuse("payload", payload, "cannot be cut.", way_out) from exc
 
 
-def _checked_record(record: Behaviour) -> Behaviour:
+def _checked_record(record: object) -> Behaviour:
     if not isinstance(record, Behaviour):
         raise misuse(
             "record",
@@ -255,10 +260,10 @@ def _checked_record(record: Behaviour) -> Behaviour:
 
 
 def _check_latency(latency: object) -> None:
-    bounds = latency if isinstance(latency, tuple) else (latency,)
-    if not all(isinstance(bound, (int, float)) for bound in bounds) or (
-        isinstance(latency, tuple) and len(latency) != 2
-    ):  # low and high
+    bounds = latency if isinstance(latency, tuple) else (latency, latency)
+    if len(bounds) != len(("low", "high")) or not all(
+        isinstance(bound, (int, float)) for bound in bounds
+    ):
         raise misuse(
             "latency",
             latency,
@@ -274,7 +279,7 @@ def _check_latency(latency: object) -> None:
                 "Use 0 for an answer at once.",
             )
         to_ns(bound, "latency")
-    if bounds[0] > bounds[-1]:
+    if bounds[0] > bounds[1]:
         raise misuse(
             "latency",
             latency,
@@ -284,18 +289,17 @@ def _check_latency(latency: object) -> None:
 
 
 def _check_error(name: str, error: object) -> None:
-    if error is None or isinstance(error, BaseException) or callable(error):
-        if isinstance(error, type) and not issubclass(error, BaseException):
-            raise misuse(
-                name, error, "must be a class of exceptions.", "Use payload= for what is answered."
-            )
-        return
-    raise misuse(
-        name,
-        error,
-        "must be an exception, its class, or a function that makes one.",
-        f"Write {name}=TransientError.",
-    )
+    if isinstance(error, type):
+        fits = issubclass(error, BaseException)
+    else:
+        fits = error is None or isinstance(error, BaseException) or callable(error)
+    if not fits:
+        raise misuse(
+            name,
+            error,
+            "must be an exception, its class, or a function that makes one.",
+            f"Write {name}=TransientError.",
+        )
 
 
 def _check_at_least(name: str, value: int | None, least: int, way_out: str) -> None:

@@ -185,8 +185,9 @@ class Desk:
 
     def _refuse_to_disturb(self, verdict: Crash | Pause) -> NoReturn:
         message = (
-            f"{verdict!r} struck a call of {self.name!r} outside a simulated run: real threads and tasks cannot be stopped "
-            "from outside. Run it under harness.explore, or use Fail or Hang."
+            f"{verdict!r} struck a call of {self.name!r} outside a simulated run: real "
+            "threads and tasks cannot be stopped from outside. Run it under harness.explore, "
+            "or use Fail or Hang."
         )
         raise HarnessError(message)
 
@@ -207,6 +208,7 @@ def passed_on(result: Existence) -> Existence:
 
 
 def checked_size(size: int | None) -> int | None:
+    """Return the `size` of a pool, or raise HarnessError."""
     if size is not None and size < 1:
         rule = "must be at least 1: a pool without slots admits nobody."
         raise misuse(
@@ -219,6 +221,7 @@ def checked_size(size: int | None) -> int | None:
 
 
 def checked_concurrency(concurrency: int) -> int:
+    """Return how many questions are out at once, or raise HarnessError."""
     if concurrency < 1:
         rule = "must be at least 1: nobody would ask."
         raise misuse("concurrency", concurrency, rule, f"Leave it out for {CONCURRENCY}.")
@@ -226,6 +229,7 @@ def checked_concurrency(concurrency: int) -> int:
 
 
 def checked_gate(gate: Gate | AsyncGate, wanted: type[G]) -> G:
+    """Return the `gate` if it is of the pool's flavour, or raise HarnessError."""
     if not isinstance(gate, wanted):
         raise misuse(
             "tail_gate",
@@ -237,8 +241,10 @@ def checked_gate(gate: Gate | AsyncGate, wanted: type[G]) -> G:
 
 
 def what(name: str, key: str) -> str:
+    """Say what is waited for."""
     return f"{name!r}, {key!r}" if key else repr(name)
 
 
 def describe(kind: str, desk: Desk) -> str:
-    return f"<{kind} {desk.name!r}: {desk.gauge.value} in flight, {desk.gauge.high_water} at most, {desk.ledger.total} in all>"
+    """Show a pool in one line."""
+    return f"<{kind} {desk.name!r}: {desk.gauge.value} in flight, {desk.ledger.total} in all>"

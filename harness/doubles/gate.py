@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from harness.errors import HarnessError, misuse
+from harness.errors import misuse
 
 from .waiting import AsyncPatience, Cancellation, Patience, checked_name, ring
 
@@ -240,5 +240,9 @@ def _check_wait_for(name: str, callers: int, *, is_open: bool) -> None:
             "Give the number of callers that are to gather.",
         )
     if callers and is_open:
-        message = f"callers={callers} cannot gather at gate {name!r}: it is open. Call close() before they come."
-        raise HarnessError(message)
+        raise misuse(
+            "callers",
+            callers,
+            f"cannot gather at gate {name!r}: it is open.",
+            "Call close() first.",
+        )

@@ -7,12 +7,15 @@ it is put round.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from harness.errors import HarnessError
 
-from .waiting import checked_name
+from .waiting import caller_name, checked_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
 
 
 class InFlight:
@@ -32,6 +35,7 @@ class InFlight:
         self._value = 0
         self._high_water = 0
         self._total = 0
+        self._inside: list[str] = []
         self._subscribers: list[Callable[[int], None]] = []
 
     @property
@@ -48,6 +52,11 @@ class InFlight:
     def total(self) -> int:
         """How many have entered, since the start or the last reset."""
         return self._total
+
+    def inside(self) -> list[str]:
+        """Return the names of the threads and tasks that are inside, in the order in which they came."""
+        with self._lock:
+            return list(self._inside)
 
     def enter(self) -> None:
         """Count one more inside, then tell the subscribers.
@@ -80,10 +89,10 @@ class InFlight:
             self._high_water = self._value
 
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call `callback(value)` after every entry and exit, in the thread that made it; return what undoes that.
+        """Call `callback(value)` after every entry and exit; return what undoes that.
 
-        No lock is held meanwhile: a callback may read every counter, and in real threads two calls
-        may swap places.
+        It is called in the thread that entered or left.         No lock is held meanwhile: a
+        callback may read every counter, and in real threads two calls may swap places.
         """
         self._subscribers = [*self._subscribers, callback]
 
@@ -92,7 +101,7 @@ class InFlight:
 
         return unsubscribe
 
-    def __enter__(self) -> InFlight:
+    def __enter__(self) -> Self:
         self.enter()
         return self
 
@@ -105,21 +114,28 @@ class InFlight:
         self.leave()
 
     def __repr__(self) -> str:
-        return f"<InFlight {self.name!r}: {self._value} now, {self._high_water} at most, {self._total} in all>"
+        return f"<InFlight {self.name!r}: {self._value} now, {self._high_water} at most>"
 
     def _rise(self) -> int:
+        who = caller_name()
         with self._lock:
             self._value += 1
+            self._inside.append(who)
             self._total += 1
             self._high_water = max(self._high_water, self._value)
             return self._value
 
     def _fall(self) -> int:
+        who = caller_name()
         with self._lock:
             if not self._value:
-                message = f"{self.name!r} was left by one more than entered it. Call leave() once for each enter()."
-                raise HarnessError(message)
+                raise HarnessError(
+                    f"{self.name!r} was left by more than entered it. Call leave() once each."
+                )
             self._value -= 1
+            # Somebody else may leave for who entered: then it is the one who has been inside
+            # longest.
+            self._inside.remove(who if who in self._inside else self._inside[0])
             return self._value
 
     def _tell(self, value: int) -> None:

@@ -1,4 +1,4 @@
-"""A fake pool of connections: the far end of a call, as slow, full, broken and forgetful as a test wants it.
+"""A fake pool of connections: the far end of a call, as slow, full and broken as a test wants it.
 
 Fault model: a call may take long, queue for a slot, be held at a gate, fail (always, at its first
 attempts, behind its first chunk), answer too little, or never answer; a cancellation or a time-out
@@ -7,7 +7,8 @@ that was not asked, a slot that is lost or given away out of turn, a payload tha
 than cut, a counter that is wrong. That is enough for everything that a client can get wrong by
 itself.
 
-    arrive (counters rise) ─► slot (FIFO) ─► in flight ─► gate ─► record and faults ─► latency ─► error or payload ─► leave
+    arrive (counters rise) ─► slot (first in, first out) ─► in flight ─► gate ─► record and faults
+                                                              leave ◄─ error or payload ◄─ latency
 
 A call whose patience is over when it comes (scope set, deadline not in the future) never reaches
 the wire: it is refused, one line in the log, and counted nowhere else. A call that is over by its
@@ -23,8 +24,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.faults import Cancel, Consultable, Crash, Fail, Hang, Pause
 
@@ -45,10 +45,14 @@ from .desk import (
     what,
 )
 from .gate import Gate
-from .in_flight import InFlight
 from .ledger import PoolEvent, Request, Ticket
 from .slots import Slots
-from .waiting import Cancellation, Patience, Scope
+from .waiting import Cancellation, Patience, Scope, caller_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from .in_flight import InFlight
 
 
 class FakePool:
@@ -128,7 +132,7 @@ class FakePool:
             instant. BaseException: the scripted or injected error.
         """
         patience = self._patience(key, timeout, cancel)
-        request = Request("call", key, lane, argument, threading.current_thread().name)
+        request = Request("call", key, lane, argument, caller_name())
         return self._serve(self._arrive(request, patience), patience, writer)
 
     def exists(
@@ -139,7 +143,7 @@ class FakePool:
         cancel: Cancellation | None = None,
         lane: str = "",
     ) -> bool:
-        """Ask whether `key` exists: a call with the same latency, faults and counters, but without a payload.
+        """Ask whether `key` exists: a call like any other, but without a payload.
 
         Args:
             key: what is asked for.
@@ -155,7 +159,7 @@ class FakePool:
                 exist.
         """
         patience = self._patience(key, timeout, cancel)
-        request = Request("exists", key, lane, None, threading.current_thread().name)
+        request = Request("exists", key, lane, None, caller_name())
         self._serve(self._arrive(request, patience), patience, None)
         return True
 
@@ -187,7 +191,7 @@ class FakePool:
             concurrent.futures.CancelledError: the scope is set already.
         """
         patience = self._patience(key, timeout, cancel)
-        request = Request("submit", key, lane, argument, threading.current_thread().name)
+        request = Request("submit", key, lane, argument, caller_name())
         ticket = self._arrive(request, patience)
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         future.set_running_or_notify_cancel()
@@ -195,7 +199,7 @@ class FakePool:
         def serve() -> None:
             try:
                 answer = self._serve(ticket, patience, writer)
-            except BaseException as exc:  # noqa: BLE001  # it is the future's now, whatever it is
+            except BaseException as exc:  # noqa: BLE001  # it is the future's now
                 future.set_exception(exc)
             else:
                 future.set_result(answer)
@@ -212,7 +216,7 @@ class FakePool:
         cancel: Cancellation | None = None,
         lane: str = "",
     ) -> Iterator[Existence]:
-        """Ask for many keys, at most `concurrency` at a time; yield each result as it comes, in no order.
+        """Ask for many keys, at most `concurrency` at a time; yield results as they come.
 
         Dispatch begins with the first result that is asked for. It stops when `cancel` is set or
         the iterator is closed: the calls that are out end at once, keys not yet asked for are
@@ -245,7 +249,7 @@ class FakePool:
         self._desk.script(key, (), record)
 
     def script(self, key: str, *steps: Behaviour, then: Behaviour | None = None) -> None:
-        """Serve the next calls for `key` by `steps`, one each in the order in which they come, later ones by `then`.
+        """Serve the next calls for `key` by `steps`, in order of arrival, later ones by `then`.
 
         Args:
             key: whose calls.
@@ -262,10 +266,10 @@ class FakePool:
         self._desk.unset(key)
 
     def block_until(self, gate: Gate | None) -> None:
-        """Hold every later call, in its slot and counted as in flight, until `gate` opens; None holds nobody.
+        """Hold every later call until `gate` opens; None holds nobody.
 
-        Who waits at an earlier gate stays there. The wait honours the caller's time-out and
-        cancellation.
+        It is held in its slot and counts as in flight.         Who waits at an earlier gate stays
+        there. The wait honours the caller's time-out and cancellation.
         """
         self._gate = gate
 

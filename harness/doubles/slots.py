@@ -24,6 +24,7 @@ class Slots:
 
     @property
     def queued(self) -> int:
+        """How many wait for a slot."""
         return len(self._queue)
 
     def take(self, patience: Patience) -> None:
@@ -76,6 +77,7 @@ class AsyncSlots:
 
     @property
     def queued(self) -> int:
+        """How many wait for a slot."""
         return len(self._queue)
 
     async def take(self, patience: AsyncPatience) -> None:

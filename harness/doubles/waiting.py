@@ -16,11 +16,13 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from harness.core.clock import to_ns, to_seconds
 from harness.errors import misuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Cancellation(Protocol):
@@ -233,7 +235,7 @@ class AsyncPatience:
         if self._deadline is None:
             await bell
             return
-        alarm = self._loop.call_at(self._deadline, ring, bell, False)  # noqa: FBT003  # call_at takes no keywords
+        alarm = self._loop.call_at(self._deadline, _expire, bell)  # call_at takes no keywords
         try:
             rang = await bell
         finally:
@@ -270,16 +272,25 @@ class AsyncPatience:
         raise TimeoutError(message)
 
 
-def ring(bell: asyncio.Future[bool], answer: bool = True) -> None:  # noqa: FBT001, FBT002  # see call_at above
-    """Give `bell` its answer unless it has one or its task was cancelled.
+def ring(bell: asyncio.Future[bool]) -> None:  # see call_at above
+    """Ring `bell` unless it has rung, is too late, or its task was cancelled.
 
     From the loop's thread only.
     """
     if not bell.done():
-        bell.set_result(answer)
+        bell.set_result(True)
 
 
-def checked_name(name: str) -> str:
+def caller_name() -> str:
+    """Return the name of the task that calls, or else of the thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return threading.current_thread().name if task is None else task.get_name()
+
+
+def checked_name(name: object) -> str:
     """Return `name`.
 
     Raises:
@@ -293,6 +304,12 @@ def checked_name(name: str) -> str:
             "Use what the scenario is about, such as 'origin'.",
         )
     return name
+
+
+def _expire(bell: asyncio.Future[bool]) -> None:
+    """Tell who waits for `bell` that it is too late."""
+    if not bell.done():
+        bell.set_result(False)
 
 
 def _nothing() -> None:

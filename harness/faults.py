@@ -132,7 +132,6 @@ class _Installed:
     at_most: int | None
     certain: bool
     fired: int = 0
-    asked: int = 0
     kinds: frozenset[str] | None = None
 
 
@@ -150,9 +149,19 @@ class Faults:
 
     Args:
         choose: the tape: `choose(2)` answers 0 for no fault and 1 for the fault. Without one, nothing possible happens.
+        note: records a choice that a sweep made: `note(choice, 2)`.
+
+    Attributes:
+        sweep_at: the site of a sweep (from 1) at which it strikes in this run; None leaves sweeps to the tape.
+        sweep_sites: how many such sites this run has met.
+        swept: a sweep struck in this run.
     """
 
     choose: Callable[[int], int] | None = None
+    note: Callable[[int, int], None] | None = None
+    sweep_at: int | None = None
+    sweep_sites: int = 0
+    swept: bool = False
     rules: list[_Installed] = field(default_factory=list)
     fired: list[Fired] = field(default_factory=list)
 
@@ -192,14 +201,28 @@ class Faults:
                 )
             if isinstance(verdict, Pass):
                 continue
-            if not entry.certain:
-                entry.asked += 1
-                if self.choose is None or not self.choose(2):
-                    continue
+            if not entry.certain and not self._comes_true(entry):
+                continue
             entry.fired += 1
             self.fired.append(Fired(site, verdict))
             return verdict
         return PASS
+
+
+    def _comes_true(self, entry: _Installed) -> bool:
+        if isinstance(entry.rule, Sweep) and self.sweep_at is not None:
+            self.sweep_sites += 1
+            strikes = self.sweep_sites == self.sweep_at
+            self.swept = self.swept or strikes
+            if self.note is not None:
+                self.note(int(strikes), 2)
+            return strikes
+        return self.choose is not None and bool(self.choose(2))
+
+    @property
+    def sweeps(self) -> list[Sweep]:
+        """The sweeps among the rules."""
+        return [entry.rule for entry in self.rules if isinstance(entry.rule, Sweep)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +270,14 @@ class Sweep:
         matches: which sites count.
         kinds: the kinds of site it looks at.
         label: how the sweep is called in reports.
+        schedules: on how many schedules the walk is made; the first is the plain one.
     """
 
     verdict: Verdict
     matches: Callable[[Site], bool]
     kinds: frozenset[str]
     label: str
+    schedules: int = 1
 
     def __call__(self, site: Site) -> Verdict:
         return self.verdict if self.matches(site) else PASS
@@ -262,23 +287,32 @@ def fail_each(
     exception: BaseException | type[BaseException] | Callable[[], BaseException] = ConnectionError,
     *,
     name: str | None = None,
+    schedules: int = 1,
 ) -> Sweep:
     """Return a sweep that fails call 1 of the doubles, then call 2, … until a run in which none failed.
 
+    Args:
+        exception: what the call raises.
+        name: the double meant; None for every one.
+        schedules: on how many schedules the sweep is made; the first is the plain one.
+
     Source: SQLite's fault-simulation loop ("How SQLite Is Tested", section 3, anomaly testing).
     """
-    return Sweep(Fail(exception), lambda site: name in (None, site.name), frozenset({"call"}), "fail_each")
+    return Sweep(
+        Fail(exception), lambda site: name in (None, site.name), frozenset({"call"}), "fail_each", _positive(schedules)
+    )
 
 
 CancelMode = Literal["parked", "ready", "both"]
 
 
-def cancel_each(actor: str, *, mode: CancelMode = "both") -> Sweep:
+def cancel_each(actor: str, *, mode: CancelMode = "both", schedules: int = 1) -> Sweep:
     """Return a sweep that cancels the named task at every one of its suspensions, one suspension a run.
 
     Args:
         actor: name of the task, as in `storm.spawn(…, name=…)`.
         mode: `parked` (it waits), `ready` (what it awaits is done and it has not resumed), or both.
+        schedules: on how many schedules the sweep is made; the first is the plain one.
 
     Raises:
         HarnessError: unknown mode.
@@ -289,7 +323,13 @@ def cancel_each(actor: str, *, mode: CancelMode = "both") -> Sweep:
     def matches(site: Site) -> bool:
         return site.who == actor and (mode == "both" or site.ready == (mode == "ready"))
 
-    return Sweep(Cancel(), matches, frozenset({"await"}), f"cancel_each({actor!r})")
+    return Sweep(Cancel(), matches, frozenset({"await"}), f"cancel_each({actor!r})", _positive(schedules))
+
+
+def _positive(schedules: int) -> int:
+    if schedules < 1:
+        raise misuse("schedules", schedules, "must be at least 1.", "Leave it out for the plain schedule alone.")
+    return schedules
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class Actor:
         "last_ran",
         "name",
         "path",
+        "pointed",
         "runnable",
         "timer",
         "__weakref__",
@@ -66,6 +67,8 @@ class Actor:
         # Its timer came due and it has not run since.
         self.fired = False
         self.last_ran = 0
+        # It has met a scheduling point in the code under test.
+        self.pointed = False
         # What makes it run, if anything does: the kernel never looks.
         self.fiber: Any = None
         self.born: object = None
@@ -310,7 +313,9 @@ class Kernel:
         if self.settling:
             woken, self.settling = self.settling, []
             self.wake_all(woken)
-            return self.runnable
+            # Whoever settled may have ended meanwhile: then time moves as if nobody had asked.
+            if self.runnable:
+                return self.runnable
         timers = self.timers
         due: list[Actor] = []
         while timers:

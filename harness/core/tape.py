@@ -23,32 +23,37 @@ class Tape:
         widths: among how many each was chosen. Same length as `choices`.
         choose: ask for a choice among n ≥ 2.
         fault: ask whether a possible fault comes true.
+        note: record a choice that somebody else made: `note(choice, options)`.
     """
 
-    __slots__ = ("choices", "choose", "fault", "widths")
+    __slots__ = ("choices", "choose", "fault", "note", "widths")
 
     def __init__(self, draw: Draw, draw_fault: Draw | None = None) -> None:
         choices: list[int] = []
         widths: list[int] = []
-        note, measure = choices.append, widths.append
+        keep, measure = choices.append, widths.append
 
         # Closures, not methods: this is called once per scheduling decision.
         def choose(options: int) -> int:
             choice = draw(options)
-            note(choice)
+            keep(choice)
             measure(options)
             return choice
 
         def fault(options: int) -> int:
             choice = (draw_fault or draw)(options)
-            note(choice)
-            measure(options)
+            note(choice, options)
             return choice
+
+        def note(choice: int, options: int) -> None:
+            keep(choice)
+            measure(options)
 
         self.choices = choices
         self.widths = widths
         self.choose: Draw = choose
         self.fault: Draw = fault
+        self.note: Callable[[int, int], None] = note
 
 
 def replayed(choices: Sequence[int]) -> Tape:

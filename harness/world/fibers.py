@@ -67,10 +67,9 @@ class World:
         self.order = order
         self.history = history
         self.kernel = Kernel(tape.choose, limits, self._overrun)
-        self.faults = Faults(tape.fault)
+        self.faults = Faults(tape.fault, tape.note)
         self.stopping = False
         self.failure: BaseException | None = None
-        self.limit: str | None = None
         # Points are off while this is above 0.
         self.silenced = 0
         # How many loops are running: switching costs more then.
@@ -87,12 +86,19 @@ class World:
         self.entropy: random.Random | None = None
         self.refused: list[Actor] = []
         self.crashed: dict[int, Actor] = {}
+        # Names (patterns) that no leak bound counts, and numbers of those that a storm spawned or has judged.
         self.backgrounds: set[str] = set()
+        self.own: set[int] = set()
+        self.excused: set[int] = set()
+        self.main_task: Any = None
+        # What the root function of each thread was, for the guard against missing points.
+        self.roots: list[Actor] = []
         self.unhandled: list[tuple[str, BaseException]] = []
         self.before_teardown: list[Callable[[], None]] = []
         self.at_end: list[Callable[[], None]] = []
-        self.on_limit: Callable[[str], BaseException] | None = None
+        self.on_limit: Callable[[str], BaseException | None] | None = None
         self.on_stuck: Callable[[], BaseException] | None = None
+        self.on_unhandled: Callable[[str, BaseException], BaseException] | None = None
         self.main: Actor | None = None
         self.idents: dict[int, Actor] = {}
         self._ordinals: dict[tuple[str, str], int] = {}
@@ -153,12 +159,22 @@ class World:
             if target is None and self.failure is None and not main.ended:
                 target = self.kernel.next()
 
-    def spawn(self, name: str, function: Callable[[], None], born: object = None) -> Actor:
-        """Add a thread that will run `function`. Its ident is `ident_of(actor)`."""
+    def spawn(self, name: str, function: Callable[[], None], born: object = None, thread: Any = None) -> Actor:
+        """Add a thread that will run `function`; its ident is `actor.fiber.ident`."""
         actor = self.kernel.spawn(name, self.kernel.current)
         actor.born = born
         self._make_fiber(actor, function, ident=self._new_ident(), context=None)
+        actor.fiber.thread = thread
+        self.note("spawn", name)
         return actor
+
+    def join(self, actor: Actor, what: str) -> None:
+        """Wait until `actor` has ended or crashed."""
+        while not actor.ended:
+            current = self.kernel.current
+            assert current is not None, "only a fiber joins"
+            actor.fiber.watchers.append(current)
+            self.park(what)
 
     def _make_fiber(
         self, actor: Actor, function: Callable[[], None], ident: int, context: contextvars.Context | None
@@ -168,20 +184,33 @@ class World:
             try:
                 if not self.stopping:
                     function()
+                    fiber.completed = True
             except Stop:
                 pass
             finally:
                 if not actor.ended:
-                    self.kernel.end(actor)
+                    self._end(actor)
                 self.idents.pop(ident, None)
 
         fiber = Fiber(run, self._hub)
         fiber.ident = ident
         fiber.actor = actor
+        fiber.number = self.number()
+        fiber.watchers = []
+        fiber.thread = None
+        fiber.completed = False
+        self.roots.append(actor)
         if context is not None:
             fiber.gr_context = context
         actor.fiber = fiber
         self.idents[ident] = actor
+
+    def _end(self, actor: Actor) -> None:
+        if self.history is not None and not self.stopping:
+            self.note("end", actor.name)
+        self.kernel.end(actor)
+        if actor.fiber.watchers and not self.stopping:
+            self.kernel.wake_all(actor.fiber.watchers)
 
     def _new_ident(self) -> int:
         self._next_ident += 1
@@ -271,10 +300,16 @@ class World:
         self._hub.switch(None)
         raise Stop
 
+    def take_unhandled(self, name: str, exc: BaseException) -> None:
+        """End the run with an exception that nobody took."""
+        self.unhandled.append((name, exc))
+        if self.on_unhandled is not None:
+            self.abort(self.on_unhandled(name, exc))
+
     def _overrun(self, limit: str) -> None:
-        self.limit = limit
-        if self.on_limit is not None:
-            self.abort(self.on_limit(limit))
+        reason = self.on_limit(limit) if self.on_limit is not None else None
+        if reason is not None:
+            self.abort(reason)
 
     def note(self, operation: str, target: str, outcome: str = "", where: str = "") -> None:
         """Record that the current thread or task does something, if anybody keeps a history."""
@@ -334,7 +369,7 @@ class World:
         fiber = actor.fiber
         self.crashed[fiber.ident] = actor
         is_current = actor is self.kernel.current
-        self.kernel.end(actor)
+        self._end(actor)
         if is_current:
             self.switch(self.kernel.next())
 
@@ -353,6 +388,11 @@ class World:
         """Unwind every fiber that is left; name those that refuse."""
         self.stopping = True
         kernel = self.kernel
+        for reference in self.tasks:
+            task = reference()
+            if task is not None:
+                # It is cut off on purpose: asyncio need not warn of it.
+                task._log_destroy_pending = False
         left = [*kernel.live.values(), *self.crashed.values()]
         for actor in reversed(left):
             fiber = actor.fiber
@@ -373,10 +413,18 @@ class World:
 
 
 class Fiber(greenlet):
-    """The greenlet of one actor."""
+    """The greenlet of one actor, and what belongs to the thread it stands for."""
 
     ident: int
     actor: Actor
+    # Creation number, for leak bounds.
+    number: int
+    # The `threading.Thread`, if there is one.
+    thread: Any
+    # Who waits for the end.
+    watchers: list[Actor]
+    # Its function returned by itself.
+    completed: bool
 
 
 def current_world() -> World:

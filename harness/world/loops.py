@@ -175,7 +175,11 @@ def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
         if "was destroyed but it is pending" in context.get("message", ""):
             return
         exc = RuntimeError(str(context.get("message")))
-    world.unhandled.append((name, exc))
+    if "never retrieved" in context.get("message", ""):
+        # Called by a finaliser, in the middle of anything: the run is judged by it at its end.
+        world.unhandled.append((name, exc))
+    else:
+        world.take_unhandled(name, exc)
 
 
 def cancel_all_tasks(loop: Any) -> None:

@@ -214,7 +214,7 @@ def _excepthook(args: Any) -> None:
         threading.__excepthook__(args)
     elif not world.stopping and args.exc_value is not None:
         name = args.thread.name if args.thread is not None else "thread"
-        world.unhandled.append((name, args.exc_value))
+        world.take_unhandled(name, args.exc_value)
 
 
 def _number_of(thing: Any) -> int:

@@ -393,13 +393,13 @@ def start_new_thread(
         except (Stop, SystemExit):
             pass
         except BaseException as exc:  # noqa: BLE001 - nobody else will see it
-            world.unhandled.append((actor.name, exc))
+            world.take_unhandled(actor.name, exc)
         finally:
             sentinel = _sentinels.pop(ident, None)
             if sentinel is not None and sentinel.owner is not None:
                 sentinel.release()
 
-    actor = world.spawn(thread.name if known else "thread", body, creation_site())
+    actor = world.spawn(thread.name if known else "thread", body, creation_site(), thread if known else None)
     ident = actor.fiber.ident
     if known:
         # The starter need not wait until the thread has come up: what `start` waits for is true already.
@@ -409,7 +409,6 @@ def start_new_thread(
             sentinel = _sentinels[ident] = Lock(role=f"end of thread {actor.name!r}")
             sentinel.owner = actor
             thread._tstate_lock = sentinel
-        actor.born = (*actor.born, thread)  # type: ignore[misc] # made above as a tuple
     return ident
 
 

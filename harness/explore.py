@@ -1,0 +1,581 @@
+"""Runs a function under many schedules and says what they are worth: holds, violated, or not known.
+
+    settle once, unrecorded ─► pins ─► plain run ─► random walks …      (a sweep of faults takes the place of the walks)
+                                └─ a violation is run again, recorded: same tape, same end, or it is nondeterminism
+
+The engine without pytest: command line and plugin stand on it. It does not know scenarios, variants or files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import CodeType, FunctionType
+from typing import Any, cast
+
+from harness.core.clock import to_ns, to_seconds
+from harness.core.history import History
+from harness.core.kernel import Limits
+from harness.core.tape import Tape, deviations, replayed
+from harness.core.token import Token
+from harness.errors import HarnessError, Violation, misuse, nondeterminism
+from harness.search.random_walk import random_walk, seed_of_run
+from harness.trial import Trial, run
+from harness.world.ground import Ground, prepared
+from harness.world.here import here
+
+STRATEGIES = ("plain", "random")
+GRANULARITIES = ("sync", "shared")
+ORDERS = ("fifo", "tasks", "any")
+TIMEOUTS = ("idle",)
+SEEDS = 2**64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a function is explored.
+
+    Args:
+        schedules: how many runs at most, at least 1.
+        seed: where random search starts, 0 ≤ seed < 2**64.
+        seeds: (first, end): one random walk for each seed instead, and nothing else.
+        strategy: `random` (the plain run, then random walks) or `plain` (the plain run alone).
+        granularity: `shared` (points at shared accesses and synchronisation) or `sync` (synchronisation only).
+        order: asyncio order, `fifo`, `tasks` or `any`.
+        timeouts: `idle`: a time-out fires only when nobody can run.
+        stop_after: violations after which the search ends.
+        check_determinism: run every schedule twice and compare.
+        watchdog_seconds: real seconds that one step may take.
+        under_test: standard-library modules that count as code under test.
+        pins: tokens that are run before any search.
+        limits: when a run is given up.
+    """
+
+    schedules: int = 100
+    seed: int = 0
+    seeds: tuple[int, int] | None = None
+    strategy: str = "random"
+    granularity: str = "shared"
+    order: str = "tasks"
+    timeouts: str = "idle"
+    stop_after: int = 1
+    check_determinism: bool = False
+    watchdog_seconds: float = 5.0
+    under_test: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        _at_least_one("schedules", self.schedules)
+        _at_least_one("stop_after", self.stop_after)
+        check_seed("seed", self.seed)
+        if self.seeds is not None:
+            first, end = self.seeds
+            check_seed("seeds", first)
+            check_seed("seeds", max(end - 1, 0))
+            if end <= first:
+                raise misuse("seeds", self.seeds, "must not be empty.", "Give A:B with A < B.")
+        _one_of("strategy", self.strategy, STRATEGIES)
+        _one_of("granularity", self.granularity, GRANULARITIES)
+        _one_of("order", self.order, ORDERS)
+        _one_of("timeouts", self.timeouts, TIMEOUTS)
+        to_ns(self.watchdog_seconds, "watchdog_seconds")
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Raise unless 0 ≤ seed < 2**64.
+
+    Raises:
+        HarnessError: it is not.
+    """
+    if not isinstance(seed, int) or not 0 <= seed < SEEDS:
+        raise misuse(name, seed, "must be an integer with 0 ≤ seed < 2**64.", "Use 0 where any will do.")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise misuse(name, value, "must be an integer of at least 1.", "Leave it out for the default.")
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise misuse(name, value, f"must be one of {', '.join(known)}.", f"Leave it out for {known[-1]!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One violating run.
+
+    Args:
+        check: name of the check that was violated.
+        violation: the verdict, with evidence and the command that replays it.
+        token: replays the run.
+        schedule: its number in the exploration, from 1.
+        steps: kernel steps of the run.
+        deviations: choices that differ from the plain run.
+        virtual_seconds: virtual time at the end.
+        digest: history hash, equal for every run of the token.
+    """
+
+    check: str
+    violation: Violation
+    token: str
+    schedule: int
+    steps: int
+    deviations: int
+    virtual_seconds: float
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """What many runs of one function came to.
+
+    Args:
+        name: the scenario or function.
+        class_name: the class under test, empty if there is none.
+        verdict: `holds`, the name of the first violated check, or `inconclusive`.
+        schedules: how many runs were made; the settling run is not one of them.
+        violating: how many of them violated.
+        failures: those, in order.
+        steps: kernel steps of all runs.
+        virtual_seconds: virtual time of all runs.
+        stale_pins: pins that no longer violate.
+        settings: how it was explored.
+        why_inconclusive: what was hit, empty if nothing.
+    """
+
+    name: str
+    class_name: str
+    verdict: str
+    schedules: int
+    violating: int
+    failures: tuple[Failure, ...]
+    steps: int
+    virtual_seconds: float
+    settings: Settings
+    stale_pins: tuple[str, ...] = ()
+    why_inconclusive: str = ""
+
+    @property
+    def violation(self) -> Violation | None:
+        """The first violation, None if there is none."""
+        return self.failures[0].violation if self.failures else None
+
+    @property
+    def token(self) -> str:
+        """The token of the first violation, empty if there is none."""
+        return self.failures[0].token if self.failures else ""
+
+    def raise_for_violation(self) -> None:
+        """Raise the first violation, if there is one.
+
+        Raises:
+            Violation: something was violated.
+            HarnessError: nothing was, but a limit was hit, so nothing is known.
+        """
+        if self.failures:
+            raise self.failures[0].violation
+        if self.verdict == "inconclusive":
+            raise HarnessError(f"{self.name} is inconclusive: {self.why_inconclusive}. A limit that is hit is no pass.")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One recorded run.
+
+    Args:
+        verdict: as in `Exploration`.
+        violation: what was violated, if anything.
+        digest: history hash.
+        token: replays the run.
+        steps: kernel steps.
+        history: everything that happened.
+        choices: the tape.
+        virtual_seconds: virtual time at the end.
+    """
+
+    verdict: str
+    violation: Violation | None
+    digest: str
+    token: str
+    steps: int
+    history: History
+    choices: tuple[int, ...]
+    virtual_seconds: float
+
+
+Progress = Callable[[int, int], None]
+
+
+def explore(
+    function: Callable[[Any], Any],
+    *,
+    settings: Settings | None = None,
+    name: str | None = None,
+    class_name: str = "",
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> Exploration:
+    """Run `function(sim)` under many schedules.
+
+    Args:
+        function: takes a `Simulation`; or a coroutine function that takes an `AsyncSimulation`.
+        settings: how; the defaults otherwise.
+        name: how verdicts and tokens call it; `module:qualname` by default.
+        class_name: the class under test, for tokens.
+        progress: called with (runs made, violations found) after each run.
+        **overrides: single settings, such as `schedules=2_000`.
+
+    Raises:
+        HarnessError: bad argument, a run that cannot be simulated, or nondeterminism.
+        InternalError: a fault of the harness.
+    """
+    chosen = _settings(settings, overrides)
+    with _prepared(chosen) as ground:
+        return _Explorer(function, chosen, name or name_of(function), class_name, ground, progress).explore()
+
+
+def record(
+    function: Callable[[Any], Any],
+    choices: Sequence[int] = (),
+    *,
+    settings: Settings | None = None,
+    name: str | None = None,
+    class_name: str = "",
+    **overrides: Any,
+) -> Record:
+    """Run `function(sim)` once with a given tape and keep everything that happened. See `explore`."""
+    chosen = _settings(settings, overrides)
+    with _prepared(chosen) as ground:
+        explorer = _Explorer(function, chosen, name or name_of(function), class_name, ground, None)
+        explorer.settle()
+        history = History()
+        trial = explorer.run(replayed(choices), history)
+    token = explorer.token_of(trial.choices)
+    return Record(
+        trial.verdict,
+        trial.violation,
+        history.digest(),
+        token,
+        trial.steps,
+        history,
+        tuple(trial.choices),
+        to_seconds(trial.virtual_ns),
+    )
+
+
+def run_token(function: Callable[[Any], Any], token: Token, **overrides: Any) -> Exploration:
+    """Run `function(sim)` once as a token says. See `explore` for what is raised."""
+    chosen = _settings(settings_of(token), overrides)
+    with _prepared(chosen) as ground:
+        explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground, None)
+        explorer.settle()
+        explorer.add(explorer.run(replayed(token.choices)))
+        return explorer.result()
+
+
+def settings_of(token: Token) -> Settings:
+    """Return the settings that a token was made under."""
+    return Settings(
+        schedules=1,
+        seed=token.seed,
+        granularity=token.granularity,
+        order=token.order,
+        timeouts=token.timeouts,
+    )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return `module:qualname` of a function, through partials."""
+    inner = getattr(function, "func", function)
+    return f"{inner.__module__}:{getattr(inner, '__qualname__', type(inner).__name__)}"
+
+
+def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    base = settings or Settings()
+    known = {name for name in Settings.__slots__}  # type: ignore[attr-defined] # dataclass slots
+    for name in overrides:
+        if name not in known:
+            raise misuse(name, overrides[name], "is no setting.", f"The settings are {', '.join(sorted(known))}.")
+    return replace(base, **overrides)
+
+
+def _prepared(settings: Settings) -> Any:
+    if here.world is not None:
+        raise HarnessError("explore() was called inside a run: explore from outside, and use the simulation you have.")
+    return prepared(
+        granularity=cast("Any", settings.granularity),
+        watchdog_seconds=settings.watchdog_seconds,
+        extra_under_test=settings.under_test,
+    )
+
+
+class _Explorer:
+    """One exploration. One thread."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        settings: Settings,
+        name: str,
+        class_name: str,
+        ground: Ground,
+        progress: Progress | None,
+    ) -> None:
+        self.function = function
+        self.settings = settings
+        self.name = name
+        self.class_name = class_name
+        self.ground = ground
+        self.progress = progress
+        self.runs = 0
+        self.steps = 0
+        self.virtual_ns = 0
+        self.failures: list[Failure] = []
+        self.stale_pins: list[str] = []
+        self.unknown = ""
+        self.fingerprint = fingerprint_of(function, ground)
+
+    # --- the search -------------------------------------------------------------------------------------------------
+
+    def explore(self) -> Exploration:
+        """Make the runs that the settings ask for."""
+        settled = self.settle()
+        self._run_pins()
+        for trial in self._sweep(max(settled.sweeps)) if settled.sweeps else self._walk():
+            self.add(trial)
+            if len(self.failures) >= self.settings.stop_after:
+                break
+        return self.result()
+
+    def settle(self) -> Trial:
+        """Make one run that does not count: the first of a process differs (caches are filled, modules imported)."""
+        return self.run(replayed(()))
+
+    def _run_pins(self) -> None:
+        for text in self.settings.pins:
+            before = len(self.failures)
+            self.add(self.run(replayed(Token.decode(text).choices)))
+            if len(self.failures) == before:
+                self.stale_pins.append(text)
+
+    def _walk(self) -> Iterator[Trial]:
+        settings = self.settings
+        if settings.seeds is not None:
+            for seed in range(*settings.seeds):
+                yield self.run(random_walk(seed))
+            return
+        yield self.run(replayed(()))
+        if settings.strategy == "random":
+            for index in range(1, settings.schedules):
+                yield self.run(random_walk(seed_of_run(settings.seed, index)))
+
+    def _sweep(self, schedules: int) -> Iterator[Trial]:
+        """Let a sweep strike at its first site, then at its second, … until a run in which it did not."""
+        made = 0
+        for index in range(schedules):
+            site = 0
+            while True:
+                if made >= self.settings.schedules:
+                    self.unknown = f"the sweep is unfinished after {made} runs; raise schedules"
+                    return
+                site += 1
+                made += 1
+                tape = replayed(()) if index == 0 else random_walk(seed_of_run(self.settings.seed, index))
+                trial = self.run(tape, sweep_at=site)
+                yield trial
+                if not trial.swept:
+                    break
+
+    def run(self, tape: Tape, history: History | None = None, sweep_at: int | None = None) -> Trial:
+        """Make one run."""
+        return run(
+            self.function,
+            tape,
+            self.ground,
+            order=self.settings.order,
+            limits=self.settings.limits,
+            history=history,
+            sweep_at=sweep_at,
+        )
+
+    # --- what they came to ------------------------------------------------------------------------------------------
+
+    def add(self, trial: Trial) -> None:
+        """Count a run and keep its violation."""
+        self.runs += 1
+        self.steps += trial.steps
+        self.virtual_ns += trial.virtual_ns
+        if trial.verdict == "inconclusive" and not self.unknown:
+            self.unknown = f"schedule {self.runs} hit the limit {trial.limit!r}"
+        digest = ""
+        if trial.violation is not None or self.settings.check_determinism:
+            digest = self._confirm(trial)
+        if trial.violation is not None:
+            self.failures.append(self._failure(trial, digest))
+        if self.progress is not None:
+            self.progress(self.runs, len(self.failures))
+
+    def _confirm(self, trial: Trial) -> str:
+        """Run a tape again, recorded; the same tape must come to the same end.
+
+        Raises:
+            Nondeterminism: it did not.
+        """
+        history = History()
+        again = self.run(replayed(trial.choices), history)
+        step = _parting(trial, again)
+        if step is not None:
+            raise self._parted(trial, again, history, step)
+        return history.digest()
+
+    def _parted(self, trial: Trial, again: Trial, history: History, step: int) -> HarnessError:
+        other = History()
+        self.run(replayed(trial.choices), other)
+        parting = history.first_difference(other)
+        if parting is not None:
+            _, mine, theirs = parting
+            shown = [f"{e.who!r} {e.operation} {e.target}".strip() if e else "the end" for e in (mine, theirs)]
+            return nondeterminism((mine or theirs or history.events[-1]).step, shown[0], shown[1])
+        return nondeterminism(step, _described(trial, step), _described(again, step))
+
+    def _failure(self, trial: Trial, digest: str) -> Failure:
+        violation = trial.violation
+        assert violation is not None, "only violations are failures"
+        token = self.token_of(trial.choices)
+        shown = Violation(
+            violation.check,
+            violation.summary,
+            [("scenario", self._scenario_row(violation)), *self._rows(violation, trial), ("replay", replay_command(token))],
+        )
+        shown.__cause__ = violation.__cause__
+        return Failure(
+            violation.check,
+            shown,
+            token,
+            self.runs,
+            trial.steps,
+            deviations(trial.choices),
+            to_seconds(trial.virtual_ns),
+            digest,
+        )
+
+    def _scenario_row(self, violation: Violation) -> str:
+        subject = f"{self.name.rpartition('::')[2]}, {self.class_name}" if self.class_name else self.name
+        order = next((text.rpartition(" ")[2] for label, text in violation.evidence if label == "modes"), "")
+        shown = order or ("n/a" if not inspect.iscoroutinefunction(self.function) else self.settings.order)
+        return f"{subject}, strategy {self.settings.strategy}, asyncio order {shown}, timeouts {self.settings.timeouts}"
+
+    def _rows(self, violation: Violation, trial: Trial) -> list[tuple[str, str]]:
+        when = f"step {trial.steps}, t = {to_seconds(trial.virtual_ns):g} s, schedule {self.runs}"
+        rows = [("when", when), *[row for row in violation.evidence if row[0] not in ("when", "modes")]]
+        rows.extend(
+            ("fault", f"{type(fired.verdict).__name__} at {fired.site.kind} {fired.site.ordinal} of '{fired.site.name}'")
+            for fired in trial.fired[:6]
+        )
+        return rows
+
+    def token_of(self, choices: Sequence[int]) -> str:
+        """Return the token that replays a tape."""
+        settings = self.settings
+        return Token(
+            scenario=self.name,
+            class_name=self.class_name,
+            strategy=settings.strategy,
+            seed=settings.seed,
+            granularity=settings.granularity,
+            timeouts=settings.timeouts,
+            order=settings.order,
+            interpreter=interpreter(),
+            fingerprint=self.fingerprint,
+            choices=tuple(choices),
+        ).encode()
+
+    def result(self) -> Exploration:
+        """Sum up."""
+        verdict = "holds"
+        if self.failures:
+            verdict = self.failures[0].check
+        elif self.unknown:
+            verdict = "inconclusive"
+        return Exploration(
+            self.name,
+            self.class_name,
+            verdict,
+            self.runs,
+            len(self.failures),
+            tuple(self.failures),
+            self.steps,
+            to_seconds(self.virtual_ns),
+            self.settings,
+            tuple(self.stale_pins),
+            "" if self.failures else self.unknown,
+        )
+
+
+def replay_command(token: str) -> str:
+    """Return the command that replays a token."""
+    return f"python -m harness replay {token}"
+
+
+def interpreter() -> str:
+    """Return implementation and version, such as `cpython-3.12`."""
+    return f"{sys.implementation.name}-{'.'.join(platform.python_version_tuple()[:2])}"
+
+
+def _parting(first: Trial, second: Trial) -> int | None:
+    """Return the decision at which two runs of one tape parted, None if they did not."""
+    pairs = zip(first.widths, second.widths, strict=False)
+    for step, (mine, theirs) in enumerate(pairs, 1):
+        if mine != theirs:
+            return step
+    same = (first.verdict, first.steps, len(first.widths)) == (second.verdict, second.steps, len(second.widths))
+    return None if same else min(len(first.widths), len(second.widths)) + 1
+
+
+def _described(trial: Trial, step: int) -> str:
+    if step <= len(trial.widths):
+        return f"a choice among {trial.widths[step - 1]}"
+    return f"the verdict {trial.verdict} after {trial.steps} steps"
+
+
+# --- fingerprint ----------------------------------------------------------------------------------------------------
+
+
+def fingerprint_of(function: Callable[..., Any], ground: Ground) -> str:
+    """Return a hash of the byte code of the function and of the classes and helpers beside it.
+
+    Decorators' arguments and line numbers are no part of it, so that pasting a pin does not spoil the pin.
+    """
+    digest = hashlib.sha256()
+    for code in _codes_of(function, ground):
+        _add_code(digest, code)
+    return digest.hexdigest()[:16]
+
+
+def _codes_of(function: Callable[..., Any], ground: Ground) -> Iterator[CodeType]:
+    inner = getattr(function, "func", function)
+    arguments = [*getattr(function, "args", ()), *getattr(function, "keywords", {}).values()]
+    if isinstance(inner, FunctionType):
+        yield ground.rewriter.original(inner.__code__)
+    for cls in (argument for argument in arguments if isinstance(argument, type)):
+        for base in cls.__mro__:
+            for _, value in sorted(vars(base).items()):
+                method = getattr(value, "__func__", value)
+                if isinstance(method, FunctionType) and ground.is_under_test(method.__code__.co_filename):
+                    yield ground.rewriter.original(method.__code__)
+
+
+def _add_code(digest: Any, code: CodeType) -> None:
+    digest.update(code.co_code)
+    digest.update(repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _add_code(digest, constant)
+        elif isinstance(constant, (str, int, float, bytes, type(None))):
+            digest.update(repr(constant).encode())

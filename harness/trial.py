@@ -1,0 +1,355 @@
+"""One run of one function under one tape, and its verdict.
+
+It does not know which tape comes next, nor where the function came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from types import FrameType
+from typing import Any
+
+from harness.checks import LeakBound, Survivor
+from harness.core.clock import to_seconds
+from harness.core.history import History
+from harness.core.kernel import Actor, Limits
+from harness.core.tape import Tape
+from harness.errors import HarnessError, InternalError, Violation
+from harness.faults import Fired
+from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
+from harness.world import loops, waits
+from harness.world.fibers import World
+from harness.world.ground import Ground
+from harness.world.threads import is_plumbing
+
+#: How many looks at code that seems to spin must show nothing new before it counts as a livelock.
+LOOKS = 8
+#: How many different states those looks may show.
+STATES_MAX = 4
+
+
+class _Inconclusive(Exception):  # noqa: N818 - not an error: the run was given up
+    """A limit was hit, and nothing is known."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of one run.
+
+    Args:
+        verdict: `holds`, the name of a check, or `inconclusive`.
+        violation: what was violated, if anything was.
+        choices: the tape as recorded.
+        widths: among how many each choice was made.
+        steps: kernel steps.
+        virtual_ns: virtual time at the end, nanoseconds.
+        fired: the faults that struck.
+        sweeps: on how many schedules each installed sweep wants to be made.
+        swept: a sweep struck.
+        history: what happened, if it was recorded.
+        limit: the limit that was hit, for `inconclusive`.
+    """
+
+    verdict: str
+    violation: Violation | None
+    choices: list[int]
+    widths: list[int]
+    steps: int
+    virtual_ns: int
+    fired: list[Fired] = field(default_factory=list)
+    sweeps: list[int] = field(default_factory=list)
+    swept: bool = False
+    history: History | None = None
+    limit: str = ""
+
+
+def run(
+    function: Callable[[Any], Any],
+    tape: Tape,
+    ground: Ground,
+    *,
+    order: str = "tasks",
+    limits: Limits | None = None,
+    history: History | None = None,
+    sweep_at: int | None = None,
+) -> Trial:
+    """Run `function(sim)` once and judge it.
+
+    Args:
+        function: takes a `Simulation`, or is a coroutine function and takes an `AsyncSimulation`.
+        tape: where choices come from.
+        ground: what the run stands on.
+        order: asyncio order.
+        limits: when to give up.
+        history: filled with what happens, if given.
+        sweep_at: the site (from 1) at which an installed sweep strikes; None to leave sweeps to the tape.
+
+    Raises:
+        HarnessError: the run could not be simulated.
+        InternalError: the harness broke a promise.
+        KeyboardInterrupt: and anything else that is not the doing of the code under test.
+    """
+    world = World(tape, order=order, limits=limits, history=history)
+    judge = _Judge(world, function)
+    world.faults.sweep_at = sweep_at
+    world.on_limit = judge.on_limit
+    world.on_stuck = judge.on_stuck
+    world.on_unhandled = judge.on_unhandled
+    world.on_left_task = judge.on_left_task
+    violation: Violation | None = None
+    verdict, limit = "holds", ""
+    try:
+        ground.run(world, judge.body)
+    except _Inconclusive as exc:
+        verdict, limit = "inconclusive", str(exc)
+    except Violation as exc:
+        violation = exc
+    except (HarnessError, InternalError):
+        raise
+    except AssertionError as exc:
+        violation = judge.failed(exc)
+    except Exception as exc:  # noqa: BLE001 - whatever the code under test raises is its verdict
+        violation = judge.on_unhandled("the scenario", exc)
+    except BaseExceptionGroup as exc:
+        violation = judge.on_unhandled("the scenario", exc)
+    except asyncio.CancelledError as exc:
+        violation = judge.on_unhandled("the scenario", exc)
+    if violation is None and verdict == "holds":
+        ground.guard(world, function)
+    if violation is not None:
+        verdict = violation.check
+        violation.__traceback__ = None
+    return Trial(
+        verdict,
+        violation,
+        tape.choices,
+        tape.widths,
+        world.kernel.steps,
+        world.kernel.now_ns,
+        list(world.faults.fired),
+        [sweep.schedules for sweep in world.faults.sweeps],
+        world.faults.swept,
+        history,
+        limit,
+    )
+
+
+class _Judge:
+    """Turns what happened in one run into a verdict. One run."""
+
+    def __init__(self, world: World, function: Callable[[Any], Any]) -> None:
+        self.world = world
+        self.function = function
+        self.simulation: _Common | None = None
+        self.left_tasks: list[Survivor] = []
+        self._looks: list[int] = []
+
+    def body(self) -> None:
+        """Run the function as the main thread, then see what is left."""
+        world = self.world
+        if inspect.iscoroutinefunction(self.function):
+            simulation = self.simulation = AsyncSimulation(world)
+            asyncio.run(self._async_body(simulation))
+        else:
+            self.simulation = Simulation(world)
+            self.function(self.simulation)
+        self._finish()
+
+    async def _async_body(self, simulation: AsyncSimulation) -> None:
+        self.world.main_task = asyncio.current_task()
+        await self.function(simulation)
+        await loops.settle(self.world)
+
+    def _finish(self) -> None:
+        """Judge what everyone's end leaves: exceptions nobody took, threads and tasks nobody ended."""
+        world = self.world
+        if not world.stopping:
+            world.settle()
+        for name, exc in self._forgotten():
+            raise self.on_unhandled(name, exc)
+        assert self.simulation is not None, "the body has run"
+        for storm in self.simulation.storms:
+            raised = storm.unconsumed()
+            if raised:
+                group = BaseExceptionGroup(f"{len(raised)} of the storm's own failed", raised)
+                raise self.on_unhandled("the storm", group)
+        self._judge_stuck_helpers()
+        left = [*self.left_tasks, *(survivor for _, survivor in survivors(world))]
+        if left:
+            raise LeakBound().judge_survivors(left)
+
+    def _forgotten(self) -> list[tuple[str, BaseException]]:
+        """Return exceptions that ended a thread or task and that nobody has looked at."""
+        found = list(self.world.unhandled)
+        for reference in self.world.tasks:
+            task = reference()
+            if task is not None and task.done() and getattr(task, "_log_traceback", False):
+                exc = task.exception()
+                if exc is not None:
+                    found.append((task.get_name(), exc))
+        return found
+
+    def _judge_stuck_helpers(self) -> None:
+        """A thread that the scenario's own body started and that can never go on is a deadlock, not a leak."""
+        code = getattr(self.function, "__code__", None)
+        for _, actor in sorted(self.world.kernel.live.items()):
+            born: Any = actor.born
+            if code is None or actor.runnable or actor is self.world.main or born is None:
+                continue
+            file, line, name = born
+            if (file, name) == (code.co_filename, code.co_qualname) and actor.deadline is None:
+                raise self._deadlock([waits.wait_of(self.world, actor)], [])
+
+    # --- callbacks of the world -------------------------------------------------------------------------------------
+
+    def on_left_task(self, task: loops.SimTask) -> None:
+        """Keep the description of a task that `asyncio.run` is about to cancel."""
+        if is_left(self.world, task):
+            self.left_tasks.append(survivor_of(task))
+
+    def on_stuck(self) -> Violation:
+        """Nobody can run and no timer is left, and the main thread has not ended."""
+        everyone = waits.parked(self.world)
+        circle = waits.cycle(self.world)
+        return self._deadlock(everyone, circle)
+
+    def _deadlock(self, everyone: list[waits.Wait], circle: list[Actor]) -> Violation:
+        if len(circle) > 1:
+            names = " and ".join(f"'{actor.name}'" for actor in circle)
+            summary = f"{names} wait for each other, and none of them can ever go on."
+        elif circle:
+            summary = f"'{circle[0].name}' waits for a lock that it holds itself."
+        else:
+            real = [wait for wait in everyone if not wait.what.startswith("its event loop")]
+            names = ", ".join(f"'{wait.who}'" for wait in real[:6]) + (" …" if len(real) > 6 else "")
+            summary = f"nobody can go on and no timer is left: {names} {'waits' if len(real) == 1 else 'wait'} for ever."
+        rows = [("waits", str(wait)) for wait in everyone[:20]]
+        for actor in self.world.crashed.values():
+            rows.append(("crashed", f"'{actor.name}'"))
+        return Violation("Deadlock", summary, [*rows, *self._modes()])
+
+    def on_unhandled(self, name: str, exc: BaseException) -> Violation:
+        """Nobody took `exc`."""
+        where = _raised_at(exc)
+        shown = "".join(traceback.format_exception_only(exc)).strip()
+        who = name if name.startswith("the ") else f"'{name}'"
+        violation = Violation(
+            "Unhandled",
+            f"{who} raised {type(exc).__name__} and nobody took it.",
+            [("raised", shown), ("where", where), *_members(exc), *self._modes()],
+        )
+        violation.__cause__ = exc
+        return violation
+
+    def failed(self, exc: AssertionError) -> Violation:
+        """A plain assert of the scenario failed."""
+        text = str(exc).strip() or _source_at(exc)
+        first, _, rest = text.partition("\n")
+        rows = [("where", _raised_at(exc))]
+        if rest:
+            rows.insert(0, ("assert", rest))
+        violation = Violation("Failed", f"an assert of the scenario failed: {first}", [*rows, *self._modes()])
+        violation.__cause__ = exc
+        return violation
+
+    def on_limit(self, limit: str) -> BaseException | None:
+        """A limit of the kernel was hit: return what ends the run, or None to let it go on and look again later.
+
+        Nothing was written and nobody waits for anything new, but a loop over local variables would look the same. So
+        a few more looks are taken, and only if they keep showing the same few states is it called a livelock.
+        """
+        if limit not in ("steps", "advances"):
+            return _Inconclusive(limit)
+        self._looks.append(_fingerprint(self.world))
+        if len(self._looks) < LOOKS:
+            return None
+        states, self._looks = len(set(self._looks)), []
+        if states > STATES_MAX:
+            self.world.kernel.change()
+            return None
+        return self._livelock(limit)
+
+    def _livelock(self, limit: str) -> Violation:
+        world = self.world
+        _, who = world.actor_here()
+        steps = world.kernel.steps - world.kernel.changed
+        frame = _user_frame(sys._getframe())
+        where, source = waits.place(frame)
+        waiting = [("waits", str(wait)) for wait in waits.parked(world)[:12]]
+        waiting = waiting or [("turns", str(waits.wait_of_task(task))) for task in waits.pending_tasks(world)[:12]]
+        if limit == "advances":
+            summary = f"a time storm: the clock moved {world.kernel.advances} times and nothing else happened."
+            rows = waiting or [("where", where)]
+        else:
+            turning = [task.get_name() for task in waits.pending_tasks(world) if task is not world.main_task]
+            names = ", ".join(f"'{name}'" for name in dict.fromkeys([who or "the event loop", *turning[:3]]))
+            summary = f"{names} goes round without end: {steps:,} points and nothing has changed."
+            rows = [("where", f"{where}: {source}" if source else where), *waiting]
+        return Violation("Livelock", summary, [*rows, *self._modes()])
+
+    def _modes(self) -> list[tuple[str, str]]:
+        order = self.world.order if self.world.tasks else "n/a"
+        return [("when", f"step {self.world.kernel.steps}, t = {to_seconds(self.world.kernel.now_ns):g} s"),
+                ("modes", f"time-outs idle, asyncio order {order}")]
+
+
+def _members(exc: BaseException) -> list[tuple[str, str]]:
+    if not isinstance(exc, BaseExceptionGroup):
+        return []
+    return [("member", f"{type(each).__name__}: {each}") for each in exc.exceptions[:6]]
+
+
+def _raised_at(exc: BaseException) -> str:
+    """Return `file.py:line` of the innermost frame of somebody's code that `exc` went through."""
+    found = ""
+    for frame, line in traceback.walk_tb(exc.__traceback__):
+        if not is_plumbing(frame.f_code.co_filename):
+            found = f"{PurePath(frame.f_code.co_filename).name}:{line}"
+    return found or "an unknown place"
+
+
+def _source_at(exc: BaseException) -> str:
+    summary = traceback.extract_tb(exc.__traceback__)
+    return summary[-1].line or "assert" if summary else "assert"
+
+
+def _user_frame(frame: FrameType | None) -> FrameType | None:
+    while frame is not None and is_plumbing(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def _fingerprint(world: World) -> int:
+    """Return a number for where everybody is and what their local variables are; equal numbers, nothing new."""
+    parts: list[object] = []
+    for path, actor in sorted(world.kernel.live.items()):
+        current = actor is world.kernel.current
+        frame = sys._getframe() if current else (actor.fiber.gr_frame if actor.fiber else None)
+        # Where exactly the one who runs is caught by a look is a matter of counting, not of progress.
+        parts.append((path, _state_of(frame)))
+    parts.extend((task.path, *[_state_of(frame, 1) for frame in waits.task_frames(task)]) for task in waits.pending_tasks(world))
+    return hash(tuple(parts))
+
+
+def _state_of(frame: FrameType | None, depth: int = 6) -> tuple[object, ...]:
+    found: list[object] = []
+    while frame is not None and len(found) < depth:
+        if not is_plumbing(frame.f_code.co_filename):
+            values = tuple((name, _value(value)) for name, value in frame.f_locals.items())
+            found.append((frame.f_code.co_qualname, values))
+        frame = frame.f_back
+    return tuple(found)
+
+
+def _value(value: object) -> object:
+    if isinstance(value, (int, float, str, bytes, bool, type(None))):
+        return value
+    length = len(value) if isinstance(value, (list, dict, set, tuple)) else -1
+    return (id(value), length)
+

@@ -1,0 +1,110 @@
+"""Everything that must stand before the first run of an exploration and be gone after the last.
+
+    adopt what was made before → replace names → insert points → watch → (runs) → and back, whatever happens
+
+It does not know what the runs are for.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+from harness.errors import InternalError
+
+from . import patching
+from .adoption import Adoption, adopted
+from .fibers import World
+from .hook import at_point
+from .points import Granularity, IsUnderTest, Rewriter, under_test
+from .watchdog import Watchdog
+
+#: Objects in the youngest generation after which garbage is collected between two runs.
+GARBAGE = 2_000
+
+
+@dataclass(slots=True)
+class Ground:
+    """What the runs of one exploration stand on. One thread."""
+
+    rewriter: Rewriter
+    adoption: Adoption
+    watchdog: Watchdog
+    is_under_test: IsUnderTest
+
+    def run(self, world: World, body: Callable[[], None]) -> None:
+        """Run `body` in `world`; what it raises comes out, and nothing of the run stays behind."""
+        patching.fresh(world)
+        self.watchdog.world = world
+        try:
+            with patching.kept_state():
+                world.run(body)
+        finally:
+            self.watchdog.world = None
+            self.adoption.reset()
+            if gc.get_count()[0] > GARBAGE:
+                gc.collect()
+
+    def guard(self, world: World, root: Callable[..., object]) -> None:
+        """Make sure that points were where they must have been: every failure of them so far ended in a green verdict.
+
+        Raises:
+            InternalError: a thread ran code under test that must have met a point, and met none.
+        """
+        for actor in world.roots:
+            function = root if actor is world.main else _root_of(actor.fiber.thread)
+            code = _code_of(function)
+            if code is None or not actor.fiber.completed or actor.pointed or world.silenced:
+                continue
+            if self.is_under_test(code.co_filename) and self.rewriter.must_report(code):
+                raise InternalError(
+                    f"'{actor.name}' ran {code.co_qualname} ({code.co_filename}:{code.co_firstlineno}), which is under "
+                    "test, and met no scheduling point: nothing could have been seen."
+                )
+
+
+def _root_of(thread: Any) -> Any:
+    if thread is None:
+        return None
+    root = getattr(thread, "_harness_root", None)
+    # A thread that has run forgets its target; its class may have a `run` of its own.
+    return root if root is not None else type(thread).run
+
+
+def _code_of(function: Any) -> CodeType | None:
+    if isinstance(function, MethodType):
+        function = function.__func__
+    return function.__code__ if isinstance(function, FunctionType) else None
+
+
+@contextmanager
+def prepared(
+    *, granularity: Granularity, watchdog_seconds: float, extra_under_test: tuple[str, ...] = ()
+) -> Iterator[Ground]:
+    """Have everything in place inside the block.
+
+    Args:
+        granularity: `sync` or `shared`.
+        watchdog_seconds: real seconds that one step may take.
+        extra_under_test: standard-library modules that count as code under test.
+    """
+    chosen = under_test(extra_under_test)
+    rewriter = Rewriter(at_point, granularity=granularity, is_under_test=chosen)
+    was_collecting = gc.isenabled()
+    with ExitStack() as stack:
+        adoption = stack.enter_context(adopted(patching.is_bystander, chosen))
+        stack.callback(gc.enable if was_collecting else gc.disable)
+        stack.enter_context(patching.installed(rewriter.install_new))
+        stack.callback(rewriter.restore)
+        rewriter.install()
+        watchdog = Watchdog(watchdog_seconds, lambda: list(adoption.out_of_reach))
+        stack.enter_context(watchdog.watching())
+        gc.disable()
+        gc.collect()
+        gc.freeze()
+        stack.callback(gc.unfreeze)
+        yield Ground(rewriter, adoption, watchdog, chosen)

@@ -1,0 +1,198 @@
+"""Who waits for what, where, and who could end it: the words of a deadlock or a leak.
+
+A wait is named by the outermost call of the standard library below the first frame that is somebody's code:
+`Queue.get at broken.py:19`, never "waits on a lock". It does not judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import CodeType, FrameType
+from typing import Any
+
+from greenlet import getcurrent
+
+from harness.core.kernel import Actor
+
+from .fibers import World
+from .loops import Selector, SimTask
+from .threads import Lock, SimpleQueue, is_plumbing
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thread or task that is parked.
+
+    Args:
+        who: its name.
+        kind: `thread` or `task`.
+        what: the operation it is in and what that waits for, such as `Lock.acquire (held by 'caller-2')`.
+        where: `file.py:line` of the first frame that is somebody's code.
+        source: the source line there, empty if it cannot be read.
+        owner: name of the thread that holds what is waited for, empty if nobody does.
+        stack: code objects from the outermost to the innermost frame.
+        crashed: it took a fault and will never run again.
+    """
+
+    who: str
+    kind: str
+    what: str
+    where: str
+    source: str
+    owner: str = ""
+    stack: tuple[CodeType, ...] = ()
+    crashed: bool = False
+
+    def __str__(self) -> str:
+        source = f": {self.source}" if self.source else ""
+        return f"'{self.who}' waits in {self.what} at {self.where}{source}"
+
+
+def frames_of(world: World, actor: Actor) -> Iterator[FrameType]:
+    """Yield the frames of a thread, innermost first."""
+    fiber = actor.fiber
+    # Whoever runs has its frames on the stack of this very call.
+    frame = sys._getframe(1) if actor is world.kernel.current and fiber is getcurrent() else fiber.gr_frame
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def wait_of(world: World, actor: Actor) -> Wait:
+    """Describe what a parked thread waits for."""
+    frames = list(frames_of(world, actor))
+    operation, user = _outermost_plumbing(frames)
+    awaits = actor.awaits
+    owner = ""
+    if isinstance(awaits, Lock) and isinstance(awaits.owner, Actor) and awaits.owner is not actor:
+        owner = awaits.owner.name
+    what = operation
+    if isinstance(awaits, Lock) and awaits.role:
+        what = operation if operation.startswith("Thread.join") else f"{operation} for the {awaits.role}"
+    elif isinstance(awaits, Selector):
+        what = "its event loop, which has nothing to run"
+    elif isinstance(awaits, SimpleQueue):
+        what = f"{operation}"
+    elif isinstance(awaits, str):
+        what = f"{operation} for {awaits}" if operation else awaits
+    elif owner:
+        crashed = isinstance(awaits, Lock) and awaits.owner in world.crashed.values()
+        what = f"{operation} ({'held by' if not crashed else 'still held by'} '{owner}'{', which crashed' if crashed else ''})"
+    if not isinstance(awaits, Selector) and _runs_a_loop(frames):
+        what += ", inside its own event loop, which cannot run meanwhile"
+    where, source = place(user)
+    stack = tuple(frame.f_code for frame in reversed(frames))
+    return Wait(actor.name, "thread", what, where, source, owner, stack, actor in world.crashed.values())
+
+
+def wait_of_task(task: Any) -> Wait:
+    """Describe what a parked task waits for."""
+    frames = list(task_frames(task))
+    operation, user = _outermost_plumbing(frames)
+    if not operation:
+        operation = "an await"
+        waiter = getattr(task, "_fut_waiter", None)
+        if isinstance(waiter, asyncio.Task):
+            operation = f"an await of task '{waiter.get_name()}'"
+        elif waiter is not None:
+            operation = "an await of a future"
+    where, source = place(user)
+    stack = tuple(frame.f_code for frame in reversed(frames))
+    crashed = bool(getattr(task, "crashed", False))
+    return Wait(task.get_name(), "task", operation, where, source, stack=stack, crashed=crashed)
+
+
+def task_frames(task: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended task, innermost first."""
+    chain: list[FrameType] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is None:
+            break
+        chain.append(frame)
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    yield from reversed(chain)
+
+
+def place(frame: FrameType | None) -> tuple[str, str]:
+    """Return `file.py:line` and the source line of a frame."""
+    if frame is None:
+        return "the root of the thread", ""
+    filename, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(filename, line).strip()
+    return f"{PurePath(filename).name}:{line}", source
+
+
+def pending_tasks(world: World) -> list[Any]:
+    """Return the tasks of this run that have not ended, in creation order."""
+    tasks = [reference() for reference in world.tasks]
+    return [task for task in tasks if task is not None and not task.done()]
+
+
+def parked(world: World) -> list[Wait]:
+    """Describe everyone who is parked: threads by spawn path, then tasks by creation."""
+    threads = [actor for path, actor in sorted(world.kernel.live.items()) if not actor.runnable]
+    waits = [wait_of(world, actor) for actor in threads]
+    tasks = [task for task in pending_tasks(world) if _is_parked(task)]
+    return [*waits, *(wait_of_task(task) for task in tasks)]
+
+
+def _is_parked(task: Any) -> bool:
+    waiter = getattr(task, "_fut_waiter", None)
+    return bool(getattr(task, "crashed", False)) or (waiter is not None and not waiter.done())
+
+
+def cycle(world: World) -> list[Actor]:
+    """Return a cycle of threads each of which waits for a lock that the next one holds, or an empty list."""
+    for start in sorted(world.kernel.live.values(), key=lambda actor: actor.path):
+        seen: list[Actor] = []
+        actor: Actor | None = start
+        while actor is not None and actor not in seen:
+            seen.append(actor)
+            awaits = actor.awaits
+            owner = awaits.owner if isinstance(awaits, Lock) else None
+            actor = owner if isinstance(owner, Actor) and owner is not actor and not owner.ended else None
+        if actor is not None:
+            return seen[seen.index(actor) :]
+    return []
+
+
+def _outermost_plumbing(frames: list[FrameType]) -> tuple[str, FrameType | None]:
+    """Return the operation just below the innermost frame that is somebody's code, and that frame."""
+    operation = ""
+    for frame in frames:
+        code = frame.f_code
+        if not is_plumbing(code.co_filename):
+            return operation, frame
+        name = getattr(code, "co_qualname", code.co_name)
+        if name in _THREAD_STARTS:
+            # A thread whose target is itself of the standard library.
+            return operation, None
+        if "<locals>" not in name:
+            operation = _type_name(frame, name)
+    return operation, None
+
+
+_THREAD_STARTS = ("Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap", "_worker", "Storm._run")
+
+
+def _type_name(frame: FrameType, qualname: str) -> str:
+    """Name the method by the class of the object it was called on: `Thread.join`, `Queue.get`, `Lock.acquire`."""
+    function = qualname.rpartition(".")[2]
+    subject = frame.f_locals.get("self")
+    if subject is None or "." not in qualname:
+        return qualname
+    label = getattr(subject, "name", None)
+    cls = type(subject).__name__
+    function = {"__enter__": "acquire", "__aenter__": "acquire"}.get(function, function)
+    return f"{cls}.{function} of '{label}'" if isinstance(label, str) and label else f"{cls}.{function}"
+
+
+def _runs_a_loop(frames: list[FrameType]) -> bool:
+    return any(frame.f_code.co_name == "_run_once" and is_plumbing(frame.f_code.co_filename) for frame in frames)

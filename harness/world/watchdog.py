@@ -1,0 +1,150 @@
+"""What must not be swallowed or waited for: time-outs, Ctrl-C, and code that blocks outside the simulation.
+
+The standard library catches BaseException in threads, executor jobs and tasks, so an exception raised there by a signal
+handler would be taken for the job's own. Here the handler leaves the run at once instead. A step that does not end within
+the watchdog's real seconds is broken off by a signal, which also interrupts real locks and system calls.
+
+It does not know what a run is for. Where there are no such signals, or the run is not in the main thread, a step that
+never ends is reported and the process ends: nothing can interrupt it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from harness.errors import HarnessError, blocked_outside
+
+from .fibers import World
+from .here import here
+from .threads import is_plumbing
+
+_allocate_lock = _thread.allocate_lock
+_start_new_thread = _thread.start_new_thread
+_get_ident = _thread.get_ident
+
+#: Exit status of a process that could not be interrupted.
+STUCK_STATUS = 70
+
+
+class Watchdog:
+    """Sees to it that every step of the runs in this thread ends. One thread makes and stops it.
+
+    Args:
+        seconds: real time that one step may take.
+        out_of_reach: locks that could not be simulated, named in the message.
+    """
+
+    def __init__(self, seconds: float, out_of_reach: Callable[[], list[str]]) -> None:
+        self.seconds = seconds
+        self.out_of_reach = out_of_reach
+        self.world: World | None = None
+        self._thread_ident = _get_ident()
+        self._stopped = _allocate_lock()
+        self._over = _allocate_lock()
+        self._can_signal = hasattr(signal, "pthread_kill") and threading.current_thread() is threading.main_thread()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch inside the block."""
+        self._stopped.acquire()
+        self._over.acquire()
+        restore = self._install_handlers()
+        _start_new_thread(self._watch, ())
+        try:
+            yield
+        finally:
+            self._stopped.release()
+            # The thread is gone before the block is left: nothing of ours outlives it.
+            self._over.acquire()
+            restore()
+
+    def _watch(self) -> None:
+        seen: tuple[World | None, int] = (None, -1)
+        try:
+            while not self._stopped.acquire(timeout=self.seconds):
+                world = self.world
+                now = (world, world.kernel.steps if world is not None else -1)
+                if world is not None and now == seen and world.kernel.current is not None:
+                    self._break_off()
+                seen = now
+        finally:
+            self._over.release()
+
+    def _break_off(self) -> None:
+        if self._can_signal:
+            signal.pthread_kill(self._thread_ident, signal.SIGUSR2)
+            return
+        sys.stderr.write("harness: blocked outside the simulation, and this step cannot be interrupted here:\n")
+        faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+        os._exit(STUCK_STATUS)
+
+    # --- signals ----------------------------------------------------------------------------------------------------
+
+    def _install_handlers(self) -> Callable[[], None]:
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None
+        taken: list[tuple[int, Any]] = []
+        for name in ("SIGALRM", "SIGINT", "SIGTERM"):
+            number = getattr(signal, name, None)
+            handler = signal.getsignal(number) if number is not None else None
+            if number is not None and callable(handler):
+                taken.append((number, signal.signal(number, _leaving(handler))))
+        if self._can_signal:
+            taken.append((signal.SIGUSR2, signal.signal(signal.SIGUSR2, self._on_stuck)))
+
+        def restore() -> None:
+            for number, handler in reversed(taken):
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+        return restore
+
+    def _on_stuck(self, signum: int, frame: FrameType | None) -> None:
+        world = here.world
+        if world is None or world.stopping:
+            return
+        world.abort(stuck_at(self.seconds, frame, self.out_of_reach()))
+
+
+def stuck_at(seconds: float, frame: FrameType | None, out_of_reach: list[str]) -> HarnessError:
+    """Name the step that did not end."""
+    while frame is not None and is_plumbing(frame.f_code.co_filename):
+        frame = frame.f_back
+    where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
+    error = blocked_outside(seconds, where)
+    if out_of_reach:
+        return type(error)(f"{error} Not in reach of the simulation: {'; '.join(out_of_reach[:3])}.")
+    return error
+
+
+def _leaving(handler: Callable[..., Any]) -> Callable[[int, FrameType | None], None]:
+    """Wrap a signal handler: what it raises ends the run, and nobody in the run can take it."""
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        try:
+            handler(signum, frame)
+        except BaseException as exc:
+            world = here.world
+            if world is None or world.stopping:
+                raise
+            exc.add_note(all_stacks(world))
+            world.abort(exc)
+
+    return handle
+
+
+def all_stacks(world: World) -> str:
+    """Return where every thread and task of the run is, for the one who was interrupted."""
+    from .waits import parked
+
+    rows = [f"  {wait}" for wait in parked(world)]
+    ready = [f"  '{actor.name}' can run" for actor in world.kernel.runnable]
+    return "\n".join(["threads and tasks of the run:", *ready, *rows])

@@ -11,7 +11,7 @@ that a second exploration only swaps.
 import dis
 import gc
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
@@ -89,6 +89,11 @@ class Rewriter:
         """Say whether `code` is a result of rewriting."""
         return id(code) in _OURS
 
+    def original(self, code: CodeType) -> CodeType:
+        """Return the code that `code` was rewritten from, or `code` itself."""
+        ours = _OURS.get(id(code))
+        return ours[1] if ours is not None else code
+
     def must_report(self, code: CodeType) -> bool:
         """Say whether whoever runs `code`, original or rewritten, calls the hook before anything else can happen.
 
@@ -134,9 +139,15 @@ class _Memory:
             for other in _drawn_from(namespace):
                 if other in own:
                     attributes |= own[other].attributes
-            facts = ModuleFacts(namespace, frozenset(own[key].stored), frozenset(attributes), self._is_user_class)
+            facts = ModuleFacts(
+                namespace, frozenset(own[key].stored), frozenset(attributes), self._is_user_class
+            )
             known = self.modules.get(key)
-            if known is None or known.facts.stored != facts.stored or known.facts.attributes != facts.attributes:
+            if (
+                known is None
+                or known.facts.stored != facts.stored
+                or known.facts.attributes != facts.attributes
+            ):
                 self.modules[key] = Rewriting(self.hook, self.granularity, facts)
             for function in group:
                 # What is nested gets its verdicts on cells from the function round it, if that one still exists.
@@ -154,6 +165,11 @@ class _Memory:
             if result is not original:
                 _OURS[id(result)] = (result, original)
         return new
+
+    def original(self, code: CodeType) -> CodeType:
+        """Return the code that `code` was rewritten from, or `code` itself."""
+        ours = _OURS.get(id(code))
+        return ours[1] if ours is not None else code
 
     def must_report(self, code: CodeType) -> bool:
         return any(id(code) in module.entries for module in self.modules.values())
@@ -191,12 +207,13 @@ _STORES_GLOBAL: Final = frozenset({dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_
 _STORES_ATTRIBUTE: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
 
 
-def _own_facts(functions: Iterable[FunctionType]) -> _OwnFacts:
+def _own_facts(functions: list[FunctionType]) -> _OwnFacts:
     facts = _OwnFacts()
     for function in functions:
         facts.add(_code_facts(function.__code__))
-    for value in list(functions[0].__globals__.values()):
-        if isinstance(value, type):
+    namespace = functions[0].__globals__
+    for value in list(namespace.values()):
+        if isinstance(value, type) and value.__module__ == namespace.get("__name__"):
             facts.attributes.update(_data_attributes(value))
     return facts
 
@@ -222,9 +239,15 @@ def _code_facts(code: CodeType) -> _OwnFacts:
 def _data_attributes(kind: type) -> Iterator[str]:
     """Yield attributes of a class that hold data by what the class says of itself."""
     own = vars(kind)
-    yield from own.get("__annotations__", ())
+    annotated = own.get("__annotations__")
+    if isinstance(annotated, dict):
+        yield from annotated
     for name, value in own.items():
-        if not name.startswith("__") and not callable(value) and not hasattr(type(value), "__get__"):
+        if (
+            not name.startswith("__")
+            and not callable(value)
+            and not hasattr(type(value), "__get__")
+        ):
             yield name
 
 
@@ -255,7 +278,10 @@ def _functions(is_under_test: IsUnderTest) -> list[FunctionType]:
     finally:
         if frozen:
             gc.freeze()
-    verdicts = {file: is_under_test(file) for file in {function.__code__.co_filename for function in functions}}
+    verdicts = {
+        file: is_under_test(file)
+        for file in {function.__code__.co_filename for function in functions}
+    }
     return [function for function in functions if verdicts[function.__code__.co_filename]]
 
 

@@ -95,14 +95,20 @@ class Rewriting:
 
 def sites_of(code: CodeType) -> list[CodeSite]:
     """Return the sites inserted into `code` itself, without those of nested functions, in their order."""
-    return sorted((c for c in code.co_consts if isinstance(c, CodeSite)), key=lambda site: site.index)
+    return sorted(
+        (c for c in code.co_consts if isinstance(c, CodeSite)), key=lambda site: site.index
+    )
 
 
 def _may_synchronise(code: CodeType) -> bool:
-    return not sites.SYNC_METHODS.isdisjoint(code.co_names) or any(op in _WITH for op in code.co_code[::2])
+    return not sites.SYNC_METHODS.isdisjoint(code.co_names) or any(
+        op in _WITH for op in code.co_code[::2]
+    )
 
 
-_WITH: Final = frozenset(dis.opmap[name] for name in ("BEFORE_WITH", "LOAD_SPECIAL") if name in dis.opmap)
+_WITH: Final = frozenset(
+    dis.opmap[name] for name in ("BEFORE_WITH", "LOAD_SPECIAL") if name in dis.opmap
+)
 
 
 @dataclass(slots=True)
@@ -159,7 +165,9 @@ class _Function:
             callee = self._names[call.callee] if call.callee >= 0 else ""
             if self._stacks[at] is None:
                 continue
-            if callee in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR") and self._method_call(at, call):
+            if callee in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR") and self._method_call(
+                at, call
+            ):
                 continue
             self._reader_call(at, call)
 
@@ -173,15 +181,25 @@ class _Function:
         if operand >= 0 and self._names[operand] == "LOAD_CONST":
             # Of the methods of constants only `"".join(container)` reads anything.
             if name == "join" and call.arguments - call.keywords:
-                self._insert(call.before, at, self._copy(call.first_depth), ("call", ".join()", False), shared=True)
+                self._insert(
+                    call.before,
+                    at,
+                    self._copy(call.first_depth),
+                    ("call", ".join()", False),
+                    shared=True,
+                )
             return True
         receiver = self._value(operand)
         if isinstance(receiver, types.ModuleType):
             return False
         site = ("call", f".{name}()", name in sites.WRITING_METHODS)
-        if isinstance(receiver, type) and isinstance(inspect.getattr_static(receiver, name, None), _UNBOUND):
+        if isinstance(receiver, type) and isinstance(
+            inspect.getattr_static(receiver, name, None), _UNBOUND
+        ):
             if call.arguments - call.keywords:
-                self._insert(call.before, at, self._copy(call.first_depth), site, sync=sync, shared=shared)
+                self._insert(
+                    call.before, at, self._copy(call.first_depth), site, sync=sync, shared=shared
+                )
             return True
         if self._is_super(call.callee):
             self._insert(call.before, at, self._load_self, site, sync=sync, shared=shared)
@@ -212,7 +230,11 @@ class _Function:
     def _reader_call(self, at: int, call: _Call) -> None:
         function = self._value(call.callee)
         positional = call.arguments - call.keywords
-        if self._names[at] == "CALL_FUNCTION_EX" or not positional or not isinstance(function, _CALLABLES):
+        if (
+            self._names[at] == "CALL_FUNCTION_EX"
+            or not positional
+            or not isinstance(function, _CALLABLES)
+        ):
             return
         try:
             writes, reads = function in sites.WRITERS, function in sites.READERS
@@ -223,7 +245,9 @@ class _Function:
         stack = self._stacks[at]
         assert stack is not None
         argument = stack[-call.first_depth]
-        if argument >= 0 and (self._names[argument] == "LOAD_CONST" or self._is_generator_expression(argument)):
+        if argument >= 0 and (
+            self._names[argument] == "LOAD_CONST" or self._is_generator_expression(argument)
+        ):
             return
         site = ("call", f"{function.__name__}()", writes)
         self._insert(call.before, at, self._copy(call.first_depth), site, shared=True)
@@ -240,7 +264,9 @@ class _Function:
 
     def _visit_attribute_change(self, at: int) -> None:
         operation = "write" if self._names[at] == "STORE_ATTR" else "delete"
-        self._insert(at, at, self._copy(1), (operation, f".{self._attribute(at)}", True), shared=True)
+        self._insert(
+            at, at, self._copy(1), (operation, f".{self._attribute(at)}", True), shared=True
+        )
 
     def _is_data_of_module(self, operand: int, name: str) -> bool:
         """Say no for functions, classes and constants that are looked up in a module."""
@@ -256,23 +282,32 @@ class _Function:
     def _visit_global(self, at: int) -> None:
         name, writes = self._global(at), not self._names[at].startswith("LOAD")
         if not writes:
-            if self._names[at] in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") and name in self._own_names():
+            if (
+                self._names[at] in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+                and name in self._own_names()
+            ):
                 return
             value = self._value_of_global(name)
             if value is not _UNKNOWN and not self._is_data(value):
                 return
-        operation = {"LOAD": "read", "STORE": "write", "DELETE": "delete"}[self._names[at].split("_")[0]]
+        operation = {"LOAD": "read", "STORE": "write", "DELETE": "delete"}[
+            self._names[at].split("_")[0]
+        ]
         self._insert(at, at, None, (operation, f"global {name}", writes), shared=True)
 
     def _own_names(self) -> set[str]:
         """Names that the body of a class binds for itself."""
-        return {item.arg for item in self._list if isinstance(item, Instr) and item.name == "STORE_NAME"}
+        return {
+            item.arg for item in self._list if isinstance(item, Instr) and item.name == "STORE_NAME"
+        }
 
     def _visit_cell(self, at: int) -> None:
         variable = self._list[at].arg
         if not self._cells.get(variable.name, variable.name not in _COMPILER_CELLS):
             return
-        operation = {"STORE": "write", "DELETE": "delete"}.get(self._names[at].split("_")[0], "read")
+        operation = {"STORE": "write", "DELETE": "delete"}.get(
+            self._names[at].split("_")[0], "read"
+        )
         site = (operation, f"cell {variable.name}", operation != "read")
 
         def push(_: int) -> list[Instr]:
@@ -291,7 +326,9 @@ class _Function:
 
     def _visit_compare(self, at: int) -> None:
         # What is compared with a number or a name is not read as a container.
-        if not self._is_constant(self._origin(at, 1)) and not self._is_constant(self._origin(at, 2)):
+        if not self._is_constant(self._origin(at, 1)) and not self._is_constant(
+            self._origin(at, 2)
+        ):
             self._insert(at, at, self._copy(2), ("compare", "==", False), shared=True)
 
     def _visit_binary(self, at: int) -> None:
@@ -299,7 +336,9 @@ class _Function:
         if operator.name == "SUBSCR":
             self._visit_subscript(at)
         elif operator.name.startswith("INPLACE_"):
-            self._insert(at, at, self._copy(2), ("inplace", operator.name[8:].lower(), True), shared=True)
+            self._insert(
+                at, at, self._copy(2), ("inplace", operator.name[8:].lower(), True), shared=True
+            )
 
     def _visit_top(self, at: int) -> None:
         if not self._is_constant(self._origin(at, 1)):
@@ -312,14 +351,23 @@ class _Function:
         depth = 1 + int(self._list[at].arg & 1)
         source = self._origin(at, depth)
         if source >= 0:
-            if self._names[source] in ("LIST_TO_TUPLE", "CALL_INTRINSIC_1", "BUILD_TUPLE", "LOAD_CONST"):
+            if self._names[source] in (
+                "LIST_TO_TUPLE",
+                "CALL_INTRINSIC_1",
+                "BUILD_TUPLE",
+                "LOAD_CONST",
+            ):
                 return
-            if self._code.co_flags & inspect.CO_VARARGS and self._is_load_of(source, _varargs_name(self._code)):
+            if self._code.co_flags & inspect.CO_VARARGS and self._is_load_of(
+                source, _varargs_name(self._code)
+            ):
                 return
         self._insert(at, at, self._copy(depth), ("unpack", "*", False), shared=True)
 
     def _visit_match(self, at: int) -> None:
-        depth, what = {"MATCH_KEYS": (2, "[]"), "MATCH_CLASS": (3, "."), "GET_LEN": (1, "len()")}[self._names[at]]
+        depth, what = {"MATCH_KEYS": (2, "[]"), "MATCH_CLASS": (3, "."), "GET_LEN": (1, "len()")}[
+            self._names[at]
+        ]
         self._insert(at, at, self._copy(depth), ("match", what, False), shared=True)
 
     def _visit_with(self, at: int) -> None:
@@ -343,14 +391,22 @@ class _Function:
             return _Call(at, callee, 0, 0, 0, above + 4)
         names_on_top = int(name == "CALL_KW")
         pair = stack[-arg - 2 - names_on_top : len(stack) - arg - names_on_top]
-        null_first = not PY313 and pair[0] >= 0 and self._names[pair[0]] in ("PUSH_NULL", "LOAD_GLOBAL")
+        null_first = (
+            not PY313 and pair[0] >= 0 and self._names[pair[0]] in ("PUSH_NULL", "LOAD_GLOBAL")
+        )
         callee = pair[1] if null_first else pair[0]
         before, keywords = at, 0
         if names_on_top:
             source = stack[-1]
-            keywords = len(self._list[source].arg) if source >= 0 and self._names[source] == "LOAD_CONST" else arg
+            keywords = (
+                len(self._list[source].arg)
+                if source >= 0 and self._names[source] == "LOAD_CONST"
+                else arg
+            )
         # Nothing may come between KW_NAMES, PRECALL and CALL: the first sets a register for the last.
-        while before and (not self._names[before - 1] or self._names[before - 1] in ("KW_NAMES", "PRECALL")):
+        while before and (
+            not self._names[before - 1] or self._names[before - 1] in ("KW_NAMES", "PRECALL")
+        ):
             before -= 1
             if self._names[before] == "KW_NAMES":
                 keywords = len(self._list[before].arg)
@@ -391,11 +447,17 @@ class _Function:
         if not self._code.co_argcount:
             return False
         call = self._calls.get(self._operand(at))
-        return self._names[at] == "LOAD_SUPER_ATTR" or (call is not None and self._value(call.callee) is super)
+        return self._names[at] == "LOAD_SUPER_ATTR" or (
+            call is not None and self._value(call.callee) is super
+        )
 
     def _is_generator_expression(self, at: int) -> bool:
         call = self._calls.get(at)
-        return call is not None and call.callee >= 0 and self._names[call.callee].startswith(("MAKE_F", "SET_FUNCTION"))
+        return (
+            call is not None
+            and call.callee >= 0
+            and self._names[call.callee].startswith(("MAKE_F", "SET_FUNCTION"))
+        )
 
     def _is_constant(self, at: int) -> bool:
         return at >= 0 and self._names[at] in ("LOAD_CONST", "LOAD_SMALL_INT")
@@ -403,7 +465,8 @@ class _Function:
     def _is_load_of(self, at: int, variable: str) -> bool:
         stores = ("STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST")
         return self._list[at].arg == variable and not any(
-            name in stores and variable in (item.arg if isinstance(item.arg, tuple) else (item.arg,))
+            name in stores
+            and variable in (item.arg if isinstance(item.arg, tuple) else (item.arg,))
             for name, item in zip(self._names, self._list, strict=True)
         )
 
@@ -446,7 +509,9 @@ class _Function:
     def _load_cell(self, variable: CellVar | FreeVar) -> Instr:
         if not PY313:
             return Instr("LOAD_CLOSURE", variable)
-        return Instr("LOAD_FAST", variable.name if variable.name in self._code.co_varnames else variable)
+        return Instr(
+            "LOAD_FAST", variable.name if variable.name in self._code.co_varnames else variable
+        )
 
     def _insert(
         self,
@@ -474,8 +539,10 @@ class _Function:
         call += [*operand, Instr("LOAD_CONST", site)]
         call += [Instr("CALL", 2)] if PY312 else [Instr("PRECALL", 2), Instr("CALL", 2)]
         call += [Instr("POP_TOP")]
+        # Where names of keywords come between, theirs: a line event more would be a difference.
+        place = self._list[before].location
         for instr in call:
-            instr.location = location
+            instr.location = place
         self._inserted.setdefault(before, []).extend(call)
 
     def _append(self, at: int, *instructions: Instr) -> None:
@@ -484,14 +551,24 @@ class _Function:
         self._appended[at] = list(instructions)
 
     def _site(
-        self, location: Any, what: tuple[str, str, bool], *, sync: bool, shared: bool, is_global: bool
+        self,
+        location: Any,
+        what: tuple[str, str, bool],
+        *,
+        sync: bool,
+        shared: bool,
+        is_global: bool,
     ) -> CodeSite:
         # The compiler copies small blocks and every `finally`; copies are one place, told by their position.
         key = (location, *what)
         site = self._sites.get(key)
         if site is None:
             code = self._code
-            line = location.lineno if location is not None and location.lineno is not None else code.co_firstlineno
+            line = (
+                location.lineno
+                if location is not None and location.lineno is not None
+                else code.co_firstlineno
+            )
             site = self._sites[key] = CodeSite(
                 code.co_qualname,
                 code.co_filename,
@@ -543,7 +620,9 @@ class _Function:
             if at in self._kept:
                 kept_at_once = max(kept_at_once, 1 + len(self._kept.intersection(stack)))
             if open_region is not None:
-                open_region.stack_depth += len(self._kept.intersection(stack[: open_region.stack_depth]))
+                open_region.stack_depth += len(
+                    self._kept.intersection(stack[: open_region.stack_depth])
+                )
                 open_region = None
         return kept_at_once
 
@@ -577,8 +656,26 @@ class _Function:
 
 # Instructions that neither raise nor branch nor run other code.
 _HARMLESS: Final = (
-    *("BUILD_", "COPY", "KW_NAMES", "LOAD_CLOSURE", "LOAD_CONST", "LOAD_DEREF", "LOAD_FAST", "LOAD_GLOBAL"),
-    *("LOAD_METHOD", "MAKE_", "NOP", "POP_TOP", "PRECALL", "PUSH_NULL", "RESUME", "RETURN_GENERATOR"),
+    *(
+        "BUILD_",
+        "COPY",
+        "KW_NAMES",
+        "LOAD_CLOSURE",
+        "LOAD_CONST",
+        "LOAD_DEREF",
+        "LOAD_FAST",
+        "LOAD_GLOBAL",
+    ),
+    *(
+        "LOAD_METHOD",
+        "MAKE_",
+        "NOP",
+        "POP_TOP",
+        "PRECALL",
+        "PUSH_NULL",
+        "RESUME",
+        "RETURN_GENERATOR",
+    ),
     *("SET_FUNCTION", "STORE_FAST", "SWAP"),
 )
 
@@ -599,11 +696,15 @@ class _CellUse:
     for all who can see it. So is one that only comprehensions see which 3.12 inlines.
     """
 
-    def __init__(self, code: CodeType, items: list[Any], names: list[str], inherited: Mapping[str, bool]) -> None:
+    def __init__(
+        self, code: CodeType, items: list[Any], names: list[str], inherited: Mapping[str, bool]
+    ) -> None:
         self._items = items
         self._names = names
         self._nested = [c for c in code.co_consts if isinstance(c, CodeType)]
-        self.data = {name: inherited.get(name, name not in _COMPILER_CELLS) for name in code.co_freevars}
+        self.data = {
+            name: inherited.get(name, name not in _COMPILER_CELLS) for name in code.co_freevars
+        }
         for name in code.co_cellvars:
             self.data[name] = name not in _COMPILER_CELLS and self._is_data(name)
 
@@ -624,27 +725,39 @@ class _CellUse:
         return arg == name or (isinstance(arg, CellVar) and arg.name == name)
 
     def _is_store_of(self, at: int, name: str) -> bool:
-        return self._names[at] in ("STORE_DEREF", "DELETE_DEREF") and self._items[at].arg.name == name
+        return (
+            self._names[at] in ("STORE_DEREF", "DELETE_DEREF") and self._items[at].arg.name == name
+        )
 
     def _in_loop(self, at: int) -> bool:
         labels = {item: place for place, item in enumerate(self._items) if isinstance(item, Label)}
         return any(
-            isinstance(item, Instr) and isinstance(item.arg, Label) and labels[item.arg] <= at < place
+            isinstance(item, Instr)
+            and isinstance(item.arg, Label)
+            and labels[item.arg] <= at < place
             for place, item in enumerate(self._items)
         )
 
 
 def _is_inlined_later(code: CodeType, name: str) -> bool:
     return code.co_name in _INLINED_SINCE_312 and all(
-        _is_inlined_later(c, name) for c in code.co_consts if isinstance(c, CodeType) and name in c.co_freevars
+        _is_inlined_later(c, name)
+        for c in code.co_consts
+        if isinstance(c, CodeType) and name in c.co_freevars
     )
 
 
 def _rebinds(code: CodeType, name: str) -> bool:
-    place = code.co_nlocals + len(set(code.co_cellvars) - set(code.co_varnames)) + code.co_freevars.index(name)
-    return any(
-        op in _REBINDING and arg == place for op, arg in operations(code)
-    ) or any(_rebinds(c, name) for c in code.co_consts if isinstance(c, CodeType) and name in c.co_freevars)
+    place = (
+        code.co_nlocals
+        + len(set(code.co_cellvars) - set(code.co_varnames))
+        + code.co_freevars.index(name)
+    )
+    return any(op in _REBINDING and arg == place for op, arg in operations(code)) or any(
+        _rebinds(c, name)
+        for c in code.co_consts
+        if isinstance(c, CodeType) and name in c.co_freevars
+    )
 
 
 _REBINDING: Final = frozenset({dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]})
@@ -678,7 +791,9 @@ _TOP: Final = {
 # Only these can be points, beside the calls that `_mark_calls` finds.
 _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
     **dict.fromkeys(_TOP, _Function._visit_top),
-    **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"), _Function._visit_attribute_load),
+    **dict.fromkeys(
+        ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"), _Function._visit_attribute_load
+    ),
     **dict.fromkeys(("STORE_ATTR", "DELETE_ATTR"), _Function._visit_attribute_change),
     **dict.fromkeys(
         ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"),

@@ -127,11 +127,12 @@ def _effect(item: Instr, *, jump: bool) -> tuple[int, int]:
         return _TOP_ONLY[item.name]
     if item.name == "CALL":
         return int(item.arg) + 2, 1  # type: ignore[arg-type]  # CALL has an int
-    arg = item.arg[0] if isinstance(item.arg, tuple) else item.arg
-    # Only numbers and flags bear on the effect, not names, constants or labels.
-    number = None
+    number: int | None = None
     if item.require_arg():
-        number = int(arg) if isinstance(arg, int) and item.opcode not in _HAS_CONSTANT else 0
+        # Only numbers and flags bear on the effect, not names, constants or labels.
+        arg: object = 0 if item.opcode in _HAS_CONSTANT else item.arg
+        flag = arg[0] if isinstance(arg, tuple) else arg
+        number = int(flag) if isinstance(flag, int) else 0
     return _known_effect(item.opcode, number, jump)
 
 
@@ -179,13 +180,29 @@ _POPS = {
 _POPS |= {
     name: 1
     for name in dis.opmap
-    if name.startswith(("UNARY_", "GET_", "FORMAT_SIMPLE", "CONVERT_", "TO_BOOL", "BEFORE_", "LOAD_FROM_DICT"))
+    if name.startswith(
+        ("UNARY_", "GET_", "FORMAT_SIMPLE", "CONVERT_", "TO_BOOL", "BEFORE_", "LOAD_FROM_DICT")
+    )
     and name != "GET_LEN"
 }
 _POPS |= {
     name: lambda _, effect: 1 - effect
     for name in dis.opmap
-    if name.startswith(("BUILD_", "CALL_FUNCTION_EX", "MAKE_FUNCTION", "FORMAT_", "CALL_INTRINSIC", "LIST_EXTEND",
-                        "SET_UPDATE", "DICT_", "PREP_RERAISE", "IMPORT_NAME", "ASYNC_GEN_WRAP", "SET_FUNCTION"))
+    if name.startswith(
+        (
+            "BUILD_",
+            "CALL_FUNCTION_EX",
+            "MAKE_FUNCTION",
+            "FORMAT_",
+            "CALL_INTRINSIC",
+            "LIST_EXTEND",
+            "SET_UPDATE",
+            "DICT_",
+            "PREP_RERAISE",
+            "IMPORT_NAME",
+            "ASYNC_GEN_WRAP",
+            "SET_FUNCTION",
+        )
+    )
     and name != "FORMAT_SIMPLE"
 }

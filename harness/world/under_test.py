@@ -67,7 +67,13 @@ _INSTALLED = frozenset(INSTALLED)
 @cache
 def _own_folders() -> tuple[str, ...]:
     """Folders whose files are never under test: the standard library and this package."""
-    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.dirname(os.__file__)]
+    folders = [
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("platstdlib"),
+        os.path.dirname(os.__file__),
+    ]
     folders.append(str(Path(__file__).parents[1]))
-    spellings = {spelt for folder in folders for spelt in (os.path.abspath(folder), os.path.realpath(folder))}
+    spellings = {
+        spelt for folder in folders for spelt in (os.path.abspath(folder), os.path.realpath(folder))
+    }
     return tuple(sorted(os.path.join(folder, "") for folder in spellings))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from harness.core.clock import SECOND_NS, to_ns, to_seconds
 from harness.errors import HarnessError
 
-# Beyond 2**53 ns (104 days) a float of seconds no longer tells nanoseconds apart.
-EXACT_NS = st.integers(0, 2**53)
+# From 2**22 s (48 days) on, a float of seconds no longer tells all nanoseconds apart.
+EXACT_NS = st.integers(0, 2**22 * SECOND_NS - 1)
 # Milliseconds, as scenarios write their latencies.
 DECIMALS = st.lists(st.integers(0, 100_000).map(lambda ms: Decimal(ms) / 1000), max_size=50)
 

@@ -6,26 +6,54 @@ from .async_pool import AsyncFakePool as AsyncFakePool
 from .behaviour import ECHO as ECHO
 from .behaviour import Behaviour as Behaviour
 from .behaviour import TransientError as TransientError
+from .budget import AsyncTokenBudget as AsyncTokenBudget
+from .budget import TokenBudget as TokenBudget
+from .counting import CountingFactory as CountingFactory
+from .counting import StubActivity as StubActivity
 from .desk import Existence as Existence
 from .gate import AsyncGate as AsyncGate
 from .gate import Gate as Gate
 from .in_flight import InFlight as InFlight
 from .ledger import PoolEvent as PoolEvent
 from .pool import FakePool as FakePool
+from .segments import file_bytes as file_bytes
+from .segments import payload as payload
+from .segments import segment_id as segment_id
+from .sources import AsyncBlockingSource as AsyncBlockingSource
+from .sources import AsyncSlowCloseReader as AsyncSlowCloseReader
+from .sources import BlockingSource as BlockingSource
+from .sources import SlowCloseReader as SlowCloseReader
 from .waiting import Cancellation as Cancellation
 from .waiting import Scope as Scope
+from .watching import LogCapture as LogCapture
+from .watching import async_poll_until as async_poll_until
+from .watching import poll_until as poll_until
 
 __all__ = [
     "ECHO",
+    "AsyncBlockingSource",
     "AsyncFakePool",
     "AsyncGate",
+    "AsyncSlowCloseReader",
+    "AsyncTokenBudget",
     "Behaviour",
+    "BlockingSource",
     "Cancellation",
+    "CountingFactory",
     "Existence",
     "FakePool",
     "Gate",
     "InFlight",
+    "LogCapture",
     "PoolEvent",
     "Scope",
+    "SlowCloseReader",
+    "StubActivity",
+    "TokenBudget",
     "TransientError",
+    "async_poll_until",
+    "file_bytes",
+    "payload",
+    "poll_until",
+    "segment_id",
 ]

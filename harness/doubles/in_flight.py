@@ -54,7 +54,7 @@ class InFlight:
         return self._total
 
     def inside(self) -> list[str]:
-        """Return the names of the threads and tasks that are inside, in the order in which they came."""
+        """Return the names of the threads and tasks that are inside."""
         with self._lock:
             return list(self._inside)
 

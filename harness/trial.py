@@ -120,8 +120,14 @@ def run(
         violation = judge.on_unhandled("the scenario", exc)
     except asyncio.CancelledError as exc:
         violation = judge.on_unhandled("the scenario", exc)
-    if violation is None and verdict == "holds":
-        ground.guard(world, function)
+    finally:
+        # The guard wants to see the threads; nothing after it does.
+        guarded = violation is None and verdict == "holds" and sys.exc_info()[0] is None
+        try:
+            if guarded:
+                ground.guard(world, function)
+        finally:
+            world.dispose()
     if violation is not None:
         verdict = violation.check
         violation.__traceback__ = None

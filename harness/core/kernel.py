@@ -118,7 +118,6 @@ class Kernel:
         "_changed_armed",
         "_limits",
         "_next_look",
-        "_overrun",
         "_roots",
         "_turn_started",
         "advances",
@@ -129,6 +128,7 @@ class Kernel:
         "live",
         "now_ns",
         "on_decision",
+        "overrun",
         "runnable",
         "settling",
         "steps",
@@ -155,7 +155,7 @@ class Kernel:
         self.changed = 0
         self.on_decision: Callable[[list[Actor], int], None] | None = None
         self._limits = limits or Limits()
-        self._overrun = overrun
+        self.overrun: Any = overrun
         self._roots = 0
         self._armed = 0
         self._changed_armed = 0
@@ -175,7 +175,7 @@ class Kernel:
         actor = Actor(path, name)
         self.born += 1
         if self.born > self._limits.actors:
-            self._overrun("actors")
+            self.overrun("actors")
         self.live[path] = actor
         actor.runnable = True
         insort(self.runnable, actor, key=_by_path)
@@ -339,26 +339,26 @@ class Kernel:
         self.now_ns = deadline
         self.advances += 1
         if deadline > self._limits.virtual_ns:
-            self._overrun("virtual_ns")
+            self.overrun("virtual_ns")
         if self.advances > self._limits.advances:
             # Somebody who armed a timer before all this and still waits for it is about to do something.
             if any(actor.timer == number and number <= self._changed_armed for _, number, actor in self.timers):
                 self.advances = 0
             else:
-                self._overrun("advances")
+                self.overrun("advances")
 
     def _look(self) -> Actor | None:
         """See from time to time whether the current actor spins; return who has a turn instead, for fairness."""
         steps = self.steps
         self._next_look = steps + FAIR_TURN // 2
         if steps > self._limits.total_steps:
-            self._overrun("total_steps")
+            self.overrun("total_steps")
         quiet = steps - self.changed
         if quiet < FAIR_TURN:
             return None
         waiting = [actor for actor in self.runnable if actor is not self.current]
         if quiet > self._limits.steps and all(actor.last_ran > self.changed for actor in waiting):
-            self._overrun("steps")
+            self.overrun("steps")
         if waiting and steps - self._turn_started >= FAIR_TURN:
             return min(waiting, key=lambda actor: (actor.last_ran, actor.path))
         return None

@@ -195,6 +195,7 @@ class World:
         fiber = Fiber(run, self._hub)
         fiber.ident = ident
         fiber.actor = actor
+        fiber.world = self
         fiber.number = self.number()
         fiber.watchers = []
         fiber.thread = None
@@ -412,11 +413,31 @@ class World:
         sys.set_asyncgen_hooks(None, None)
 
 
+    def dispose(self) -> None:
+        """Take apart what refers to itself, so that a run is freed at once and not by the next collection."""
+        for actor in self.roots:
+            fiber = actor.fiber
+            fiber.actor = fiber.world = None
+            fiber.thread = None
+            fiber.watchers.clear()
+            actor.fiber = None
+            actor.awaits = None
+        self.roots.clear()
+        self.kernel.live.clear()
+        self.kernel.timers.clear()
+        self.kernel.overrun = None
+        self.on_limit = self.on_stuck = self.on_unhandled = self.on_left_task = None
+        self.main_task = None
+        self.crashed_tasks.clear()
+        self.at_end.clear()
+
+
 class Fiber(greenlet):
     """The greenlet of one actor, and what belongs to the thread it stands for."""
 
     ident: int
-    actor: Actor
+    actor: Actor | None
+    world: World | None
     # Creation number, for leak bounds.
     number: int
     # The `threading.Thread`, if there is one.

@@ -24,7 +24,7 @@ from .points import Granularity, IsUnderTest, Rewriter, under_test
 from .watchdog import Watchdog
 
 #: Objects in the youngest generation after which garbage is collected between two runs.
-GARBAGE = 2_000
+GARBAGE = 20_000
 
 
 @dataclass(slots=True)

@@ -111,7 +111,8 @@ class Selector(selectors.BaseSelector):
         return {}
 
     def close(self) -> None:
-        """Do nothing: there is nothing open."""
+        """Let go of the loop: the two refer to each other."""
+        self.loop = None
 
 
 def make_selector() -> Any:
@@ -201,14 +202,13 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
     Sets of tasks (TaskGroup, wait, all_tasks) iterate by hash; addresses would give another order in every run.
     """
 
-    __slots__ = ("born", "children", "crashed", "left_parked", "number", "on_crash", "path", "started")
+    __slots__ = ("born", "children", "crashed", "left_parked", "number", "on_crash", "path")
 
     def __init__(self, coro: Any, *, loop: Any = None, name: Any = None, **kwargs: Any) -> None:
         world = here.world
         self.children = 0
         self.left_parked = False
         self.crashed = False
-        self.started = False
         self.on_crash: Callable[[], None] | None = None
         if world is None:
             self.number = id(self)
@@ -360,11 +360,12 @@ class ReadyQueue(deque[Any]):
         world.note("resume", name)
         if task.crashed:
             return self._nothing()
-        # The first step is no suspension: nothing has been awaited yet.
-        if task.started and world.wary:
-            handle = self._strike(task, handle, world.consult("await", name, who=name, ready=True))
-        task.started = True
-        self.last = task
+        # Without rules only the record brought us here, and a record must not change what a later rule meets.
+        if world.wary:
+            # The first step is no suspension: nothing has been awaited yet.
+            if getattr(task.get_coro(), "cr_suspended", True):
+                handle = self._strike(task, handle, world.consult("await", name, who=name, ready=True))
+            self.last = task
         return handle
 
     def _strike(self, task: SimTask, handle: Any, verdict: Verdict) -> Any:

@@ -171,7 +171,7 @@ class Lock:
 
     def _refuse_leftover(self, world: World) -> None:
         owner = self.owner
-        if isinstance(owner, Actor) and owner.fiber is not None and owner.fiber.parent is not world._hub:
+        if isinstance(owner, Actor) and (owner.fiber is None or owner.fiber.world is not world):
             raise HarnessError(
                 "a lock that an earlier run left held is wanted in this one: runs share state. "
                 "Make the lock inside the scenario, or release it before the scenario ends."

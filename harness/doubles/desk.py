@@ -234,7 +234,7 @@ def checked_gate(gate: Gate | AsyncGate, wanted: type[G]) -> G:
         raise misuse(
             "tail_gate",
             gate,
-            f"must be a {wanted.__name__} here.",
+            f"is not of class {wanted.__name__}, which this pool needs.",
             "A pool and its gates are of one flavour.",
         )
     return gate

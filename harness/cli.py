@@ -1,0 +1,425 @@
+"""The command line: `list`, `run`, `matrix` and `replay`.
+
+    0  everything is as the scenarios declare it (replay: the run holds)
+    1  something is not (replay: the violation came back)
+    2  misuse: one line on stderr says what, the rule, and the way out
+
+With `--json` stdout carries JSON and nothing else, equal in two runs but for `seconds`. This module selects, prints and
+counts; what a cell is worth is not its business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from harness.errors import HarnessError, InternalError, misuse
+
+if TYPE_CHECKING:
+    from harness.explore import Progress, Settings
+    from harness.scenario import Cell, Column, Scenario
+
+AS_DECLARED: Final = 0
+NOT_AS_DECLARED: Final = 1
+MISUSE: Final = 2
+_INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code.
+
+    Args:
+        arguments: what follows the command's name; those of the process by default.
+    """
+    _write_utf8()
+    try:
+        options = _parser().parse_args(arguments)
+        if options.command == "replay":
+            return _replay(options)
+        settings = _settings(options)
+        selected = _selected(options)
+        if options.command == "list":
+            return _list(selected, options)
+        return _run(selected, settings, options)
+    except (HarnessError, InternalError) as exc:
+        return _complain(str(exc))
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough. Nothing more can be written, not even at exit.
+        sys.stdout = io.StringIO()
+        return NOT_AS_DECLARED
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise HarnessError(f"{message}. See {self.prog} --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="faultloom", description="Deterministic storms over threads and asyncio.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, does in (
+        ("list", "say which scenarios there are"),
+        ("run", "run scenarios against their subjects and broken variants, and show the verdicts"),
+        ("matrix", "the same, as a table: the kill matrix"),
+    ):
+        command = commands.add_parser(name, help=does, description=does)
+        command.add_argument(
+            "targets",
+            nargs="*",
+            metavar="PATH|NAME",
+            help="files, folders, names of scenarios, or FILE::NAME; `scenarios` by default",
+        )
+        command.add_argument("--schedules", type=int, default=100, help="schedules a cell (100)")
+        command.add_argument("--seed", type=int, default=0, help="base seed of the search (0)")
+        command.add_argument("--seeds", metavar="A:B", help="one random walk for each seed from A to B-1 instead")
+        command.add_argument("--strategy", default="random", help="random or plain")
+        command.add_argument("--granularity", default="shared", help="shared or sync")
+        command.add_argument("--order", default="tasks", help="asyncio order: fifo, tasks or any")
+        command.add_argument("--timeouts", default="idle", help="time-out mode: idle")
+        command.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
+        command.add_argument(
+            "--check-determinism", action="store_true", help="run every schedule twice and compare"
+        )
+        command.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    command = commands.add_parser("replay", help="run one schedule again", description="run one schedule again")
+    command.add_argument("token", metavar="TOKEN", help="from the last row of a verdict: t1:…")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from harness.explore import Settings
+
+    return Settings(
+        schedules=options.schedules,
+        seed=options.seed,
+        seeds=_seeds(options.seeds),
+        strategy=options.strategy,
+        granularity=options.granularity,
+        order=options.order,
+        timeouts=options.timeouts,
+        check_determinism=options.check_determinism,
+    )
+
+
+def _seeds(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, separator, end = text.partition(":")
+    try:
+        if separator:
+            return int(first), int(end)
+    except ValueError:
+        pass
+    raise misuse("seeds", text, "must be two integers A:B with 0 ≤ A < B ≤ 2**64.", "Write --seeds 0:1000.")
+
+
+# --- selection --------------------------------------------------------------------------------------------------------
+
+
+def _selected(options: argparse.Namespace) -> list[tuple[Scenario, list[Column]]]:
+    """Return the scenarios that were asked for, each with the columns that were.
+
+    Raises:
+        HarnessError: something that was asked for is not there.
+    """
+    found = list({id(each): each for each in _found(options.targets)}.values())
+    selected = [(each, _columns(each, options.class_name)) for each in found]
+    if options.class_name is not None:
+        if not any(columns for _, columns in selected):
+            way_out = "See python -m harness list --json."
+            raise misuse("class", options.class_name, "is a class of none of these scenarios.", way_out)
+        selected = [(each, columns) for each, columns in selected if columns]
+    return selected
+
+
+def _columns(each: Scenario, class_name: str | None) -> list[Column]:
+    return [column for column in each.columns() if class_name in (None, column.name)]
+
+
+def _found(targets: Sequence[str]) -> Iterator[Scenario]:
+    from harness.scenario import default_folder, files_in, find, load, scenarios_in
+
+    for target in targets or [str(default_folder())]:
+        path = Path(target)
+        if "::" in target:
+            yield find(target)
+        elif path.is_dir():
+            found = [each for file in files_in(path) for each in scenarios_in(load(file))]
+            if not found:
+                rule = "has no scenarios: no function under @scenario in a storms.py, storms_*.py or test_*.py."
+                raise misuse("path", target, rule, "Name the folder or file that has.")
+            yield from found
+        elif path.is_file():
+            _check_readable(path)
+            found = scenarios_in(load(path))
+            if not found:
+                raise misuse("path", target, "has no function under @scenario.", "Name a file that has.")
+            yield from found
+        elif path.suffix == ".py" or len(path.parts) > 1 or path.exists():
+            raise misuse("path", target, "is no file or folder that can be read.", "Name one that is there.")
+        else:
+            yield find(target)
+
+
+def _check_readable(path: Path) -> None:
+    if path.suffix != ".py":
+        raise misuse("path", str(path), "is no Python file.", "Name a .py file or a folder.")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as exc:
+        raise misuse("path", str(path), f"cannot be read: {exc.strerror}.", "Name one that can.") from None
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _list(selected: Sequence[tuple[Scenario, list[Column]]], options: argparse.Namespace) -> int:
+    if options.json:
+        _print_json([_described(each, columns) for each, columns in selected])
+        return AS_DECLARED
+    rows = [
+        [
+            each.name,
+            each.component,
+            each.flavour,
+            each.subject.__name__ if each.subject else "",
+            str(sum(column.cls is not each.subject for column in columns)),
+            each.doc,
+        ]
+        for each, columns in selected
+    ]
+    _print_table(["scenario", "component", "flavour", "subject", "variants", "claim"], rows)
+    return AS_DECLARED
+
+
+def _described(each: Scenario, columns: Sequence[Column]) -> dict[str, Any]:
+    variants = [column for column in columns if column.cls is not None and column.cls is not each.subject]
+    return {
+        "name": each.name,
+        "path": each.shown_path,
+        "component": each.component,
+        "flavour": each.flavour,
+        "subject": each.subject.__name__ if each.subject else None,
+        "variants": [{"class": column.name, "row": column.row} for column in variants],
+        "checks": each.promises,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One cell and how long it took in real time."""
+
+    cell: Cell
+    seconds: float
+
+
+def _run(
+    selected: Sequence[tuple[Scenario, list[Column]]], settings: Settings, options: argparse.Namespace
+) -> int:
+    total = sum(len(columns) for _, columns in selected)
+    runs: list[_Run] = []
+    # What code under test prints is no part of the output.
+    with _progress(total, settings) as (start, progress), contextlib.redirect_stdout(sys.stderr):
+        for each, columns in selected:
+            for column in columns:
+                start(f"{each.name} {column.name}".rstrip())
+                began = time.perf_counter()
+                cell = _cell(each, column, settings, progress)
+                runs.append(_Run(cell, time.perf_counter() - began))
+    if options.json:
+        _print_json([_result(run) for run in runs])
+    elif options.command == "matrix":
+        _print_matrix(runs)
+    else:
+        _print_runs(runs, alone=total == 1)
+    problems = [run.cell for run in runs if run.cell.problem]
+    for cell in problems:
+        _complain(cell.explain())
+    if problems:
+        return MISUSE
+    return AS_DECLARED if all(run.cell.is_as_declared for run in runs) else NOT_AS_DECLARED
+
+
+def _cell(each: Scenario, column: Column, settings: Settings, progress: Progress) -> Cell:
+    """Run one cell; what cannot be run must not lose what can."""
+    from harness.scenario import Cell, needs_fixtures, run_cell
+
+    try:
+        if each.fixtures:
+            raise needs_fixtures(each)
+        return run_cell(each, column, settings, progress=progress)
+    except (HarnessError, InternalError) as exc:
+        return Cell(each, column, None, " ".join(str(exc).split()))
+
+
+def _result(run: _Run) -> dict[str, Any]:
+    cell = run.cell
+    done = cell.exploration
+    return {
+        "scenario": cell.scenario.name,
+        "component": cell.scenario.component,
+        "class": cell.column.name or None,
+        "expected": cell.column.expected,
+        "verdict": cell.verdict,
+        "schedules": done.schedules if done else 0,
+        "violating": done.violating if done else 0,
+        "token": cell.token,
+        "steps": done.steps if done else 0,
+        "virtual_seconds": done.virtual_seconds if done else 0.0,
+        "seconds": round(run.seconds, 6),
+    }
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from harness.scenario import replay
+
+    with contextlib.redirect_stdout(sys.stderr):
+        done = replay(options.token)
+    if done.violation is not None:
+        print(done.violation)
+        return NOT_AS_DECLARED
+    if done.verdict == "inconclusive":
+        raise HarnessError(f"{done.name} is inconclusive: {done.why_inconclusive}. Nothing is known of this run.")
+    subject = f"{done.name}, {done.class_name}" if done.class_name else done.name
+    print(f"{subject}: the run holds ({done.steps} steps, {done.virtual_seconds:g} s of virtual time).")
+    return AS_DECLARED
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+
+def _print_runs(runs: Sequence[_Run], *, alone: bool) -> None:
+    for run in runs:
+        cell = run.cell
+        mark = "ok  " if cell.is_as_declared else "FAIL"
+        name = f"{cell.scenario.name}{f'[{cell.column.name}]' if cell.column.name else ''}"
+        done = cell.exploration
+        counts = f"{done.violating} of {done.schedules} schedules" if done else "not run"
+        expected = cell.column.expected
+        wanted = expected if isinstance(expected, str) else " or ".join(expected)
+        verdict = cell.verdict if cell.is_as_declared else f"{cell.verdict}, declared {wanted}"
+        print(f"{mark} {name}: {verdict} ({counts}, {run.seconds:.2f} s)")
+        if not cell.is_as_declared and not cell.problem:
+            print(_indented(cell.explain()))
+        elif cell.violation is not None:
+            print(_indented(str(cell.violation)) if alone else f"     replay: python -m harness replay {cell.token}")
+    _print_sum(runs)
+
+
+def _print_matrix(runs: Sequence[_Run]) -> None:
+    rows = []
+    for run in runs:
+        cell = run.cell
+        done = cell.exploration
+        expected = cell.column.expected
+        rows.append(
+            [
+                cell.scenario.component,
+                cell.scenario.name,
+                cell.column.name,
+                cell.column.row or "",
+                expected if isinstance(expected, str) else " or ".join(expected),
+                cell.verdict,
+                f"{done.violating}/{done.schedules}" if done else "",
+                "" if cell.is_as_declared else "NOT AS DECLARED",
+            ]
+        )
+    titles = ["component", "scenario", "class", "row", "expected", "verdict", "violating", ""]
+    _print_table(titles, rows)
+    for run in runs:
+        if not run.cell.is_as_declared and not run.cell.problem:
+            print(f"\n{run.cell.explain()}")
+    _print_sum(runs)
+
+
+def _print_sum(runs: Sequence[_Run]) -> None:
+    good = sum(run.cell.is_as_declared for run in runs)
+    schedules = sum(run.cell.exploration.schedules for run in runs if run.cell.exploration)
+    virtual = sum(run.cell.exploration.virtual_seconds for run in runs if run.cell.exploration)
+    seconds = sum(run.seconds for run in runs)
+    print(
+        f"\n{good} of {len(runs)} cells as declared; {schedules} schedules, "
+        f"{virtual:g} s of virtual time in {seconds:.2f} s."
+    )
+
+
+def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: a drawn one on a terminal, plain columns elsewhere."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*titles)
+        for row in rows:
+            style = "red" if "NOT AS DECLARED" in row else ""
+            table.add_row(*(Text(value, style=style) for value in row))
+        Console().print(table)
+        return
+    widths = [max(len(row[index]) for row in [titles, *rows]) for index in range(len(titles))]
+    for row in [titles, *rows]:
+        print("  ".join(f"{value:<{width}}" for value, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"     {line}" for line in text.splitlines())
+
+
+def _complain(message: str) -> int:
+    print(f"faultloom: {' '.join(message.split())}", file=sys.stderr)
+    return MISUSE
+
+
+def _write_utf8() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _progress(cells: int, settings: Settings) -> Iterator[tuple[Any, Progress]]:
+    """Show a progress bar on stderr if that is a terminal. Yields what is told of each cell, and of each run."""
+    if not sys.stderr.isatty():
+        yield (lambda _name: None), (lambda _runs, _violations: None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    per_cell = settings.seeds[1] - settings.seeds[0] if settings.seeds else settings.schedules
+    if settings.strategy == "plain":
+        per_cell = 1
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    started = 0
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=cells * per_cell)
+
+        def start(name: str) -> None:
+            nonlocal started
+            bar.update(task, description=name, completed=started * per_cell)
+            started += 1
+
+        def progress(runs: int, _violations: int) -> None:
+            bar.update(task, completed=(started - 1) * per_cell + min(runs, per_cell))
+
+        yield start, progress

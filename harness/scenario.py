@@ -1,0 +1,828 @@
+"""Scenarios: a function, the component it storms, the broken twins it must catch; and the kill matrix of all of them.
+
+    @scenario(SingleFlight, catches={CheckThenAct: MaxInFlight})      columns of the matrix:
+    def cold_key(sim, cls): …                                         SingleFlight  must hold
+                                                                      CheckThenAct  must violate MaxInFlight, nothing else
+    broken.py beside it: CheckThenAct, Stampede, …                    Stampede      not listed, so it must hold
+
+The columns are the subject and every class of the `broken.py` beside the scenario that derives from it, so survivals are
+asserted too. This module finds scenarios and judges cells; it does not know how a run is searched for, nor who asks.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final, Literal
+
+from harness.checks import CHECKS, check_name
+from harness.core.token import Token
+from harness.errors import HarnessError, Violation, misuse
+from harness.explore import Exploration, Failure, Progress, Settings, explore, run_token
+
+Flavour = Literal["threads", "asyncio", "mixed"]
+
+#: The attribute under which a decorated function carries its scenario.
+MARK: Final = "__harness_scenario__"
+
+#: Files in which scenarios are looked for; tests too, where they say so.
+PATTERNS: Final = ("storms.py", "storms_*.py", "test_*.py")
+
+#: A caught cell has made its point after so many violations.
+ENOUGH_VIOLATIONS: Final = 3
+
+_ROW: Final = re.compile(r"([A-Z][A-Za-z]*(?:-[A-Z])?\d+[a-z]?)\s*:")
+_THREADED: Final = frozenset(
+    {
+        "Thread",
+        "ThreadPoolExecutor",
+        "Timer",
+        "call_soon_threadsafe",
+        "run_coroutine_threadsafe",
+        "run_in_executor",
+        "threading",
+        "to_thread",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One class that a scenario runs with, and what is expected of it.
+
+    Args:
+        cls: the class; None for a scenario without a subject.
+        caught_by: names of the checks that must catch it; empty if it must hold.
+        row: the row that its docstring starts with, if any.
+    """
+
+    cls: type | None
+    caught_by: tuple[str, ...] = ()
+    row: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the class, empty if there is none."""
+        return "" if self.cls is None else self.cls.__name__
+
+    @property
+    def expected(self) -> str | list[str]:
+        """`holds`, the name of a check, or a list of them."""
+        if not self.caught_by:
+            return "holds"
+        return self.caught_by[0] if len(self.caught_by) == 1 else list(self.caught_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A function under `@scenario`, with all that was said about it.
+
+    Args:
+        function: the function as it was written.
+        subject: the class under test, None for a plain test.
+        catches: variants and the names of the checks that must catch them.
+        schedules: pinned tokens, run before any search.
+        under_test: further modules to have scheduling points in.
+        matrix: whether the variants beside it are columns of it.
+    """
+
+    function: Callable[..., Any]
+    subject: type | None = None
+    catches: Mapping[type, tuple[str, ...]] = field(default_factory=dict)
+    schedules: tuple[str, ...] = ()
+    under_test: tuple[str, ...] = ()
+    matrix: bool = True
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self.function.__name__
+
+    @property
+    def path(self) -> Path:
+        """The file it stands in."""
+        return Path(_code(self.function).co_filename)
+
+    @property
+    def shown_path(self) -> str:
+        """The file relative to the current folder, where there is such a path."""
+        return shown(self.path)
+
+    @property
+    def token_name(self) -> str:
+        """How tokens call it."""
+        return f"{self.shown_path}::{self.name}"
+
+    @property
+    def component(self) -> str:
+        """The folders below `scenarios/`, or the name of its own folder."""
+        folders = self.path.resolve().parent.parts
+        if "scenarios" in folders:
+            below = folders[len(folders) - folders[::-1].index("scenarios") :]
+            if below:
+                return "/".join(below)
+        return folders[-1] if folders else ""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function."""
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def flavour(self) -> Flavour:
+        """What it storms: threads, asyncio, or both at once."""
+        names = {name for code in self._codes() for name in code.co_names}
+        if self.is_async:
+            return "mixed" if names & _THREADED else "asyncio"
+        return "mixed" if "asyncio" in names else "threads"
+
+    @property
+    def doc(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def fixtures(self) -> tuple[str, ...]:
+        """Names of the parameters after `sim` and the class: fixtures, for pytest to fill in."""
+        return tuple(_signature(self.function, self.subject is not None).parameters)
+
+    @property
+    def promises(self) -> list[str]:
+        """Names of the checks that it states, then of those that its variants are caught by."""
+        stated = [
+            known.__name__
+            for code in _nested(_code(self.function))
+            for name in code.co_names
+            for known in CHECKS
+            if getattr(self.function, "__globals__", {}).get(name) is known
+            or name == known.__name__
+        ]
+        named = [name for names in self.catches.values() for name in names]
+        return list(dict.fromkeys([*stated, *named]))
+
+    def columns(self) -> list[Column]:
+        """Return the subject, then the variants in the order in which they stand in their files.
+
+        Raises:
+            HarnessError: the `broken.py` beside it cannot be imported.
+        """
+        if self.subject is None:
+            return [Column(None)]
+        variants = [*(self._variants() if self.matrix else ()), *self.catches]
+        return [
+            Column(self.subject),
+            *(
+                Column(cls, self.catches.get(cls, ()), row_of(cls))
+                for cls in dict.fromkeys(variants)
+            ),
+        ]
+
+    def column(self, name: str) -> Column:
+        """Return the column of the class called `name`.
+
+        Raises:
+            HarnessError: it has none.
+        """
+        columns = self.columns()
+        for column in columns:
+            if column.name == name:
+                return column
+        known = (
+            ", ".join(column.name for column in columns if column.name) or "none: it has no subject"
+        )
+        raise misuse(
+            "class", name, f"is no class of {self.token_name}.", f"Its classes are {known}."
+        )
+
+    def program(
+        self, column: Column, fixtures: Mapping[str, Any] | None = None
+    ) -> Callable[[Any], Any]:
+        """Return the function of one argument, the simulation, that a run consists of."""
+        given = dict(fixtures or {})
+        if column.cls is not None:
+            given[list(inspect.signature(self.function).parameters)[1]] = column.cls
+        # A partial, not a closure: the search sees whose code it is, and whether it is asynchronous.
+        return functools.partial(self.function, **given)
+
+    def _variants(self) -> Iterator[type]:
+        assert self.subject is not None, "only a subject has variants"
+        broken = _module_beside(self, "broken.py")
+        if broken is None:
+            return
+        for value in vars(broken).values():
+            if not isinstance(value, type) or value.__module__ != broken.__name__:
+                continue
+            if issubclass(value, self.subject) and value is not self.subject:
+                yield value
+
+    def _codes(self) -> Iterator[CodeType]:
+        yield from _nested(_code(self.function))
+        for cls in self.subject.__mro__ if self.subject is not None else ():
+            for value in vars(cls).values():
+                inner = getattr(value, "__func__", value)
+                if isinstance(inner, FunctionType) and cls is not object:
+                    yield from _nested(inner.__code__)
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One scenario with one class, and what came of running it.
+
+    Args:
+        scenario: the scenario.
+        column: class and expectation.
+        exploration: what was run, None if nothing could be.
+        problem: why nothing could be run, empty if something was.
+    """
+
+    scenario: Scenario
+    column: Column
+    exploration: Exploration | None
+    problem: str = ""
+
+    @property
+    def unexpected(self) -> list[Failure]:
+        """The failures that no check of the expectation accounts for."""
+        failures = () if self.exploration is None else self.exploration.failures
+        return [failure for failure in failures if failure.check not in self.column.caught_by]
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Pinned tokens that were to violate and no longer do."""
+        if self.exploration is None or not self.column.caught_by:
+            return ()
+        return tuple(self.exploration.stale_pins)
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, the name of a check, or `inconclusive`. As declared if and only if it is (one of) the expected."""
+        if self.exploration is None:
+            return "inconclusive"
+        if self.unexpected:
+            return self.unexpected[0].check
+        if self.stale:
+            # The pin held, whatever the search found behind it.
+            return "holds"
+        return self.exploration.verdict
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Whether the verdict is what the scenario says."""
+        expected = self.column.expected
+        return self.verdict == expected or (isinstance(expected, list) and self.verdict in expected)
+
+    @property
+    def violation(self) -> Violation | None:
+        """The violation to show: an unexpected one before any other."""
+        if self.unexpected:
+            return self.unexpected[0].violation
+        return None if self.exploration is None else self.exploration.violation
+
+    @property
+    def token(self) -> str | None:
+        """The token of the violation to show."""
+        if self.unexpected:
+            return self.unexpected[0].token
+        return (self.exploration.token or None) if self.exploration is not None else None
+
+    def explain(self) -> str:
+        """Say what is not as declared, with the verdict; empty if all is as declared."""
+        if self.is_as_declared:
+            return ""
+        name = (
+            f"{self.scenario.token_name}{f' with {self.column.name}' if self.column.name else ''}"
+        )
+        if self.problem:
+            return f"{name}: {self.problem}"
+        return "\n".join(
+            [f"{name}: {self._difference()}", *([str(self.violation)] if self.violation else [])]
+        )
+
+    def _difference(self) -> str:
+        wanted = " or ".join(self.column.caught_by)
+        assert self.exploration is not None, "there is a verdict"
+        schedules = self.exploration.schedules
+        if self.stale:
+            find = f"python -m harness run {self.scenario.token_name} --class {self.column.name}"
+            return f"stale pin {self.stale[0]} no longer violates {wanted}. Find a new one: {find}"
+        if self.verdict == "inconclusive":
+            return "nothing is known: the search could not be finished."
+        if self.column.caught_by and not self.unexpected:
+            return f"declared to be caught by {wanted}, held on {schedules} schedules."
+        if self.column.caught_by:
+            return f"declared to be caught by {wanted}, violated {self.verdict}."
+        return f"declared to hold, violated {self.verdict} on {self.exploration.violating} of {schedules} schedules."
+
+
+def run_cell(
+    scenario: Scenario,
+    column: Column,
+    settings: Settings | None = None,
+    fixtures: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Cell:
+    """Run one scenario with one class under as many schedules as `settings` say, pins first.
+
+    Raises:
+        HarnessError: the run could not be simulated, or something about the scenario is wrong.
+    """
+    settings = settings or Settings()
+    stop_after = ENOUGH_VIOLATIONS if column.caught_by else 1
+    settings = replace(
+        settings,
+        stop_after=stop_after,
+        under_test=tuple(dict.fromkeys([*settings.under_test, *scenario.under_test])),
+        pins=(*settings.pins, *pins_of(scenario, column)),
+    )
+    exploration = explore(
+        scenario.program(column, fixtures),
+        settings=settings,
+        name=scenario.token_name,
+        class_name=column.name,
+        progress=progress,
+    )
+    return Cell(scenario, column, exploration)
+
+
+def replay_cell(
+    scenario: Scenario, column: Column, token: Token, fixtures: Mapping[str, Any] | None = None
+) -> Exploration:
+    """Run the one schedule of `token`.
+
+    Raises:
+        HarnessError: the run could not be simulated.
+    """
+    return run_token(scenario.program(column, fixtures), token, under_test=scenario.under_test)
+
+
+def pins_of(scenario: Scenario, column: Column) -> tuple[str, ...]:
+    """Return the pinned tokens of this column: those made with its class."""
+    return tuple(pin for pin in scenario.schedules if Token.decode(pin).class_name == column.name)
+
+
+# --- the decorator ----------------------------------------------------------------------------------------------------
+
+
+def scenario(
+    subject: Any = None,
+    /,
+    *,
+    catches: Mapping[type, Any] | None = None,
+    schedules: Sequence[str] = (),
+    under_test: Sequence[str] = (),
+    matrix: bool = True,
+) -> Any:
+    """Make a function a scenario: with a class, of a component; bare, a test of your own.
+
+    What it returns is a plain synchronous function, whatever it wraps, and works when called directly: the subject runs
+    under the default number of schedules. Parameters after `sim` and the class are pytest fixtures.
+
+    Args:
+        subject: the class under test, handed over as second argument; or the function itself, where there is none.
+        catches: variants of the subject, each with the check, or tuple of checks, that must catch it.
+        schedules: pinned tokens, run before any search in the column of their class.
+        under_test: names of further modules to have scheduling points in, such as `queue`.
+        matrix: False for no other columns than the subject and what is listed in `catches`.
+
+    Raises:
+        HarnessError: a variant that is no subclass, an unknown check, a token that cannot be read, or a function that
+            does not take what it is given.
+    """
+    if subject is not None and not isinstance(subject, type):
+        if callable(subject):
+            return _decorate(subject, None, {}, (), (), matrix=True)
+        raise misuse(
+            "subject",
+            subject,
+            "must be a class.",
+            "Write @scenario(SingleFlight), or @scenario for a test.",
+        )
+    caught = _checked_catches(subject, catches or {})
+    pins = _checked_texts("schedules", schedules, "Write schedules=[token, …].")
+    for pin in pins:
+        Token.decode(pin)
+    opened = _checked_texts("under_test", under_test, 'Write under_test=("queue",).')
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., None]:
+        return _decorate(function, subject, caught, pins, opened, matrix=matrix)
+
+    return decorate
+
+
+def _decorate(
+    function: Callable[..., Any],
+    subject: type | None,
+    catches: Mapping[type, tuple[str, ...]],
+    schedules: tuple[str, ...],
+    under_test: tuple[str, ...],
+    *,
+    matrix: bool,
+) -> Callable[..., None]:
+    if not inspect.isfunction(function):
+        raise misuse(
+            "function", function, "must be a function.", "Put @scenario over a def or an async def."
+        )
+    this = Scenario(function, subject, catches, schedules, under_test, matrix)
+    signature = _signature(function, subject is not None)
+
+    # One reference in a closure, and no `functools.wraps`: `__wrapped__` would let others see through to a coroutine
+    # function, and take it away.
+    def run(*args: Any, **fixtures: Any) -> None:
+        bound = signature.bind(*args, **fixtures)
+        cell = run_cell(this, this.columns()[0], fixtures=bound.arguments)
+        assert cell.exploration is not None, "a cell that could not be run has raised"
+        cell.exploration.raise_for_violation()
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(run, name, getattr(function, name))
+    run.__dict__.update(vars(function))
+    run.__signature__ = signature  # type: ignore[attr-defined]  # what inspect looks for
+    # pytest collects what says so, whatever it is called.
+    run.__test__ = True  # type: ignore[attr-defined]
+    setattr(run, MARK, this)
+    return run
+
+
+def scenario_of(value: object) -> Scenario | None:
+    """Return the scenario that a decorated function carries, None for anything else."""
+    try:
+        found = vars(value).get(MARK)
+    except TypeError:
+        return None
+    return found if isinstance(found, Scenario) else None
+
+
+def row_of(cls: type) -> str | None:
+    """Return the row that the docstring of a variant starts with: `R9` of `R9: schedules one segment too many.`."""
+    match = _ROW.match((cls.__dict__.get("__doc__") or "").lstrip())
+    return match.group(1) if match else None
+
+
+def _checked_catches(
+    subject: type | None, catches: Mapping[type, Any]
+) -> dict[type, tuple[str, ...]]:
+    caught: dict[type, tuple[str, ...]] = {}
+    if not isinstance(catches, Mapping):
+        raise misuse(
+            "catches",
+            catches,
+            "must map variants to checks.",
+            "Write catches={CheckThenAct: MaxInFlight}.",
+        )
+    for variant, checks in catches.items():
+        if (
+            subject is None
+            or not isinstance(variant, type)
+            or not issubclass(variant, subject)
+            or variant is subject
+        ):
+            name = getattr(variant, "__name__", repr(variant))
+            of = (
+                "there is no subject"
+                if subject is None
+                else f"it is no subclass of {subject.__name__}"
+            )
+            message = f"catches={name} is no variant: {of}. A variant derives from the class that @scenario is given."
+            raise HarnessError(message)
+        named = checks if isinstance(checks, (tuple, list)) else (checks,)
+        if not named:
+            raise misuse(
+                "catches",
+                {variant: checks},
+                "names no check.",
+                "Leave a variant out that must hold.",
+            )
+        caught[variant] = tuple(dict.fromkeys(check_name(check) for check in named))
+    return caught
+
+
+def _checked_texts(name: str, values: Sequence[str], way_out: str) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise misuse(name, values, "must be a list of texts.", way_out)
+    return tuple(values)
+
+
+@functools.cache
+def _signature(function: Callable[..., Any], has_subject: bool) -> inspect.Signature:  # noqa: FBT001 - private
+    """Return what is left for fixtures: the parameters after `sim` and the class, to be given by name."""
+    parameters = list(inspect.signature(function).parameters.values())
+    taken = 2 if has_subject else 1
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if len(parameters) < taken or any(each.kind is not kind for each in parameters[:taken]):
+        wanted = "sim and the class" if has_subject else "sim"
+        message = (
+            f"{function.__qualname__}{inspect.signature(function)} must take {wanted} first. "
+            f"Write def {function.__name__}({'sim, cls' if has_subject else 'sim'}): …"
+        )
+        raise HarnessError(message)
+    rest = [
+        parameter
+        for parameter in parameters[taken:]
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    return inspect.Signature(rest, return_annotation=None)
+
+
+def _code(function: Callable[..., Any]) -> CodeType:
+    return inspect.unwrap(function).__code__  # type: ignore[attr-defined, no-any-return]  # a function: asked when decorated
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+def _module_beside(this: Scenario, filename: str) -> ModuleType | None:
+    """Import a file beside a scenario: under the name it has already, or else as a sibling of the scenario's module."""
+    path = this.path.resolve().parent / filename
+    if not path.is_file():
+        return None
+    loaded = [module for module in list(sys.modules.values()) if _is_file(module, path)]
+    if loaded:
+        claimed = {cls.__module__ for cls in this.catches}
+        return next((module for module in loaded if module.__name__ in claimed), loaded[0])
+    package = this.function.__module__.rpartition(".")[0]
+    name = f"{package}.{path.stem}" if package else path.stem
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:
+            return importlib.import_module(name)
+        return import_file(path, name if name not in sys.modules else f"{name}_{_digest(path)}")
+    except HarnessError:
+        raise
+    except Exception as exc:
+        raise import_failed(path, exc) from exc
+
+
+def _is_file(module: ModuleType, path: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return (
+        isinstance(file, str)
+        and os.path.basename(file) == path.name
+        and Path(file).resolve() == path
+    )
+
+
+# --- finding scenarios ------------------------------------------------------------------------------------------------
+
+
+def import_file(path: Path, name: str) -> ModuleType:
+    """Execute a file as the module `name`."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "it ends in .py"
+    assert spec.loader is not None, "as above"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def import_failed(path: Path, exc: BaseException) -> HarnessError:
+    """Make the one line for a file that raises when it is imported."""
+    if isinstance(exc, HarnessError):
+        return HarnessError(f"{shown(path)}: {exc}")
+    text = " ".join(str(exc).split())
+    return HarnessError(
+        f"{shown(path)} cannot be imported: {type(exc).__name__}{f': {text}' if text else ''}"
+    )
+
+
+def load(path: Path) -> ModuleType:
+    """Import a file of scenarios as pytest would, assertion rewriting included: rewriting moves scheduling points.
+
+    Raises:
+        HarnessError: it cannot be imported.
+    """
+    path = path.resolve()
+    for module in list(sys.modules.values()):
+        if _is_file(module, path):
+            return module
+    name = _module_name(path)
+    _forget_namesakes(path)
+    folder = str(path.parent)
+    added = folder not in sys.path
+    if added:
+        # For `from broken import …`, as under pytest.
+        sys.path.insert(0, folder)
+    try:
+        with _rewriting(name):
+            return importlib.import_module(name)
+    except Exception as exc:
+        raise import_failed(path, exc) from exc
+    except SystemExit as exc:
+        raise import_failed(path, exc) from exc
+    finally:
+        if added:
+            sys.path.remove(folder)
+
+
+def scenarios_in(module: ModuleType) -> list[Scenario]:
+    """Return the scenarios that stand in a module itself, in their order; not those it imported."""
+    found = [scenario_of(value) for value in vars(module).values()]
+    file = Path(module.__file__ or "").resolve()
+    own = [each for each in found if each is not None and each.path.resolve() == file]
+    return list({id(each): each for each in own}.values())
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files below `folder` that may hold scenarios, sorted. A test does if it says `scenario`."""
+    found: set[Path] = set()
+    for top, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".") and each not in _SKIPPED]
+        for pattern in PATTERNS:
+            for path in map(Path(top).joinpath, files):
+                if path.match(pattern) and (
+                    not path.name.startswith("test_") or _mentions_scenario(path)
+                ):
+                    found.add(path)
+    return sorted(found)
+
+
+def find(name: str, *, folder: Path | None = None) -> Scenario:
+    """Return the scenario of that name: `path/to/storms.py::cold_key`, or `cold_key` somewhere below `folder`.
+
+    Raises:
+        HarnessError: there is none, or more than one.
+    """
+    file, separator, short = name.rpartition("::")
+    if separator:
+        path = Path(file)
+        if not path.is_file():
+            raise misuse(
+                "scenario",
+                name,
+                "is unknown: there is no such file.",
+                "Run from the project's root folder.",
+            )
+        paths: Iterable[Path] = [path]
+    else:
+        paths = files_in(folder or default_folder())
+    found = [each for path in paths for each in scenarios_in(load(path)) if each.name == short]
+    if len(found) > 1:
+        raise misuse(
+            "scenario",
+            name,
+            "names more than one.",
+            f"Say which: {', '.join(each.token_name for each in found)}.",
+        )
+    if not found:
+        raise misuse("scenario", name, "is unknown.", "See python -m harness list.")
+    return found[0]
+
+
+def default_folder() -> Path:
+    """Return where scenarios are looked for unless it is said: `scenarios/`, or else the current folder."""
+    folder = Path("scenarios")
+    return folder if folder.is_dir() else Path()
+
+
+def shown(path: Path) -> str:
+    """Return `path` relative to the current folder if it lies below it, with forward slashes."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
+
+
+_SKIPPED: Final = frozenset(
+    {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"}
+)
+
+
+def _mentions_scenario(path: Path) -> bool:
+    try:
+        return "@scenario" in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _module_name(path: Path) -> str:
+    """Return the name to import a file by: dotted from the current folder, else in a package made for its folder."""
+    try:
+        parts = path.relative_to(Path.cwd()).with_suffix("").parts
+    except ValueError:
+        parts = ()
+    if parts and all(part.isidentifier() for part in parts):
+        here = str(Path.cwd())
+        if here not in sys.path and "" not in sys.path:
+            sys.path.insert(0, here)
+        name = ".".join(parts)
+        top = importlib.util.find_spec(parts[0]) if len(parts) > 1 else None
+        locations = (
+            [Path(each).resolve() for each in (top.submodule_search_locations or ())] if top else []
+        )
+        if len(parts) == 1 or Path.cwd() / parts[0] in locations:
+            return name
+    package = f"harness_scenarios_{_digest(path.parent)}"
+    if package not in sys.modules:
+        made = ModuleType(package)
+        made.__path__ = [str(path.parent)]
+        sys.modules[package] = made
+    return f"{package}.{path.stem}"
+
+
+def _forget_namesakes(path: Path) -> None:
+    """Forget modules such as `broken` that another folder of scenarios imported without a package."""
+    for file in path.parent.glob("*.py"):
+        module = sys.modules.get(file.stem)
+        origin = getattr(module, "__file__", None)
+        if (
+            module is None
+            or not isinstance(origin, str)
+            or Path(origin).resolve() == file.resolve()
+        ):
+            continue
+        beside = Path(origin).parent
+        if any((beside / name).is_file() for name in PATTERNS[:1]) or list(
+            beside.glob(PATTERNS[1])
+        ):
+            del sys.modules[file.stem]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:8]
+
+
+class _rewriting:  # noqa: N801 - reads as a verb in a with statement
+    """Has pytest rewrite the asserts of one module while it is imported. One thread."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._hook: Any = None
+
+    def __enter__(self) -> None:
+        from _pytest.assertion import install_importhook  # noqa: PLC0415, PLC2701 - no public way
+        from _pytest.config import get_config  # noqa: PLC0415, PLC2701
+
+        if any(type(finder).__name__ == "AssertionRewritingHook" for finder in sys.meta_path):
+            # Under pytest: its own hook is there.
+            import pytest  # noqa: PLC0415
+
+            pytest.register_assert_rewrite(self._name)
+            return
+        self._hook = install_importhook(get_config())
+        self._hook.mark_rewrite(self._name)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._hook is not None:
+            sys.meta_path.remove(self._hook)
+
+
+# --- replay -----------------------------------------------------------------------------------------------------------
+
+
+def replay(token: str | Token) -> Exploration:
+    """Find what a token was made with, by the name in it, and run its one schedule again.
+
+    Raises:
+        HarnessError: the token cannot be read, what it names is not there, or the run could not be simulated.
+    """
+    read = token if isinstance(token, Token) else Token.decode(token)
+    if "::" in read.scenario:
+        this = find(read.scenario)
+        if this.fixtures:
+            raise needs_fixtures(this)
+        return replay_cell(this, this.column(read.class_name), read)
+    return run_token(_function(read.scenario), read)
+
+
+def needs_fixtures(this: Scenario) -> HarnessError:
+    """Make the error for a scenario that only pytest can run."""
+    names = ", ".join(this.fixtures)
+    message = f"{this.token_name} asks for the fixtures {names}: only pytest has them. Use pytest --storm-replay TOKEN."
+    return HarnessError(message)
+
+
+def _function(name: str) -> Callable[[Any], Any]:
+    """Import what `module:qualname` names."""
+    module_name, separator, qualname = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name) if separator else None
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not callable(found):
+        way_out = "Only functions of a module can be found again; for others use harness.explore.run_token."
+        raise misuse("scenario", name, "is unknown: no module has such a function.", way_out)
+    this = scenario_of(found)
+    return this.program(this.columns()[0]) if this is not None else found  # type: ignore[no-any-return]  # callable

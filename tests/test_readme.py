@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 
-PROGRAM = re.compile(r"Save this as `(?P<name>[\w.]+)`:\n\n```python\n(?P<code>.*?)```", re.DOTALL)
+PROGRAM = re.compile(r"Save this as `(?P<name>.+?)`:\n\n```python\n(?P<code>.*?)```", re.DOTALL)
 SESSION = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<printed>.*?)```", re.DOTALL)
 TOKEN = re.compile(r"t1:[\w-]+")
 
@@ -30,7 +30,7 @@ def printed_by(text: str, folder: Path) -> list[str]:
     """Return what each command of a page prints, run one after the other in `folder`."""
     for program in PROGRAM.finditer(text):
         (folder / program["name"]).write_text(program["code"], "utf-8")
-    # A terminal's width must not decide where lines break, nor a build machine's colours be printed.
+    # Neither a terminal's width nor a build machine's colours may change what is printed.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1"}
     outputs: list[str] = []
     for session in SESSION.finditer(text):

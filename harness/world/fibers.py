@@ -10,11 +10,12 @@ run is always by the hub; whatever is then left is told to `Stop`. It does not k
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import random
 import sys
-import _thread
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -72,8 +73,11 @@ class World:
         self.failure: BaseException | None = None
         # Points are off while this is above 0.
         self.silenced = 0
-        # How many loops are running: switching costs more then.
+        # How many loops are running.
         self.loops = 0
+        # Above 0, switching must save and restore what CPython keeps per operating-system thread: while a loop runs,
+        # and throughout if somebody traces (coverage, a debugger).
+        self.careful = int(_is_traced())
         # Asked at each point and wait once a rule is installed.
         self.wary = False
         self.points = 0
@@ -104,7 +108,7 @@ class World:
         self._ordinals: dict[tuple[str, str], int] = {}
         self._next_ident = 1_000_000
         self._hub = getcurrent()
-        self._current_switch: Any = None
+        self._tracer: Any = None
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class World:
         """
         assert here.world is None, "a run inside a run"
         self._hub = getcurrent()
+        self._tracer = sys.gettrace()
         outcome: list[BaseException] = []
 
         def main() -> None:
@@ -154,12 +159,19 @@ class World:
                 if self.on_stuck is not None:
                     self.failure = self.on_stuck()
                 return
+            if self._tracer is not None and target is not main:
+                # A thread starts untraced; `threading` gives it a tracer of its own if there is to be one.
+                sys.settrace(None)
             # Only what a fiber hands to the hub counts: the next one to start, or None when it has ended or aborted.
             target = target.fiber.switch()
+            if self._tracer is not sys.gettrace():
+                sys.settrace(self._tracer)
             if target is None and self.failure is None and not main.ended:
                 target = self.kernel.next()
 
-    def spawn(self, name: str, function: Callable[[], None], born: object = None, thread: Any = None) -> Actor:
+    def spawn(
+        self, name: str, function: Callable[[], None], born: object = None, thread: Any = None
+    ) -> Actor:
         """Add a thread that will run `function`; its ident is `actor.fiber.ident`."""
         actor = self.kernel.spawn(name, self.kernel.current)
         actor.born = born
@@ -177,7 +189,11 @@ class World:
             self.park(what)
 
     def _make_fiber(
-        self, actor: Actor, function: Callable[[], None], ident: int, context: contextvars.Context | None
+        self,
+        actor: Actor,
+        function: Callable[[], None],
+        ident: int,
+        context: contextvars.Context | None,
     ) -> None:
         def run() -> None:
             # Returns to the hub, which asks the kernel who is next.
@@ -244,8 +260,8 @@ class World:
 
     def switch(self, target: Actor | None) -> None:
         """Go on as `target`, or leave to the hub if there is none; return when this fiber is resumed."""
-        if self.loops:
-            self._switch_with_loop(target)
+        if self.careful:
+            self._switch_carefully(target)
         elif target is not None and target.fiber:
             target.fiber.switch()
         else:
@@ -253,12 +269,11 @@ class World:
         if self.stopping:
             raise Stop
 
-    def _switch_with_loop(self, target: Actor | None) -> None:
-        """Switch and keep what belongs to the loop of this fiber: CPython keeps it per operating-system thread."""
+    def _switch_carefully(self, target: Actor | None) -> None:
+        """Switch and keep what CPython has per operating-system thread and not per greenlet: the loop's, the tracer."""
+        tracer = sys.gettrace()
         loop = asyncio._get_running_loop()
-        if loop is None:
-            hooks = None
-        else:
+        if loop is not None:
             hooks = sys.get_asyncgen_hooks()
             depth = sys.get_coroutine_origin_tracking_depth()
             asyncio._set_running_loop(None)
@@ -268,10 +283,12 @@ class World:
             target.fiber.switch()
         else:
             self._hub.switch(target)
-        if hooks is not None:
+        if loop is not None:
             asyncio._set_running_loop(loop)
             sys.set_asyncgen_hooks(*hooks)
             sys.set_coroutine_origin_tracking_depth(depth)
+        if tracer is not sys.gettrace():
+            sys.settrace(tracer)
 
     def settle(self) -> None:
         """Wait until everyone else is durably blocked; time does not move."""
@@ -320,7 +337,9 @@ class World:
         if history is None or current is None or self.stopping:
             return
         path, who = self.actor_here()
-        history.add(Event(kernel.steps, path, who, operation, target, kernel.now_ns, outcome, where))
+        history.add(
+            Event(kernel.steps, path, who, operation, target, kernel.now_ns, outcome, where)
+        )
 
     def actor_here(self) -> tuple[str, str]:
         """Return spawn path and name of the task that runs, or of the thread if no task does."""
@@ -355,7 +374,9 @@ class World:
 
     # --- faults -----------------------------------------------------------------------------------------------------
 
-    def consult(self, kind: SiteKind, name: str, *, who: str = "", key: str = "", ready: bool = False) -> Verdict:
+    def consult(
+        self, kind: SiteKind, name: str, *, who: str = "", key: str = "", ready: bool = False
+    ) -> Verdict:
         """Ask the rules of this run about a site of the current actor."""
         if not self.wary or self.silenced or self.stopping or not self.faults.watches(kind):
             return PASS
@@ -395,23 +416,28 @@ class World:
                 # It is cut off on purpose: asyncio need not warn of it.
                 task._log_destroy_pending = False
         left = [*kernel.live.values(), *self.crashed.values()]
-        for actor in reversed(left):
-            fiber = actor.fiber
-            kernel.current = actor
-            for _ in range(MAX_STOPS):
-                if fiber.dead:
-                    break
-                try:
-                    fiber.throw(Stop)
-                except BaseException:  # noqa: BLE001, S110 - the verdict is made; unwinding must go on
-                    pass
-            if not fiber.dead:
-                GRAVEYARD.append(fiber)
-                self.refused.append(actor)
+        with warnings.catch_warnings():
+            # Who is cut off leaves coroutines that nobody awaits and files that nobody closes.
+            if left:
+                warnings.simplefilter("ignore")
+            for actor in reversed(left):
+                self._stop(actor)
         kernel.current = None
         asyncio._set_running_loop(None)
         sys.set_asyncgen_hooks(None, None)
 
+    def _stop(self, actor: Actor) -> None:
+        fiber = actor.fiber
+        self.kernel.current = actor
+        for _ in range(MAX_STOPS):
+            if fiber.dead:
+                return
+            try:
+                fiber.throw(Stop)
+            except BaseException:  # noqa: BLE001, S110 - the verdict is made; unwinding must go on
+                pass
+        GRAVEYARD.append(fiber)
+        self.refused.append(actor)
 
     def dispose(self) -> None:
         """Take apart what refers to itself, so that a run is freed at once and not by the next collection."""
@@ -456,8 +482,16 @@ def current_world() -> World:
     """
     world = here.world
     if world is None:
-        raise HarnessError("no run is going on in this thread: call this from a function that harness.explore runs.")
+        raise HarnessError(
+            "no run is going on in this thread: call this from a function that harness.explore runs."
+        )
     return world
+
+
+def _is_traced() -> bool:
+    import threading
+
+    return sys.gettrace() is not None or threading.gettrace() is not None
 
 
 def _thread_name() -> str:

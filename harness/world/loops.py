@@ -96,7 +96,10 @@ class Selector(selectors.BaseSelector):
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         """Refuse: files and sockets are not simulated."""
-        raise unsupported(f"waiting for file {fileobj!r} in an event loop", "Give the code under test a double instead.")
+        raise unsupported(
+            f"waiting for file {fileobj!r} in an event loop",
+            "Give the code under test a double instead.",
+        )
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         """Refuse: nothing was registered."""
@@ -155,10 +158,12 @@ def run_forever(loop: Any) -> None:
         _real_run_forever(loop)
         return
     world.loops += 1
+    world.careful += 1
     try:
         _real_run_forever(loop)
     finally:
         world.loops -= 1
+        world.careful -= 1
 
 
 def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
@@ -171,7 +176,11 @@ def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
         return
     exc = context.get("exception")
     source = context.get("task") or context.get("future")
-    name = source.get_name() if isinstance(source, _real_task) else str(context.get("message", "event loop"))
+    name = (
+        source.get_name()
+        if isinstance(source, _real_task)
+        else str(context.get("message", "event loop"))
+    )
     if exc is None:
         if "was destroyed but it is pending" in context.get("message", ""):
             return
@@ -319,7 +328,9 @@ class ReadyQueue(deque[Any]):
         handle = self[index]
         if isinstance(handle, _TimerHandle):
             when = handle._when  # type: ignore[attr-defined] # private to asyncio
-            while index and isinstance(self[index - 1], _TimerHandle) and self[index - 1]._when < when:
+            while (
+                index and isinstance(self[index - 1], _TimerHandle) and self[index - 1]._when < when
+            ):
                 index -= 1
             return index
         callback = handle._callback
@@ -364,7 +375,9 @@ class ReadyQueue(deque[Any]):
         if world.wary:
             # The first step is no suspension: nothing has been awaited yet.
             if getattr(task.get_coro(), "cr_suspended", True):
-                handle = self._strike(task, handle, world.consult("await", name, who=name, ready=True))
+                handle = self._strike(
+                    task, handle, world.consult("await", name, who=name, ready=True)
+                )
             self.last = task
         return handle
 
@@ -410,4 +423,3 @@ async def settle(world: World) -> None:
     future: asyncio.Future[None] = loop.create_future()
     selector.settling.append(future)
     await future
-

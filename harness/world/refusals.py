@@ -5,11 +5,14 @@ It does not know why the code under test wants these things.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing.process
 import os
+import select
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,9 +39,39 @@ def refusals() -> Iterator[tuple[Any, str, Any]]:
     """Yield owner, name and replacement of everything refused."""
     double = "Give the code under test a double of what it talks to."
     yield socket.socket, "__init__", _refusing(socket.socket.__init__, "a socket", double)
+    for name in ("socketpair", "getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
+        yield socket, name, _refusing(getattr(socket, name), f"socket.{name}", double)
     yield subprocess.Popen, "__init__", _refusing(subprocess.Popen.__init__, "a subprocess", double)
+    for name in (
+        "getaddrinfo",
+        "gethostbyname",
+        "gethostbyaddr",
+        "create_connection",
+        "socketpair",
+    ):
+        yield socket, name, _refusing(getattr(socket, name), f"socket.{name}", double)
+    for name in ("select", "poll", "epoll", "kqueue", "devpoll"):
+        if hasattr(select, name):
+            yield select, name, _refusing(getattr(select, name), f"select.{name}", double)
+    for name in ("add_signal_handler", "remove_signal_handler"):
+        loop: Any = asyncio.SelectorEventLoop
+        if name in vars(loop):
+            way_out = "Call the handler from the scenario instead."
+            yield loop, name, _refusing(vars(loop)[name], f"loop.{name}", way_out)
+    uvloop = sys.modules.get("uvloop")
+    for name in ("install", "run", "new_event_loop", "Loop"):
+        if uvloop is not None and hasattr(uvloop, name):
+            yield (
+                uvloop,
+                name,
+                _refusing(getattr(uvloop, name), "uvloop", "Use the event loop of asyncio."),
+            )
     start = multiprocessing.process.BaseProcess.start
-    yield multiprocessing.process.BaseProcess, "start", _refusing(start, "multiprocessing", "Use threads in the scenario.")
+    yield (
+        multiprocessing.process.BaseProcess,
+        "start",
+        _refusing(start, "multiprocessing", "Use threads in the scenario."),
+    )
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
         if hasattr(os, name):
             yield os, name, _refusing(getattr(os, name), f"os.{name}", double)

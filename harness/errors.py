@@ -58,7 +58,9 @@ class InternalError(Exception):
     """The harness broke one of its own promises. Please report it, with the seed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"{message} This is a fault of the harness: please report it, with the seed.")
+        super().__init__(
+            f"{message} This is a fault of the harness: please report it, with the seed."
+        )
 
 
 def misuse(name: str, value: object, rule: str, way_out: str) -> HarnessError:
@@ -90,7 +92,9 @@ def blocked_outside(seconds: float, where: str) -> Blocked:
 
 def unsupported(what: str, way_out: str) -> Unsupported:
     """The code under test reached for something that the world does not simulate."""
-    return Unsupported(f"{what} is not simulated, and is refused rather than passed through. {way_out}")
+    return Unsupported(
+        f"{what} is not simulated, and is refused rather than passed through. {way_out}"
+    )
 
 
 def nondeterminism(step: int, first: str, second: str) -> Nondeterminism:
@@ -104,9 +108,13 @@ def nondeterminism(step: int, first: str, second: str) -> Nondeterminism:
 
 def negative_seconds(name: str, value: float) -> HarnessError:
     """A duration below zero."""
-    return misuse(name, value, "must not be negative: time does not run backwards.", "Use 0 for no wait.")
+    return misuse(
+        name, value, "must not be negative: time does not run backwards.", "Use 0 for no wait."
+    )
 
 
 def no_world(what: str) -> HarnessError:
     """A call that means something only inside a run."""
-    return HarnessError(f"{what} was called outside a run: it belongs inside a function that harness.explore runs.")
+    return HarnessError(
+        f"{what} was called outside a run: it belongs inside a function that harness.explore runs."
+    )

@@ -93,17 +93,23 @@ def check_seed(name: str, seed: int) -> None:
         HarnessError: it is not.
     """
     if not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise misuse(name, seed, "must be an integer with 0 ≤ seed < 2**64.", "Use 0 where any will do.")
+        raise misuse(
+            name, seed, "must be an integer with 0 ≤ seed < 2**64.", "Use 0 where any will do."
+        )
 
 
 def _at_least_one(name: str, value: int) -> None:
     if not isinstance(value, int) or value < 1:
-        raise misuse(name, value, "must be an integer of at least 1.", "Leave it out for the default.")
+        raise misuse(
+            name, value, "must be an integer of at least 1.", "Leave it out for the default."
+        )
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
-        raise misuse(name, value, f"must be one of {', '.join(known)}.", f"Leave it out for {known[-1]!r}.")
+        raise misuse(
+            name, value, f"must be one of {', '.join(known)}.", f"Leave it out for {known[-1]!r}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,9 @@ class Exploration:
         if self.failures:
             raise self.failures[0].violation
         if self.verdict == "inconclusive":
-            raise HarnessError(f"{self.name} is inconclusive: {self.why_inconclusive}. A limit that is hit is no pass.")
+            raise HarnessError(
+                f"{self.name} is inconclusive: {self.why_inconclusive}. A limit that is hit is no pass."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +245,9 @@ def explore(
     """
     chosen = _settings(settings, overrides)
     with _prepared(chosen) as ground:
-        return _Explorer(function, chosen, name or name_of(function), class_name, ground, progress).explore()
+        return _Explorer(
+            function, chosen, name or name_of(function), class_name, ground, progress
+        ).explore()
 
 
 def record(
@@ -301,13 +311,20 @@ def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     known = {name for name in Settings.__slots__}  # type: ignore[attr-defined] # dataclass slots
     for name in overrides:
         if name not in known:
-            raise misuse(name, overrides[name], "is no setting.", f"The settings are {', '.join(sorted(known))}.")
+            raise misuse(
+                name,
+                overrides[name],
+                "is no setting.",
+                f"The settings are {', '.join(sorted(known))}.",
+            )
     return replace(base, **overrides)
 
 
 def _prepared(settings: Settings) -> Any:
     if here.world is not None:
-        raise HarnessError("explore() was called inside a run: explore from outside, and use the simulation you have.")
+        raise HarnessError(
+            "explore() was called inside a run: explore from outside, and use the simulation you have."
+        )
     return prepared(
         granularity=cast("Any", settings.granularity),
         watchdog_seconds=settings.watchdog_seconds,
@@ -386,7 +403,11 @@ class _Explorer:
                     return
                 site += 1
                 made += 1
-                tape = replayed(()) if index == 0 else random_walk(seed_of_run(self.settings.seed, index))
+                tape = (
+                    replayed(())
+                    if index == 0
+                    else random_walk(seed_of_run(self.settings.seed, index))
+                )
                 trial = self.run(tape, sweep_at=site)
                 yield trial
                 if not trial.swept:
@@ -440,7 +461,10 @@ class _Explorer:
         parting = history.first_difference(other)
         if parting is not None:
             _, mine, theirs = parting
-            shown = [f"{e.who!r} {e.operation} {e.target}".strip() if e else "the end" for e in (mine, theirs)]
+            shown = [
+                f"{e.who!r} {e.operation} {e.target}".strip() if e else "the end"
+                for e in (mine, theirs)
+            ]
             return nondeterminism((mine or theirs or history.events[-1]).step, shown[0], shown[1])
         return nondeterminism(step, _described(trial, step), _described(again, step))
 
@@ -451,7 +475,11 @@ class _Explorer:
         shown = Violation(
             violation.check,
             violation.summary,
-            [("scenario", self._scenario_row(violation)), *self._rows(violation, trial), ("replay", replay_command(token))],
+            [
+                ("scenario", self._scenario_row(violation)),
+                *self._rows(violation, trial),
+                ("replay", replay_command(token)),
+            ],
         )
         shown.__cause__ = violation.__cause__
         return Failure(
@@ -466,16 +494,28 @@ class _Explorer:
         )
 
     def _scenario_row(self, violation: Violation) -> str:
-        subject = f"{self.name.rpartition('::')[2]}, {self.class_name}" if self.class_name else self.name
-        order = next((text.rpartition(" ")[2] for label, text in violation.evidence if label == "modes"), "")
-        shown = order or ("n/a" if not inspect.iscoroutinefunction(self.function) else self.settings.order)
+        subject = (
+            f"{self.name.rpartition('::')[2]}, {self.class_name}" if self.class_name else self.name
+        )
+        order = next(
+            (text.rpartition(" ")[2] for label, text in violation.evidence if label == "modes"), ""
+        )
+        shown = order or (
+            "n/a" if not inspect.iscoroutinefunction(self.function) else self.settings.order
+        )
         return f"{subject}, strategy {self.settings.strategy}, asyncio order {shown}, timeouts {self.settings.timeouts}"
 
     def _rows(self, violation: Violation, trial: Trial) -> list[tuple[str, str]]:
         when = f"step {trial.steps}, t = {to_seconds(trial.virtual_ns):g} s, schedule {self.runs}"
-        rows = [("when", when), *[row for row in violation.evidence if row[0] not in ("when", "modes")]]
+        rows = [
+            ("when", when),
+            *[row for row in violation.evidence if row[0] not in ("when", "modes")],
+        ]
         rows.extend(
-            ("fault", f"{type(fired.verdict).__name__} at {fired.site.kind} {fired.site.ordinal} of '{fired.site.name}'")
+            (
+                "fault",
+                f"{type(fired.verdict).__name__} at {fired.site.kind} {fired.site.ordinal} of '{fired.site.name}'",
+            )
             for fired in trial.fired[:6]
         )
         return rows
@@ -534,7 +574,11 @@ def _parting(first: Trial, second: Trial) -> int | None:
     for step, (mine, theirs) in enumerate(pairs, 1):
         if mine != theirs:
             return step
-    same = (first.verdict, first.steps, len(first.widths)) == (second.verdict, second.steps, len(second.widths))
+    same = (first.verdict, first.steps, len(first.widths)) == (
+        second.verdict,
+        second.steps,
+        len(second.widths),
+    )
     return None if same else min(len(first.widths), len(second.widths)) + 1
 
 
@@ -567,7 +611,9 @@ def _codes_of(function: Callable[..., Any], ground: Ground) -> Iterator[CodeType
         for base in cls.__mro__:
             for _, value in sorted(vars(base).items()):
                 method = getattr(value, "__func__", value)
-                if isinstance(method, FunctionType) and ground.is_under_test(method.__code__.co_filename):
+                if isinstance(method, FunctionType) and ground.is_under_test(
+                    method.__code__.co_filename
+                ):
                     yield ground.rewriter.original(method.__code__)
 
 

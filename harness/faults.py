@@ -82,7 +82,9 @@ class Truncate:
 
     def __post_init__(self) -> None:
         if self.size < 0:
-            raise misuse("size", self.size, "must be at least 0.", "Use Truncate(0) for an empty payload.")
+            raise misuse(
+                "size", self.size, "must be at least 0.", "Use Truncate(0) for an empty payload."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +179,16 @@ class Faults:
             HarnessError: `rule` cannot be called or `at_most` is below 1.
         """
         if not callable(rule):
-            raise misuse("rule", rule, "must be callable: rule(site) returns a verdict.", "See harness.fail_nth.")
+            raise misuse(
+                "rule",
+                rule,
+                "must be callable: rule(site) returns a verdict.",
+                "See harness.fail_nth.",
+            )
         if at_most is not None and at_most < 1:
-            raise misuse("at_most", at_most, "must be at least 1.", "Leave the rule out to have no fault.")
+            raise misuse(
+                "at_most", at_most, "must be at least 1.", "Leave the rule out to have no fault."
+            )
         self.rules.append(_Installed(rule, at_most, certain, kinds=getattr(rule, "kinds", None)))
 
     def watches(self, kind: str) -> bool:
@@ -207,7 +216,6 @@ class Faults:
             self.fired.append(Fired(site, verdict))
             return verdict
         return PASS
-
 
     def _comes_true(self, entry: _Installed) -> bool:
         if isinstance(entry.rule, Sweep) and self.sweep_at is not None:
@@ -255,7 +263,12 @@ def fail_nth(
         HarnessError: `n` is below 1.
     """
     if n < 1:
-        raise misuse("n", n, "must be at least 1: calls are counted from 1.", "Use fail_nth(1) for the first call.")
+        raise misuse(
+            "n",
+            n,
+            "must be at least 1: calls are counted from 1.",
+            "Use fail_nth(1) for the first call.",
+        )
     return _FailNth(n, exception, name)
 
 
@@ -299,7 +312,11 @@ def fail_each(
     Source: SQLite's fault-simulation loop ("How SQLite Is Tested", section 3, anomaly testing).
     """
     return Sweep(
-        Fail(exception), lambda site: name in (None, site.name), frozenset({"call"}), "fail_each", _positive(schedules)
+        Fail(exception),
+        lambda site: name in (None, site.name),
+        frozenset({"call"}),
+        "fail_each",
+        _positive(schedules),
     )
 
 
@@ -323,12 +340,19 @@ def cancel_each(actor: str, *, mode: CancelMode = "both", schedules: int = 1) ->
     def matches(site: Site) -> bool:
         return site.who == actor and (mode == "both" or site.ready == (mode == "ready"))
 
-    return Sweep(Cancel(), matches, frozenset({"await"}), f"cancel_each({actor!r})", _positive(schedules))
+    return Sweep(
+        Cancel(), matches, frozenset({"await"}), f"cancel_each({actor!r})", _positive(schedules)
+    )
 
 
 def _positive(schedules: int) -> int:
     if schedules < 1:
-        raise misuse("schedules", schedules, "must be at least 1.", "Leave it out for the plain schedule alone.")
+        raise misuse(
+            "schedules",
+            schedules,
+            "must be at least 1.",
+            "Leave it out for the plain schedule alone.",
+        )
     return schedules
 
 
@@ -354,5 +378,10 @@ def pause(*actors: str, seconds: float) -> Rule:
 
 def _names(parameter: str, actors: tuple[str, ...]) -> frozenset[str]:
     if not actors or not all(isinstance(actor, str) for actor in actors):
-        raise misuse(parameter, actors, "must be names of threads or tasks.", "Give storm.spawn a name= and use it here.")
+        raise misuse(
+            parameter,
+            actors,
+            "must be names of threads or tasks.",
+            "Give storm.spawn a name= and use it here.",
+        )
     return frozenset(actors)

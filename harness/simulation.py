@@ -39,7 +39,17 @@ class _SimulatedFaults:
         path, who = world.actor_here()
         world.note("call", f"{site.name} {site.key}".rstrip())
         found = world.faults.consult(
-            Site(site.kind, site.name, path, site.ordinal, site.key, site.lane, site.argument, who, site.ready)
+            Site(
+                site.kind,
+                site.name,
+                path,
+                site.ordinal,
+                site.key,
+                site.lane,
+                site.argument,
+                who,
+                site.ready,
+            )
         )
         if world.history is not None and world.faults.fired:
             world.note("verdict", type(found).__name__)
@@ -95,7 +105,9 @@ class Simulation(_Common):
     Inside the scenario everything of `threading`, `queue`, `concurrent.futures`, `asyncio` and `time` is simulated.
     """
 
-    def pool(self, name: str, *, size: int | None = None, latency: Any = 0.0, **options: Any) -> FakePool:
+    def pool(
+        self, name: str, *, size: int | None = None, latency: Any = 0.0, **options: Any
+    ) -> FakePool:
         """Return a pool whose latencies and faults come from this run's tape.
 
         Args:
@@ -104,7 +116,9 @@ class Simulation(_Common):
             latency: seconds a call takes, or a (low, high) span.
             **options: further arguments of `FakePool`.
         """
-        return FakePool(name, size=size, latency=latency, faults=self.faults, draw=self.draw, **options)
+        return FakePool(
+            name, size=size, latency=latency, faults=self.faults, draw=self.draw, **options
+        )
 
     def gate(self, name: str = "gate") -> Gate:
         """Return a closed gate."""
@@ -133,9 +147,13 @@ class Simulation(_Common):
 class AsyncSimulation(_Common):
     """A run of asyncio code. Made by the harness; used by the task that runs the scenario."""
 
-    def pool(self, name: str, *, size: int | None = None, latency: Any = 0.0, **options: Any) -> AsyncFakePool:
+    def pool(
+        self, name: str, *, size: int | None = None, latency: Any = 0.0, **options: Any
+    ) -> AsyncFakePool:
         """Return a pool whose latencies and faults come from this run's tape; see `Simulation.pool`."""
-        return AsyncFakePool(name, size=size, latency=latency, faults=self.faults, draw=self.draw, **options)
+        return AsyncFakePool(
+            name, size=size, latency=latency, faults=self.faults, draw=self.draw, **options
+        )
 
     def gate(self, name: str = "gate") -> AsyncGate:
         """Return a closed gate."""
@@ -196,7 +214,12 @@ class _Nursery:
     def __init__(self, world: World, checks: tuple[Check, ...]) -> None:
         for check in checks:
             if not callable(getattr(check, "watch", None)):
-                raise misuse("checks", check, "must be checks, such as LeakBound().", "Use assert for plain conditions.")
+                raise misuse(
+                    "checks",
+                    check,
+                    "must be checks, such as LeakBound().",
+                    "Use assert for plain conditions.",
+                )
         self._world = world
         self._checks = checks
         self._outcomes: list[_Outcome] = []
@@ -231,7 +254,12 @@ class _Nursery:
     def actors(self) -> list[_Parked]:
         """Return everyone who is parked."""
         return [
-            _Parked(name=wait.who, frames=wait.stack, is_parked=True, waits_for=f"{wait.what} at {wait.where}")
+            _Parked(
+                name=wait.who,
+                frames=wait.stack,
+                is_parked=True,
+                waits_for=f"{wait.what} at {wait.where}",
+            )
             for wait in waits.parked(self._world)
         ]
 
@@ -290,13 +318,19 @@ class _Nursery:
             if violation is not None:
                 raise violation
             if isinstance(check, LeakBound):
-                self._world.excused.update(number for number, _ in survivors(self._world, self._born_before))
+                self._world.excused.update(
+                    number for number, _ in survivors(self._world, self._born_before)
+                )
 
     def _names(self, function: Callable[..., object], copies: int, name: str | None) -> list[str]:
         if not self._entered:
-            raise HarnessError("spawn() was called outside the storm: enter it first, `with sim.storm(…) as storm:`.")
+            raise HarnessError(
+                "spawn() was called outside the storm: enter it first, `with sim.storm(…) as storm:`."
+            )
         if copies < 1:
-            raise misuse("copies", copies, "must be at least 1.", "Leave the spawn out to have none.")
+            raise misuse(
+                "copies", copies, "must be at least 1.", "Leave the spawn out to have none."
+            )
         stem = name or getattr(function, "__name__", "actor")
         return [stem] if copies == 1 else [f"{stem}-{index}" for index in range(1, copies + 1)]
 
@@ -309,7 +343,9 @@ class _Nursery:
 class Storm(_Nursery):
     """A nursery of threads with promises. Used by the thread that entered it."""
 
-    def spawn(self, function: Callable[..., Any], *args: Any, copies: int = 1, name: str | None = None) -> None:
+    def spawn(
+        self, function: Callable[..., Any], *args: Any, copies: int = 1, name: str | None = None
+    ) -> None:
         """Start threads that run `function(*args)`.
 
         Args:
@@ -325,7 +361,9 @@ class Storm(_Nursery):
             outcome = _Outcome(each)
             self._outcomes.append(outcome)
             self._ended_ns = None
-            thread = threading.Thread(target=self._run, args=(outcome, function, args), name=each, daemon=True)
+            thread = threading.Thread(
+                target=self._run, args=(outcome, function, args), name=each, daemon=True
+            )
             thread._harness_root = function  # type: ignore[attr-defined] # the guard wants to know what really runs
             outcome.runner = thread
             thread.start()
@@ -346,7 +384,10 @@ class Storm(_Nursery):
         return self
 
     def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if exc is not None:
             return
@@ -362,7 +403,11 @@ class AsyncStorm(_Nursery):
     """A nursery of tasks with promises. Used by the task that entered it."""
 
     def spawn(
-        self, function: Callable[..., Awaitable[Any]], *args: Any, copies: int = 1, name: str | None = None
+        self,
+        function: Callable[..., Awaitable[Any]],
+        *args: Any,
+        copies: int = 1,
+        name: str | None = None,
     ) -> None:
         """Start tasks that run `function(*args)`; see `Storm.spawn`.
 
@@ -372,7 +417,12 @@ class AsyncStorm(_Nursery):
         for each in self._names(function, copies, name):
             coroutine = function(*args)
             if not asyncio.iscoroutine(coroutine):
-                raise misuse("function", function, "must be a coroutine function.", "Define it with async def.")
+                raise misuse(
+                    "function",
+                    function,
+                    "must be a coroutine function.",
+                    "Define it with async def.",
+                )
             outcome = _Outcome(each)
             self._outcomes.append(outcome)
             self._ended_ns = None
@@ -408,7 +458,10 @@ class AsyncStorm(_Nursery):
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if exc is not None:
             return
@@ -430,7 +483,11 @@ def survivors(world: World, since: int = 0) -> Iterator[tuple[int, Survivor]]:
     """
     for _, actor in sorted(world.kernel.live.items()):
         fiber = actor.fiber
-        if actor is world.main or fiber.number <= since or not _counts(world, fiber.number, actor.name):
+        if (
+            actor is world.main
+            or fiber.number <= since
+            or not _counts(world, fiber.number, actor.name)
+        ):
             continue
         wait = waits.wait_of(world, actor) if not actor.runnable else None
         yield (

@@ -34,7 +34,7 @@ LOOKS = 8
 STATES_MAX = 4
 
 
-class _Inconclusive(Exception):  # noqa: N818 - not an error: the run was given up
+class _Inconclusive(Exception):
     """A limit was hit, and nothing is known."""
 
 
@@ -233,7 +233,9 @@ class _Judge:
             summary = f"'{circle[0].name}' waits for a lock that it holds itself."
         else:
             real = [wait for wait in everyone if not wait.what.startswith("its event loop")]
-            names = ", ".join(f"'{wait.who}'" for wait in real[:6]) + (" …" if len(real) > 6 else "")
+            names = ", ".join(f"'{wait.who}'" for wait in real[:6]) + (
+                " …" if len(real) > 6 else ""
+            )
             summary = f"nobody can go on and no timer is left: {names} {'waits' if len(real) == 1 else 'wait'} for ever."
         rows = [("waits", str(wait)) for wait in everyone[:20]]
         for actor in self.world.crashed.values():
@@ -260,7 +262,9 @@ class _Judge:
         rows = [("where", _raised_at(exc))]
         if rest:
             rows.insert(0, ("assert", rest))
-        violation = Violation("Failed", f"an assert of the scenario failed: {first}", [*rows, *self._modes()])
+        violation = Violation(
+            "Failed", f"an assert of the scenario failed: {first}", [*rows, *self._modes()]
+        )
         violation.__cause__ = exc
         return violation
 
@@ -288,21 +292,34 @@ class _Judge:
         frame = _user_frame(sys._getframe())
         where, source = waits.place(frame)
         waiting = [("waits", str(wait)) for wait in waits.parked(world)[:12]]
-        waiting = waiting or [("turns", str(waits.wait_of_task(task))) for task in waits.pending_tasks(world)[:12]]
+        waiting = waiting or [
+            ("turns", str(waits.wait_of_task(task))) for task in waits.pending_tasks(world)[:12]
+        ]
         if limit == "advances":
             summary = f"a time storm: the clock moved {world.kernel.advances} times and nothing else happened."
             rows = waiting or [("where", where)]
         else:
-            turning = [task.get_name() for task in waits.pending_tasks(world) if task is not world.main_task]
-            names = ", ".join(f"'{name}'" for name in dict.fromkeys([who or "the event loop", *turning[:3]]))
+            turning = [
+                task.get_name()
+                for task in waits.pending_tasks(world)
+                if task is not world.main_task
+            ]
+            names = ", ".join(
+                f"'{name}'" for name in dict.fromkeys([who or "the event loop", *turning[:3]])
+            )
             summary = f"{names} goes round without end: {steps:,} points and nothing has changed."
             rows = [("where", f"{where}: {source}" if source else where), *waiting]
         return Violation("Livelock", summary, [*rows, *self._modes()])
 
     def _modes(self) -> list[tuple[str, str]]:
         order = self.world.order if self.world.tasks else "n/a"
-        return [("when", f"step {self.world.kernel.steps}, t = {to_seconds(self.world.kernel.now_ns):g} s"),
-                ("modes", f"time-outs idle, asyncio order {order}")]
+        return [
+            (
+                "when",
+                f"step {self.world.kernel.steps}, t = {to_seconds(self.world.kernel.now_ns):g} s",
+            ),
+            ("modes", f"time-outs idle, asyncio order {order}"),
+        ]
 
 
 def _members(exc: BaseException) -> list[tuple[str, str]]:
@@ -339,7 +356,10 @@ def _fingerprint(world: World) -> int:
         frame = sys._getframe() if current else (actor.fiber.gr_frame if actor.fiber else None)
         # Where exactly the one who runs is caught by a look is a matter of counting, not of progress.
         parts.append((path, _state_of(frame)))
-    parts.extend((task.path, *[_state_of(frame, 1) for frame in waits.task_frames(task)]) for task in waits.pending_tasks(world))
+    parts.extend(
+        (task.path, *[_state_of(frame, 1) for frame in waits.task_frames(task)])
+        for task in waits.pending_tasks(world)
+    )
     return hash(tuple(parts))
 
 
@@ -358,4 +378,3 @@ def _value(value: object) -> object:
         return value
     length = len(value) if isinstance(value, (list, dict, set, tuple)) else -1
     return (id(value), length)
-

@@ -26,7 +26,12 @@ def to_ns(seconds: float, name: str = "seconds") -> int:
     if seconds < 0:
         raise negative_seconds(name, seconds)
     if not math.isfinite(seconds):
-        raise misuse(name, seconds, "must be a finite number of seconds.", "Use None where no limit is meant.")
+        raise misuse(
+            name,
+            seconds,
+            "must be a finite number of seconds.",
+            "Use None where no limit is meant.",
+        )
     nanoseconds = round(seconds * SECOND_NS)
     return nanoseconds or (1 if seconds > 0 else 0)
 

@@ -37,6 +37,7 @@ class Actor:
     """
 
     __slots__ = (
+        "__weakref__",
         "awaits",
         "born",
         "children",
@@ -50,7 +51,6 @@ class Actor:
         "pointed",
         "runnable",
         "timer",
-        "__weakref__",
     )
 
     def __init__(self, path: Path, name: str) -> None:
@@ -342,7 +342,10 @@ class Kernel:
             self.overrun("virtual_ns")
         if self.advances > self._limits.advances:
             # Somebody who armed a timer before all this and still waits for it is about to do something.
-            if any(actor.timer == number and number <= self._changed_armed for _, number, actor in self.timers):
+            if any(
+                actor.timer == number and number <= self._changed_armed
+                for _, number, actor in self.timers
+            ):
                 self.advances = 0
             else:
                 self.overrun("advances")

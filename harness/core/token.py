@@ -224,7 +224,7 @@ def _checked(plain: bytes) -> bytes:
 
 
 def _write_number(body: bytearray, number: int) -> None:
-    while number > 0x7F:  # noqa: PLR2004 - seven bits
+    while number > 0x7F:
         body.append(number & 0x7F | 0x80)
         number >>= 7
     body.append(number)
@@ -238,10 +238,10 @@ def _number(body: memoryview, position: int) -> tuple[int, int]:
         byte = body[position]
         position += 1
         number |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the top bit
+        if byte < 0x80:
             break
         shift += 7
-        if shift > 63:  # noqa: PLR2004 - 64 bits and no more
+        if shift > 63:
             raise _Malformed("it holds a number of more than 64 bits")
     if number >= LIMIT:
         raise _Malformed("it holds a number of more than 64 bits")

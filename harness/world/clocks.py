@@ -24,6 +24,8 @@ _real_monotonic = time.monotonic
 _real_monotonic_ns = time.monotonic_ns
 _real_perf_counter = time.perf_counter
 _real_perf_counter_ns = time.perf_counter_ns
+_real_ctime = time.ctime
+_real_asctime = time.asctime
 
 #: 2000-01-01 00:00:00 UTC, as in Go's testing/synctest.
 EPOCH_NS = 946_684_800 * SECOND_NS
@@ -66,6 +68,16 @@ def perf_counter_ns() -> int:
     """Return virtual nanoseconds since the start of the run. Stands for `time.perf_counter_ns`."""
     world = here.world
     return _real_perf_counter_ns() if world is None else world.kernel.now_ns
+
+
+def ctime(seconds: float | None = None, /) -> str:
+    """Return a text for the wall clock. Stands for `time.ctime`, which time-machine does not reach."""
+    return _real_ctime(time.time() if seconds is None else seconds)
+
+
+def asctime(moment: Any = None, /) -> str:
+    """Return a text for the wall clock. Stands for `time.asctime`, which time-machine does not reach."""
+    return _real_asctime(time.localtime() if moment is None else moment)
 
 
 class _RunTraveller(time_machine.Traveller):

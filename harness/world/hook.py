@@ -35,7 +35,9 @@ def is_synchronisation(cls: type) -> bool:
     """Tell whether calls on objects of `cls` are public synchronisation operations."""
     known = _known.get(cls)
     if known is None:
-        known = _known[cls] = issubclass(cls, _SYNCHRONISATION) or bool(getattr(cls, "_harness_sync", False))
+        known = _known[cls] = issubclass(cls, _SYNCHRONISATION) or bool(
+            getattr(cls, "_harness_sync", False)
+        )
     return known
 
 

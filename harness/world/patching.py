@@ -167,6 +167,8 @@ def _time_names() -> Iterator[tuple[Any, str, Any]]:
     yield time, "monotonic_ns", clocks.monotonic_ns
     yield time, "perf_counter", clocks.perf_counter
     yield time, "perf_counter_ns", clocks.perf_counter_ns
+    yield time, "ctime", clocks.ctime
+    yield time, "asctime", clocks.asctime
 
 
 def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
@@ -176,7 +178,11 @@ def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     yield selector_loop, "_close_self_pipe", loops.close_self_pipe
     yield selector_loop, "_write_to_self", loops.write_to_self
     yield asyncio.base_events.BaseEventLoop, "run_forever", loops.run_forever
-    yield asyncio.base_events.BaseEventLoop, "default_exception_handler", loops.default_exception_handler
+    yield (
+        asyncio.base_events.BaseEventLoop,
+        "default_exception_handler",
+        loops.default_exception_handler,
+    )
     yield asyncio.base_events, "MAXIMUM_SELECT_TIMEOUT", 1e12
     yield asyncio.runners, "_cancel_all_tasks", loops.cancel_all_tasks
     yield asyncio.runners, "signal", _NoSignals()
@@ -350,6 +356,13 @@ def _import_patch(on_import: Callable[[], None]) -> Patch:
         world = here.world
         if world is None or world.kernel.current is None:
             return find_and_load(name, import_)
+        if world.stopping:
+            # A finaliser or a hook of somebody's imports while the run is torn down: not to be told to stop.
+            here.world = None
+            try:
+                return find_and_load(name, import_)
+            finally:
+                here.world = world
         # An import is one step: others neither see it half done nor wait for it.
         with world.silence():
             module = find_and_load(name, import_)

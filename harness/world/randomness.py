@@ -23,9 +23,7 @@ SEEDS = 1 << 16
 
 #: The functions of `random` that are methods of its one global generator.
 GLOBAL_FUNCTIONS = tuple(
-    name
-    for name, value in vars(random).items()
-    if getattr(value, "__self__", None) is _real_global and name not in ("seed", "setstate")
+    name for name, value in vars(random).items() if getattr(value, "__self__", None) is _real_global
 )
 
 
@@ -62,13 +60,14 @@ def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
 
 def global_function(name: str) -> Callable[..., Any]:
     """Return what stands for `random.<name>`: the same function, after the global generator is seeded for this run."""
-    method: Callable[..., Any] = getattr(_real_global, name)
+    # `seed` is looked up when it is called: without a seed of its own it, too, must ask the tape.
+    method: Callable[..., Any] | None = None if name == "seed" else getattr(_real_global, name)
 
     def drawn(*args: Any, **kwargs: Any) -> Any:
         world = _world()
         if world is not None and world.entropy is None:
             entropy(world)
-        return method(*args, **kwargs)
+        return (method or _real_global.seed)(*args, **kwargs)
 
     drawn.__name__ = drawn.__qualname__ = name
     return drawn

@@ -40,10 +40,10 @@ _OUTSIDE = object()
 
 def _check_timeout(blocking: bool, timeout: float) -> None:
     """Raise for bad arguments exactly what the real lock raises."""
-    if timeout != -1 and (not blocking or timeout < 0 or timeout > threading.TIMEOUT_MAX):
-        _spare_lock.acquire(blocking, timeout)
-        _spare_lock.release()
-    elif not isinstance(timeout, (int, float)):
+    is_number = isinstance(timeout, (int, float))
+    if not is_number or (
+        timeout != -1 and (not blocking or timeout < 0 or timeout > threading.TIMEOUT_MAX)
+    ):
         _spare_lock.acquire(blocking, timeout)
         _spare_lock.release()
 
@@ -81,7 +81,7 @@ class Lock:
         # What it is for, where the standard library uses it as a signal: "end of thread 'caller'".
         self.role = role
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - the real signature
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, waiting for it if `blocking`, at most `timeout` seconds; tell whether it was taken."""
         world = here.world
         if world is None or world.kernel.current is None:
@@ -219,7 +219,7 @@ class RLock(Lock):
         super().__init__(real, role)
         self.count = 0
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - the real signature
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock once more, waiting for it if another thread has it; tell whether it was taken."""
         world = here.world
         if world is None or world.kernel.current is None:
@@ -332,7 +332,9 @@ def suffer(world: World, verdict: object) -> None:
         case Fail():
             raise verdict.make()
         case Cancel():
-            raise HarnessError("verdict=Cancel() strikes tasks at an await, not threads. Use Fail or Crash for a thread.")
+            raise HarnessError(
+                "verdict=Cancel() strikes tasks at an await, not threads. Use Fail or Crash for a thread."
+            )
 
 
 # --- threads --------------------------------------------------------------------------------------------------------
@@ -374,7 +376,9 @@ _sentinels: dict[int, Lock] = {}
 
 
 def start_new_thread(
-    function: Callable[..., object], args: tuple[object, ...] = (), kwargs: dict[str, Any] | None = None
+    function: Callable[..., object],
+    args: tuple[object, ...] = (),
+    kwargs: dict[str, Any] | None = None,
 ) -> int:
     """Start a simulated thread and return its ident; stands for `_thread.start_new_thread`."""
     world = here.world
@@ -399,12 +403,16 @@ def start_new_thread(
             if sentinel is not None and sentinel.owner is not None:
                 sentinel.release()
 
-    actor = world.spawn(thread.name if known else "thread", body, creation_site(), thread if known else None)
+    actor = world.spawn(
+        thread.name if known else "thread", body, creation_site(), thread if known else None
+    )
     ident = actor.fiber.ident
     if known:
         # The starter need not wait until the thread has come up: what `start` waits for is true already.
         thread._ident = ident
         thread._started._flag = True
+        if hasattr(thread, "_set_native_id"):
+            thread._set_native_id()
         if hasattr(thread, "_tstate_lock"):
             sentinel = _sentinels[ident] = Lock(role=f"end of thread {actor.name!r}")
             sentinel.owner = actor
@@ -457,7 +465,9 @@ class ThreadHandle:
 _real_start_joinable = getattr(_thread, "start_joinable_thread", None)
 
 
-def start_joinable_thread(function: Callable[[], object], *, handle: Any = None, daemon: bool = True) -> Any:
+def start_joinable_thread(
+    function: Callable[[], object], *, handle: Any = None, daemon: bool = True
+) -> Any:
     """Start a simulated thread; stands for `_thread.start_joinable_thread` (3.13)."""
     world = here.world
     if world is None or not isinstance(handle, (ThreadHandle, type(None))):
@@ -509,7 +519,7 @@ class SimpleQueue:
         self._items: deque[Any] = deque()
         self._getters: list[Actor] = []
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002, ARG002 - the real signature
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add `item`; never waits."""
         self._items.append(item)
         world = here.world
@@ -518,7 +528,7 @@ class SimpleQueue:
             if self._getters:
                 world.kernel.wake_all(self._getters)
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - the real signature
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the oldest item, waiting for one if `block`, at most `timeout` seconds.
 
         Raises:
@@ -531,7 +541,9 @@ class SimpleQueue:
             if not block or (timeout is not None and timeout <= 0):
                 raise queue.Empty
             if world is None or world.kernel.current is None:
-                raise HarnessError("a queue made inside a run is empty and waited for after the run: nobody can fill it.")
+                raise HarnessError(
+                    "a queue made inside a run is empty and waited for after the run: nobody can fill it."
+                )
             self._wait(world, None if timeout is None else world.kernel.now_ns + to_ns(timeout))
         item = self._items.popleft()
         if world is not None and world.kernel.current is not None and not world.stopping:
@@ -597,20 +609,26 @@ class Local:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+            raise AttributeError(f"{_type_name(self)!r} object attribute '__dict__' is read-only")
         _look_up(self)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+            raise AttributeError(f"{_type_name(self)!r} object attribute '__dict__' is read-only")
         _look_up(self)
         object.__delattr__(self, name)
 
 
+def _type_name(local: Local) -> str:
+    return "_thread._local" if type(local) is Local else type(local).__name__
+
+
 def _key() -> object:
     world = here.world
-    return _real_get_ident() if world is None or world.kernel.current is None else world.kernel.current
+    return (
+        _real_get_ident() if world is None or world.kernel.current is None else world.kernel.current
+    )
 
 
 def _look_up(local: Local) -> None:

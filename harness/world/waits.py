@@ -20,7 +20,7 @@ from greenlet import getcurrent
 from harness.core.kernel import Actor
 
 from .fibers import World
-from .loops import Selector, SimTask
+from .loops import Selector
 from .threads import Lock, SimpleQueue, is_plumbing
 
 
@@ -57,7 +57,11 @@ def frames_of(world: World, actor: Actor) -> Iterator[FrameType]:
     """Yield the frames of a thread, innermost first."""
     fiber = actor.fiber
     # Whoever runs has its frames on the stack of this very call.
-    frame = sys._getframe(1) if actor is world.kernel.current and fiber is getcurrent() else fiber.gr_frame
+    frame = (
+        sys._getframe(1)
+        if actor is world.kernel.current and fiber is getcurrent()
+        else fiber.gr_frame
+    )
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -73,7 +77,11 @@ def wait_of(world: World, actor: Actor) -> Wait:
         owner = awaits.owner.name
     what = operation
     if isinstance(awaits, Lock) and awaits.role:
-        what = operation if operation.startswith("Thread.join") else f"{operation} for the {awaits.role}"
+        what = (
+            operation
+            if operation.startswith("Thread.join")
+            else f"{operation} for the {awaits.role}"
+        )
     elif isinstance(awaits, Selector):
         what = "its event loop, which has nothing to run"
     elif isinstance(awaits, SimpleQueue):
@@ -87,7 +95,9 @@ def wait_of(world: World, actor: Actor) -> Wait:
         what += ", inside its own event loop, which cannot run meanwhile"
     where, source = place(user)
     stack = tuple(frame.f_code for frame in reversed(frames))
-    return Wait(actor.name, "thread", what, where, source, owner, stack, actor in world.crashed.values())
+    return Wait(
+        actor.name, "thread", what, where, source, owner, stack, actor in world.crashed.values()
+    )
 
 
 def wait_of_task(task: Any) -> Wait:
@@ -112,11 +122,19 @@ def task_frames(task: Any) -> Iterator[FrameType]:
     chain: list[FrameType] = []
     awaited: Any = task.get_coro()
     while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None) or getattr(awaited, "gi_frame", None)
+        frame = (
+            getattr(awaited, "cr_frame", None)
+            or getattr(awaited, "ag_frame", None)
+            or getattr(awaited, "gi_frame", None)
+        )
         if frame is None:
             break
         chain.append(frame)
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None) or getattr(awaited, "gi_yieldfrom", None)
+        awaited = (
+            getattr(awaited, "cr_await", None)
+            or getattr(awaited, "ag_await", None)
+            or getattr(awaited, "gi_yieldfrom", None)
+        )
     yield from reversed(chain)
 
 
@@ -157,7 +175,11 @@ def cycle(world: World) -> list[Actor]:
             seen.append(actor)
             awaits = actor.awaits
             owner = awaits.owner if isinstance(awaits, Lock) else None
-            actor = owner if isinstance(owner, Actor) and owner is not actor and not owner.ended else None
+            actor = (
+                owner
+                if isinstance(owner, Actor) and owner is not actor and not owner.ended
+                else None
+            )
         if actor is not None:
             return seen[seen.index(actor) :]
     return []
@@ -179,7 +201,13 @@ def _outermost_plumbing(frames: list[FrameType]) -> tuple[str, FrameType | None]
     return operation, None
 
 
-_THREAD_STARTS = ("Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap", "_worker", "Storm._run")
+_THREAD_STARTS = (
+    "Thread.run",
+    "Thread._bootstrap_inner",
+    "Thread._bootstrap",
+    "_worker",
+    "Storm._run",
+)
 
 
 def _type_name(frame: FrameType, qualname: str) -> str:
@@ -191,8 +219,15 @@ def _type_name(frame: FrameType, qualname: str) -> str:
     label = getattr(subject, "name", None)
     cls = type(subject).__name__
     function = {"__enter__": "acquire", "__aenter__": "acquire"}.get(function, function)
-    return f"{cls}.{function} of '{label}'" if isinstance(label, str) and label else f"{cls}.{function}"
+    return (
+        f"{cls}.{function} of '{label}'"
+        if isinstance(label, str) and label
+        else f"{cls}.{function}"
+    )
 
 
 def _runs_a_loop(frames: list[FrameType]) -> bool:
-    return any(frame.f_code.co_name == "_run_once" and is_plumbing(frame.f_code.co_filename) for frame in frames)
+    return any(
+        frame.f_code.co_name == "_run_once" and is_plumbing(frame.f_code.co_filename)
+        for frame in frames
+    )

@@ -50,7 +50,10 @@ class Watchdog:
         self._thread_ident = _get_ident()
         self._stopped = _allocate_lock()
         self._over = _allocate_lock()
-        self._can_signal = hasattr(signal, "pthread_kill") and threading.current_thread() is threading.main_thread()
+        self._can_signal = (
+            hasattr(signal, "pthread_kill")
+            and threading.current_thread() is threading.main_thread()
+        )
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -83,7 +86,9 @@ class Watchdog:
         if self._can_signal:
             signal.pthread_kill(self._thread_ident, signal.SIGUSR2)
             return
-        sys.stderr.write("harness: blocked outside the simulation, and this step cannot be interrupted here:\n")
+        sys.stderr.write(
+            "harness: blocked outside the simulation, and this step cannot be interrupted here:\n"
+        )
         faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
         os._exit(STUCK_STATUS)
 
@@ -118,10 +123,14 @@ def stuck_at(seconds: float, frame: FrameType | None, out_of_reach: list[str]) -
     """Name the step that did not end."""
     while frame is not None and is_plumbing(frame.f_code.co_filename):
         frame = frame.f_back
-    where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
+    where = (
+        f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
+    )
     error = blocked_outside(seconds, where)
     if out_of_reach:
-        return type(error)(f"{error} Not in reach of the simulation: {'; '.join(out_of_reach[:3])}.")
+        return type(error)(
+            f"{error} Not in reach of the simulation: {'; '.join(out_of_reach[:3])}."
+        )
     return error
 
 

@@ -141,6 +141,8 @@ class _Function:
         self._names = [item.name if isinstance(item, Instr) else "" for item in self._list]
         self._stacks = stack_flow.stacks_before(self._items)
         self._calls = {at: call for at in range(len(self._list)) if (call := self._call_at(at))}
+        self._callees = {call.callee for call in self._calls.values()}
+        self._asserted = self._methods_of_asserts()
         self._cells = _CellUse(code, self._list, self._names, cells).data
         self._inserted: dict[int, list[Instr]] = {}
         self._appended: dict[int, list[Instr]] = {}
@@ -254,9 +256,15 @@ class _Function:
 
     def _visit_attribute_load(self, at: int) -> None:
         name = self._attribute(at)
-        if self._is_method_load(at) or self._is_called(at):
-            if name not in self._facts.attributes:
-                return
+        is_known = name in sites.SYNC_METHODS or name in sites.CONTAINER_METHODS
+        if at in self._asserted and is_known:
+            site = ("call", f".{name}()", name in sites.WRITING_METHODS)
+            sync, shared = name in sites.SYNC_METHODS, name in sites.CONTAINER_METHODS
+            self._insert(at, at, self._copy(1), site, sync=sync, shared=shared)
+            return
+        is_method = self._is_method_load(at) or at in self._asserted
+        if (is_method or (is_known and at in self._callees)) and name not in self._facts.attributes:
+            return
         if not self._is_data_of_module(self._operand(at), name):
             return
         push = self._load_self if self._is_super(at) else self._copy(1)
@@ -436,11 +444,24 @@ class _Function:
         arg = self._list[at].arg
         return self._names[at] == "LOAD_METHOD" or (isinstance(arg, tuple) and bool(arg[0]))
 
-    def _is_called(self, at: int) -> bool:
-        """Say whether what a plain lookup found is called on the spot, so that its point lies at the call."""
-        name = self._attribute(at)
-        known = name in sites.SYNC_METHODS or name in sites.CONTAINER_METHODS
-        return known and any(call.callee == at for call in self._calls.values())
+    def _methods_of_asserts(self) -> set[int]:
+        """Return lookups of methods that pytest's rewriting of an `assert` has parted from their call.
+
+        It turns `assert x.get(k)` into `@py_assert1 = x.get` and a call of that local, so that the
+        lookup would count as one of data. Its point, if it has one, lies at the lookup.
+        """
+        found: set[int] = set()
+        for callee in self._callees:
+            if callee < 0 or not self._names[callee].endswith("LOAD_FAST"):
+                continue
+            local = _last(self._list[callee].arg)
+            if not local.startswith("@py_assert"):
+                continue
+            for at in range(callee, -1, -1):
+                if self._names[at].startswith("STORE_FAST") and _first(self._list[at].arg) == local:
+                    found.add(self._operand(at))
+                    break
+        return found
 
     def _is_super(self, at: int) -> bool:
         """Say whether the attribute at `at` is looked up in `super()`, so that it is one of the first argument."""
@@ -683,6 +704,14 @@ _HARMLESS: Final = (
 _HOOK_STACK: Final = 4
 _UNBOUND: Final = (types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 _CALLABLES: Final = (types.BuiltinFunctionType, types.FunctionType, type)
+
+
+def _first(locals_: str | tuple[str, ...]) -> str:
+    return locals_[0] if isinstance(locals_, tuple) else locals_
+
+
+def _last(locals_: str | tuple[str, ...]) -> str:
+    return locals_[-1] if isinstance(locals_, tuple) else locals_
 
 
 def _varargs_name(code: CodeType) -> str:

@@ -140,7 +140,7 @@ _HAS_CONSTANT = frozenset(dis.hasconst)
 
 
 @cache
-def _known_effect(opcode: int, arg: int | None, jump: bool) -> tuple[int, int]:  # noqa: FBT001 (a cache key)
+def _known_effect(opcode: int, arg: int | None, jump: bool) -> tuple[int, int]:
     name = dis.opname[opcode]
     effect = dis.stack_effect(opcode, arg, jump=jump)
     pops = _POPS.get(name)
@@ -164,6 +164,7 @@ _POPS = {
         "CHECK_EXC_MATCH": 1,
         "COMPARE_OP": 2,
         "CONTAINS_OP": 2,
+        "END_SEND": 2,
         "IS_OP": 2,
         "LIST_TO_TUPLE": 1,
         "LOAD_ATTR": 1,
@@ -171,6 +172,7 @@ _POPS = {
         "LOAD_SUPER_ATTR": 3,
         "MATCH_CLASS": 3,
         "SEND": 1,
+        "STORE_FAST_LOAD_FAST": 1,
         "UNPACK_EX": 1,
         "UNPACK_SEQUENCE": 1,
         "YIELD_VALUE": 1,

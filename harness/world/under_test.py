@@ -1,4 +1,4 @@
-"""Decides, by file name, which code is under test: everything that is neither the standard library, nor installed, nor ours.
+"""Decides by file name which code is under test: all but the standard library, what is installed, us.
 
 It does not know functions, byte code or scenarios; it answers for a file name and remembers the answer.
 """
@@ -26,17 +26,22 @@ def under_test(extra_modules: Iterable[str] = ()) -> IsUnderTest:
     Raises:
         ModuleNotFoundError: A name that cannot be found.
     """
+    names = tuple(extra_modules)
+    return _opened(names) if names else is_under_test
+
+
+@cache
+def _opened(names: tuple[str, ...]) -> IsUnderTest:
+    """Make the question for these modules, once: rewritten code is remembered by it."""
     files: set[str] = set()
     folders: list[str] = []
-    for name in extra_modules:
+    for name in names:
         spec = importlib.util.find_spec(name)
         if spec is None:
             raise ModuleNotFoundError(name=name)
-        folders += [os.path.join(folder, "") for folder in spec.submodule_search_locations or ()]
+        folders += [_folder(folder) for folder in spec.submodule_search_locations or ()]
         if spec.origin is not None:
             files.add(spec.origin)
-    if not files and not folders:
-        return is_under_test
     opened = tuple(folders)
 
     @cache
@@ -54,26 +59,31 @@ def is_under_test(filename: str) -> bool:
     """
     if filename.startswith("<"):
         return False
-    # Interpreters are reached through links as often as not, so both spellings count.
-    for path in (os.path.abspath(filename), os.path.realpath(filename)):
-        if path.startswith(_own_folders()) or not _INSTALLED.isdisjoint(Path(path).parts):
-            return False
-    return True
+    return not any(
+        str(path).startswith(_closed_folders()) or not _INSTALLED.isdisjoint(path.parts)
+        for path in _spellings(filename)
+    )
 
 
 _INSTALLED = frozenset(INSTALLED)
 
 
 @cache
-def _own_folders() -> tuple[str, ...]:
+def _closed_folders() -> tuple[str, ...]:
     """Folders whose files are never under test: the standard library and this package."""
-    folders = [
+    folders = (
         sysconfig.get_path("stdlib"),
         sysconfig.get_path("platstdlib"),
-        os.path.dirname(os.__file__),
-    ]
-    folders.append(str(Path(__file__).parents[1]))
-    spellings = {
-        spelt for folder in folders for spelt in (os.path.abspath(folder), os.path.realpath(folder))
-    }
-    return tuple(sorted(os.path.join(folder, "") for folder in spellings))
+        Path(os.__file__).parent,
+        Path(__file__).parents[1],
+    )
+    return tuple(sorted({_folder(path) for folder in folders for path in _spellings(folder)}))
+
+
+def _spellings(path: str | Path) -> tuple[Path, Path]:
+    # Interpreters are reached through links as often as not, so both spellings count.
+    return Path(path).absolute(), Path(path).resolve()
+
+
+def _folder(path: str | Path) -> str:
+    return f"{path}{os.sep}"

@@ -4,6 +4,7 @@ A process of its own, started by `test_points_selfcheck.py`: while it runs, the 
 It does not judge; it prints figures as JSON.
 """
 
+import _pydecimal
 import argparse
 import ast
 import asyncio
@@ -68,8 +69,6 @@ import xml.dom.minidom
 import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Callable
-
-import _pydecimal
 
 from harness.world import points
 from harness.world.points import CodeSite, Rewriter, sites_of
@@ -215,7 +214,7 @@ def handle_text() -> object:
         [token[:3] for token in tokenize.generate_tokens(io.StringIO(SOURCE).readline)][:500],
         out.getvalue(),
         dict(config["one"]),
-        shlex.split("a 'b c' \"d\\\"e\" # f", comments=True),
+        shlex.split('a \'b c\' "d\\"e" # f', comments=True),
         string.Template("$a ${b}").safe_substitute(a=1),
         pprint.pformat({word: list(word) for word in words[:40]}, width=40),
         html.unescape(html.escape("<a&b>")),
@@ -455,9 +454,7 @@ def main(granularity: points.Granularity) -> None:
     rewriter.install()
     seconds = time.perf_counter() - started
     rewritten = [f for f, code in codes if f.__code__ is not code]
-    positions_differ = [
-        f.__qualname__ for f, code in codes if not has_same_lines(code, f.__code__)
-    ]
+    positions_differ = [f.__qualname__ for f, code in codes if not has_same_lines(code, f.__code__)]
     during = run_workload()
     rewriter.restore()
     after = run_workload()
@@ -471,9 +468,7 @@ def main(granularity: points.Granularity) -> None:
         "differs": [n for n, (a, b) in enumerate(zip(before, during, strict=True)) if a != b],
         "differs_after": [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b],
         "not_restored": [f.__qualname__ for f, code in codes if f.__code__ is not code],
-        "left_over": sum(
-            rewriter.is_rewritten(f.__code__) for f in points._functions(is_standard)
-        ),
+        "left_over": sum(rewriter.is_rewritten(f.__code__) for f in points._functions(is_standard)),
         "positions_differ": positions_differ,
     }
     for n in figures["differs"]:

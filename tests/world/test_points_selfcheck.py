@@ -23,7 +23,8 @@ def run_workload(granularity: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("granularity", "least_rewritten", "least_points"), [("shared", 3_000, 100_000), ("sync", 400, 5_000)]
+    ("granularity", "least_rewritten", "least_points"),
+    [("shared", 3_000, 100_000), ("sync", 400, 5_000)],
 )
 def test_the_rewritten_standard_library_works_as_before(
     granularity: str, least_rewritten: int, least_points: int

@@ -200,7 +200,8 @@ class World:
             try:
                 if not self.stopping:
                     function()
-                    fiber.completed = True
+                    # A crashed one is unwound when the run is torn down, and has not run to its end.
+                    fiber.completed = not self.stopping
             except Stop:
                 pass
             finally:

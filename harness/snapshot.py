@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REPORT_MAX = 8 * 1024
 
-_TICK = 0.001
+_FIRST_PAUSE_NS = 1_000_000
 _HARNESS = str(PurePath(__file__).parent)
 _LIBRARY = sysconfig.get_path("stdlib")
 
@@ -125,18 +125,18 @@ def assert_returned_to_baseline(
         Violation: `LeakBound`, with each survivor and its stack, 8 KiB at most.
         HarnessError: negative `timeout` or `slack`.
     """
-    deadline_ns = _deadline_ns(timeout, slack)
+    start_ns, timeout_ns = _checked(timeout, slack)
     while len(left := _newcomers(baseline, background)) > slack:
-        left_ns = deadline_ns - time.monotonic_ns()
-        if left_ns <= 0:
+        waited_ns = time.monotonic_ns() - start_ns
+        if waited_ns >= timeout_ns:
             raise _leak(left, timeout, slack)
         thread = next(
             (one.subject for one in left if isinstance(one.subject, threading.Thread)), None
         )
         if thread is None:
-            time.sleep(min(_TICK, to_seconds(left_ns)))
+            time.sleep(_pause(waited_ns, timeout_ns))
         else:
-            thread.join(to_seconds(left_ns))
+            thread.join(to_seconds(timeout_ns - waited_ns))
 
 
 async def async_assert_returned_to_baseline(
@@ -154,12 +154,17 @@ async def async_assert_returned_to_baseline(
         Violation: `LeakBound`, with each survivor and its stack, 8 KiB at most.
         HarnessError: negative `timeout` or `slack`.
     """
-    deadline_ns = _deadline_ns(timeout, slack)
+    loop = asyncio.get_running_loop()
+    start_ns, timeout_ns = _checked(timeout, slack)
     while len(left := _newcomers(baseline, background)) > slack:
-        left_ns = deadline_ns - time.monotonic_ns()
-        if left_ns <= 0:
+        waited_ns = time.monotonic_ns() - start_ns
+        if waited_ns >= timeout_ns:
             raise _leak(left, timeout, slack)
-        await asyncio.sleep(min(_TICK, to_seconds(left_ns)))
+        task = next((one.subject for one in left if _is_of_loop(one.subject, loop)), None)
+        if isinstance(task, asyncio.Task):
+            await asyncio.wait([task], timeout=to_seconds(timeout_ns - waited_ns))
+        else:
+            await asyncio.sleep(_pause(waited_ns, timeout_ns))
 
 
 def frames_of(thread: threading.Thread) -> FrameType | None:
@@ -342,10 +347,20 @@ def _newcomers(baseline: Snapshot, background: Sequence[str]) -> list[Alive]:
     ]
 
 
-def _deadline_ns(timeout: float, slack: int) -> int:
+def _is_of_loop(subject: object, loop: asyncio.AbstractEventLoop) -> bool:
+    return isinstance(subject, asyncio.Task) and subject.get_loop() is loop
+
+
+def _pause(waited_ns: int, timeout_ns: int) -> float:
+    """Return seconds until the next look: pauses grow, so that a long wait is no storm of looks."""
+    return to_seconds(min(max(_FIRST_PAUSE_NS, waited_ns // 8), timeout_ns - waited_ns))
+
+
+def _checked(timeout: float, slack: int) -> tuple[int, int]:
+    """Return now and the time-out in nanoseconds, or raise HarnessError."""
     if slack < 0:
         raise misuse("slack", slack, "must not be negative.", "Use 0: nobody may stay.")
-    return time.monotonic_ns() + to_ns(timeout, "timeout")
+    return time.monotonic_ns(), to_ns(timeout, "timeout")
 
 
 def _leak(left: Sequence[Alive], timeout: float, slack: int) -> Violation:

@@ -8,9 +8,9 @@ verdict is carried out, nor who waits where.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.core.clock import to_ns, to_seconds
 from harness.errors import HarnessError, misuse
@@ -23,9 +23,8 @@ Latency = float | tuple[float, float]
 Error = BaseException | type[BaseException] | Callable[[], BaseException]
 Draw = Callable[[int], int]
 
-_STEPS = (
-    1000  # a latency span is drawn in at most so many steps, to keep the numbers on a tape small
-)
+# A latency span is drawn in at most so many steps, to keep the numbers on a tape small.
+_STEPS = 1000
 
 
 class TransientError(ConnectionError):
@@ -232,7 +231,7 @@ class Records:
 
 def measure(payload: object) -> int:
     """Return the size of `payload` in bytes or items; anything that has no size counts as 1."""
-    return len(payload) if hasattr(payload, "__len__") else 1
+    return len(payload) if isinstance(payload, Sized) else 1
 
 
 def cut(payload: object, start: int, end: int) -> object:
@@ -259,8 +258,8 @@ def _checked_record(record: object) -> Behaviour:
     return record
 
 
-def _check_latency(latency: object) -> None:
-    bounds = latency if isinstance(latency, tuple) else (latency, latency)
+def _check_latency(latency: Any) -> None:
+    bounds: tuple[Any, ...] = latency if isinstance(latency, tuple) else (latency, latency)
     if len(bounds) != len(("low", "high")) or not all(
         isinstance(bound, (int, float)) for bound in bounds
     ):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .in_flight import InFlight
 
-POLL_EVERY = 0.001
+FIRST_PAUSE_NS = 1_000_000
 
 
 class LogCapture:
@@ -71,7 +71,7 @@ def poll_until(
     *,
     timeout: float,
     on: InFlight | None = None,
-    every: float = POLL_EVERY,
+    every: float | None = None,
     name: str = "the condition",
 ) -> None:
     """Wait until `condition()` is true; it is asked at least once.
@@ -82,23 +82,27 @@ def poll_until(
         condition: what is waited for.
         timeout: seconds until it is too late.
         on: ask again whenever this gauge changes, and do not poll at all.
-        every: seconds between two questions otherwise.
+        every: seconds between two questions otherwise; None for pauses that grow, from 1 ms,
+            so that a long wait is not a storm of questions.
         name: how the condition is called in the verdict.
 
     Raises:
         Violation: it did not come true.
         HarnessError: negative `timeout` or `every`.
     """
-    deadline_ns = time.monotonic_ns() + to_ns(timeout, "timeout")
-    pause_ns = max(1, to_ns(every, "every"))
+    start_ns = time.monotonic_ns()
+    deadline_ns = start_ns + to_ns(timeout, "timeout")
+    every_ns = None if every is None else max(1, to_ns(every, "every"))
     bell = threading.Event()
     unsubscribe = None if on is None else on.subscribe(lambda _value: bell.set())
     try:
         while not condition():
-            left_ns = deadline_ns - time.monotonic_ns()
-            if left_ns <= 0:
+            now_ns = time.monotonic_ns()
+            if now_ns >= deadline_ns:
                 raise _too_late(name, timeout)
-            bell.wait(to_seconds(left_ns if on is not None else min(left_ns, pause_ns)))
+            left_ns = deadline_ns - now_ns
+            pause_ns = left_ns if on is not None else _pause_ns(every_ns, now_ns - start_ns)
+            bell.wait(to_seconds(min(left_ns, pause_ns)))
             bell.clear()
     finally:
         if unsubscribe is not None:
@@ -109,7 +113,7 @@ async def async_poll_until(
     condition: Callable[[], object],
     *,
     timeout: float,
-    every: float = POLL_EVERY,
+    every: float | None = None,
     name: str = "the condition",
 ) -> None:
     """Wait until `condition()` is true, letting the loop run meanwhile; it is asked at least once.
@@ -117,20 +121,26 @@ async def async_poll_until(
     Args:
         condition: what is waited for.
         timeout: seconds until it is too late.
-        every: seconds between two questions.
+        every: seconds between two questions; None for pauses that grow, from 1 ms.
         name: how the condition is called in the verdict.
 
     Raises:
         Violation: it did not come true.
         HarnessError: negative `timeout` or `every`.
     """
-    deadline_ns = time.monotonic_ns() + to_ns(timeout, "timeout")
-    pause_ns = max(1, to_ns(every, "every"))
+    start_ns = time.monotonic_ns()
+    deadline_ns = start_ns + to_ns(timeout, "timeout")
+    every_ns = None if every is None else max(1, to_ns(every, "every"))
     while not condition():
-        left_ns = deadline_ns - time.monotonic_ns()
-        if left_ns <= 0:
+        now_ns = time.monotonic_ns()
+        if now_ns >= deadline_ns:
             raise _too_late(name, timeout)
-        await asyncio.sleep(to_seconds(min(left_ns, pause_ns)))
+        pause_ns = _pause_ns(every_ns, now_ns - start_ns)
+        await asyncio.sleep(to_seconds(min(deadline_ns - now_ns, pause_ns)))
+
+
+def _pause_ns(every_ns: int | None, waited_ns: int) -> int:
+    return max(FIRST_PAUSE_NS, waited_ns // 8) if every_ns is None else every_ns
 
 
 def _too_late(name: str, timeout: float) -> Violation:

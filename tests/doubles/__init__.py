@@ -1,1 +1,1 @@
-"""Tests of the doubles: in the simulated world with exact times, and a few with real threads and a real loop."""
+"""Tests of the doubles: in virtual time, and a few with real threads and a real loop."""

@@ -19,7 +19,7 @@ class ReadsGaugeLate(InFlight):
     """H1: takes the high-water mark from the gauge as it is later, not from its own increment.
 
     Bug: one enters while another is inside, who leaves before the first has read the gauge.
-    Seen in: no project known; the fake pool of altmount (4d056867) has a compare-and-swap loop against it.
+    Seen in: no project known; altmount's fake pool (4d056867) has a CAS loop against it.
     Caught by: the highest value that anybody saw is reported (test_broken.py).
     """
 
@@ -36,7 +36,7 @@ class ReadsGaugeLate(InFlight):
 class ForgetsWhoFails(FakePool):
     """H2: leaves the gauge only when a call was answered.
 
-    Bug: a call that fails, is cancelled or whose writer raises stays in flight for ever; no interleaving is needed.
+    Bug: a call that fails or is cancelled stays in flight for ever; no interleaving is needed.
     Seen in: no project known; row R17 of the reader is the same slip in code under test.
     Caught by: the gauge is 0 after a failed, a cancelled and a raising call (test_broken.py).
     """
@@ -92,7 +92,7 @@ class SleepsThroughCancellation(FakePool):
 class DefaultWins(FakePool):
     """H6: lets a default replace the record of a key.
 
-    Bug: a default that is set serves the keys that have a record of their own; no interleaving is needed.
+    Bug: a later default serves keys that have a record of their own; no interleaving is needed.
     Seen in: no project known.
     Caught by: a key's own record wins over the default (test_broken.py).
     """
@@ -133,7 +133,7 @@ class CountsOnly(Snapshot):
 class AdvancesEarly(Kernel):
     """H11: moves the clock whenever somebody has to be chosen, though somebody can run.
 
-    Bug: one sleeps, the others have something left to do at this instant and find themselves at a later one.
+    Bug: one sleeps, and the others, who have something left to do now, find it is later.
     Seen in: every test clock that is moved by hand while threads run.
     Caught by: everything due at an instant happens at that instant (test_broken.py).
     """

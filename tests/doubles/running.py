@@ -17,7 +17,9 @@ REAL_LIMIT = 5.0
 def holds(program: Callable[[Any], Any], **settings: Any) -> None:
     """Assert that `program(sim)` holds on every schedule tried, the plain one among them."""
     exploration = explore(program, **{"schedules": SCHEDULES, **settings})
-    assert exploration.verdict == "holds", str(exploration.violation or exploration.why_inconclusive)
+    assert exploration.verdict == "holds", str(
+        exploration.violation or exploration.why_inconclusive
+    )
 
 
 def in_threads(*functions: Callable[[], object]) -> list[object]:

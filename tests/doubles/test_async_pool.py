@@ -90,9 +90,7 @@ def test_the_tail_may_be_held_or_lost() -> None:
 
     async def program(sim: Any) -> None:
         pool, tail = sim.pool("origin"), sim.gate("tail")
-        record = Behaviour(
-            payload=b"hello", chunk_size=4, tail_gate=tail, fail_after_first_chunk=1
-        )
+        record = Behaviour(payload=b"hello", chunk_size=4, tail_gate=tail, fail_after_first_chunk=1)
         pool.set("seg-1", record)
         written: list[bytes] = []
         async with sim.storm() as storm:

@@ -1,7 +1,7 @@
 """The mutants of the harness itself: what the real part keeps, the broken one does not.
 
-Each claim takes the part as an argument. It is made of the real one, where it must hold, and of the mutant, where it
-must fail: a self-test that cannot fail proves nothing.
+Each claim takes the part as an argument. It is made of the real one, where it must hold, and of
+the mutant, where it must fail: a self-test that cannot fail proves nothing.
 """
 
 from __future__ import annotations

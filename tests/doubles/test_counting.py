@@ -9,7 +9,11 @@ from harness.doubles import CountingFactory, StubActivity
 
 def test_a_factory_counts_what_it_makes_and_what_it_cannot() -> None:
     """It hands on arguments, results and errors as they are."""
-    factory = CountingFactory(int)
+
+    def make(text: str, base: int = 10) -> int:
+        return int(text, base)
+
+    factory = CountingFactory(make)
 
     assert (factory("7"), factory("ff", base=16)) == (7, 255)
     with pytest.raises(ValueError, match="seven"):

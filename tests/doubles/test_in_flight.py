@@ -14,7 +14,7 @@ OPERATIONS = st.lists(st.sampled_from(["enter", "leave", "reset"]))
 
 @given(OPERATIONS)
 def test_the_gauge_agrees_with_a_model(operations: list[str]) -> None:
-    """After any entries, exits and resets; it is never negative, and the mark never below the value."""
+    """After any entries, exits and resets; it is never negative, nor above its mark."""
     gauge = InFlight("origin")
     value = high_water = total = 0
 

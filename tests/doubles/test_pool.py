@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def test_a_record_of_a_key_replaces_the_default_whole() -> None:
 
 
 def test_an_injected_error_keeps_its_identity() -> None:
-    """An instance is raised as it is, each time without the traceback of the time before; a class and a function make new."""
+    """An instance is raised as it is, without old traceback; a class and a function make new."""
     pool = FakePool("origin")
     error = ConnectionResetError("gone")
     pool.set("instance", Behaviour(error=error))
@@ -109,7 +110,7 @@ def test_the_first_attempts_may_fail_for_each_key() -> None:
     pool.call("a")
     pool.set_default(Behaviour(fail_first=2))
 
-    outcomes = [outcome(lambda key=key: pool.call(key)) for key in "abaaba"]
+    outcomes = [outcome(functools.partial(pool.call, key)) for key in "abaaba"]
 
     bad = TransientError
     assert outcomes == [bad, bad, bad, "a", bad, "a"]
@@ -312,11 +313,12 @@ def test_a_dead_call_never_reaches_the_wire() -> None:
     pool, scope = FakePool("origin"), Scope()
     scope.set()
 
+    dead: dict[str, Any]
     for dead in ({"cancel": scope}, {"timeout": 0.0}, {"timeout": -1.0}):
         with pytest.raises((Cancelled, TimeoutError)):
-            pool.call("seg-1", **dead)  # type: ignore[arg-type]
+            pool.call("seg-1", **dead)
         with pytest.raises((Cancelled, TimeoutError)):
-            pool.submit("seg-1", **dead)  # type: ignore[arg-type]
+            pool.submit("seg-1", **dead)
 
     assert (pool.total, pool.calls(id="seg-1"), pool.high_water) == (0, 0, 0)
     assert {(event.kind, event.ordinal) for event in pool.events} == {("refused", 0)}
@@ -387,7 +389,10 @@ def test_a_size_queues_first_in_first_out() -> None:
         started = [event.ordinal for event in pool.events if event.kind == "started"]
         assert came == list(range(1, 8))
         # Two who start at one instant may swap places; who waits longer is never a round later.
-        rounds = [{event.ordinal for event in pool.events if event.kind == "started" and event.at == at} for at in range(4)]
+        rounds = [
+            {event.ordinal for event in pool.events if event.kind == "started" and event.at == at}
+            for at in range(4)
+        ]
         assert rounds == [{1, 2}, {3, 4}, {5, 6}, {7}]
         assert len(started) == 7
         assert (pool.high_water, pool.in_flight, pool.queued, sim.now()) == (2, 0, 0, 4.0)
@@ -396,17 +401,22 @@ def test_a_size_queues_first_in_first_out() -> None:
 
 
 def test_a_slot_granted_to_a_cancelled_call_is_not_lost() -> None:
-    """The grant and the cancellation meet at one instant, in every order; the next in line is served."""
+    """Grant and cancellation meet at one instant, in every order; the next in line is served."""
 
     def program(sim: Any) -> None:
         pool, scope = sim.pool("origin", size=1, latency=1.0), Scope()
+
+        def cancel_at_1() -> None:
+            time.sleep(1.0)
+            scope.set()
+
         with sim.storm() as storm:
             storm.spawn(pool.call, "holder")
             sim.settle()
             storm.spawn(lambda: pool.call("cancelled", cancel=scope), name="cancelled")
             sim.settle()
             storm.spawn(pool.call, "next")
-            storm.spawn(lambda: (time.sleep(1.0), scope.set()), name="canceller")
+            storm.spawn(cancel_at_1, name="canceller")
         _, error, _, _ = storm.errors()
         assert error is None or isinstance(error, Cancelled)
         assert (pool.in_flight, pool.queued) == (0, 0)
@@ -629,7 +639,7 @@ def test_a_fault_that_strikes_is_carried_out() -> None:
 
 
 def test_only_a_world_can_crash_or_pause() -> None:
-    """Without one they are refused in one line; with one its callback is told, and the call goes on."""
+    """Without one they are refused; with one its callback is told, and the call goes on."""
     for verdict in (Crash(), Pause(1.0)):
         with pytest.raises(HarnessError, match="outside a simulated run"):
             FakePool("origin", faults=struck(verdict)).call()
@@ -671,16 +681,26 @@ def test_a_scripted_outcome_comes_before_an_injected_one() -> None:
     [
         (
             lambda: FakePool("origin", size=0),
-            "size=0 must be at least 1: a pool without slots admits nobody. "
-            "To simulate an outage, use block_until(gate) or Behaviour(error=…).",
+            (
+                "size=0 must be at least 1: a pool without slots admits nobody. "
+                "To simulate an outage, use block_until(gate) or Behaviour(error=…)."
+            ),
         ),
         (
             lambda: FakePool("origin", latency=-1),
-            "latency=-1 must not be negative: no answer comes before its question. "
-            "Use 0 for an answer at once.",
+            (
+                "latency=-1 must not be negative: no answer comes before its question. "
+                "Use 0 for an answer at once."
+            ),
         ),
-        (lambda: FakePool("origin", latency=(2, 1)), "latency=(2, 1) must be a span from low to high."),
-        (lambda: FakePool("origin", latency="1"), "latency='1' must be seconds or a span of seconds."),
+        (
+            lambda: FakePool("origin", latency=(2, 1)),
+            "latency=(2, 1) must be a span from low to high.",
+        ),
+        (
+            lambda: FakePool("origin", latency="1"),  # type: ignore[arg-type]
+            "latency='1' must be seconds or a span of seconds.",
+        ),
         (lambda: FakePool("origin", latency=float("inf")), "latency=inf must be a finite number"),
         (lambda: FakePool(""), "name='' must be a text that is not empty"),
         (lambda: Behaviour(chunk_size=0), "chunk_size=0 must be at least 1."),
@@ -691,7 +711,10 @@ def test_a_scripted_outcome_comes_before_an_injected_one() -> None:
         (lambda: FakePool("origin").script("a"), "steps=() must name at least one Behaviour."),
         (lambda: FakePool("origin").set("a", OSError), "must be a Behaviour."),  # type: ignore[arg-type]
         (lambda: FakePool("origin").exists_many("a", concurrency=0), "concurrency=0 must be at"),
-        (lambda: FakePool("origin", payload=7, faults=struck(Truncate(1))).call(), "cannot be cut."),
+        (
+            lambda: FakePool("origin", payload=7, faults=struck(Truncate(1))).call(),
+            "cannot be cut.",
+        ),
     ],
 )
 def test_misuse_is_one_clear_line(misuse: Callable[[], object], message: str) -> None:

@@ -62,7 +62,7 @@ def test_nothing_is_left_with_a_scope() -> None:
     def program(_sim: Any) -> None:
         scope = Scope()
         Patience(None, scope, "'origin'").sleep(1.0)
-        with pytest.raises(TimeoutError, match="'origin': nothing within 0.5 s"):
+        with pytest.raises(TimeoutError, match=r"'origin': nothing within 0\.5 s"):
             Patience(0.5, scope, "'origin'").sleep(1.0)
         assert (time.monotonic(), scope._callbacks) == (1.5, {})
 

@@ -37,6 +37,9 @@ def test_a_condition_is_asked_until_it_is_true() -> None:
         with pytest.raises(Violation, match=r"the list was not true within 0\.7 s\.") as caught:
             poll_until(list, timeout=0.7, name="the list")
         assert (caught.value.check, sim.now()) == ("Eventually", 1.0)
+        with pytest.raises(Violation):
+            poll_until(list, timeout=3600.0)
+        assert sim.now() == 3601.0
 
     holds(program, schedules=2)
 
@@ -77,6 +80,9 @@ def test_tasks_poll_too() -> None:
         with pytest.raises(Violation):
             await async_poll_until(lambda: False, timeout=0.5)
         assert sim.now() == 0.8
+        with pytest.raises(Violation):
+            await async_poll_until(lambda: False, timeout=3600.0)
+        assert sim.now() == 3600.8
 
     holds(program, schedules=2)
 

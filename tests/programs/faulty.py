@@ -40,8 +40,10 @@ def crash_under_a_lock(sim: Any) -> None:
     """A thread may die while it holds the ledger, which another one wants."""
 
     def holder() -> None:
-        with ledger, journal:
-            pass
+        with ledger:
+            for _ in range(3):
+                with journal:
+                    pass
 
     def heir() -> None:
         with ledger:  # heir waits here

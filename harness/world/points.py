@@ -1,11 +1,11 @@
 """Puts scheduling points into all functions under test and takes them out again, without a trace.
 
-    Rewriter.install()  ──  one pass over all objects: functions by file name ──  rewriting.py  ──  __code__ swapped
-    Rewriter.restore()  ──  every swapped function, and every function made meanwhile from rewritten code
+    install()  ── one pass over all objects: functions by file ── rewriting.py ── __code__ swapped
+    restore()  ── every swapped function, and those made meanwhile from rewritten code
 
-What is a point is decided in `rewriting.py`, what happens at one by the hook. Not reached: generators and frames that
-already run, and functions made by `exec` (whose file name is no file). Rewritten code is remembered for the process, so
-that a second exploration only swaps.
+What is a point is decided in `rewriting.py`, what happens at one by the hook. Not reached:
+generators and frames that already run, and functions made by `exec` (whose file name is no file).
+Rewritten code is remembered for the process, so that a second exploration only swaps.
 """
 
 import dis
@@ -26,6 +26,7 @@ __all__ = [
     "CodeSite",
     "Granularity",
     "Hook",
+    "IsUnderTest",
     "Rewriter",
     "is_under_test",
     "sites_of",
@@ -39,10 +40,11 @@ class Rewriter:
     """Swaps the code of functions under test for code with points; one at a time, on one thread.
 
     Args:
-        hook: Called as `hook(object, site)` before each access; a function that stays the same, since rewritten code
+        hook: Called as `hook(object, site)` before each access; a function that stays the same,
+        since rewritten code
             is remembered per hook. What it raises appears at the access.
-        granularity: `sync` for entries of synchronisation operations only, `shared` for all accesses.
-        is_under_test: Says by file name which code is rewritten.
+        granularity: `sync` for entries of synchronisation operations only, `shared` for all
+        accesses. is_under_test: Says by file name which code is rewritten.
 
     # invariant: while installed, `_swapped` holds every function whose code this object replaced.
     """
@@ -95,7 +97,7 @@ class Rewriter:
         return ours[1] if ours is not None else code
 
     def must_report(self, code: CodeType) -> bool:
-        """Say whether whoever runs `code`, original or rewritten, calls the hook before anything else can happen.
+        """Say whether running `code`, original or rewritten, calls the hook before all else.
 
         For a coroutine that is when it first runs; for a generator the answer is always no.
         """
@@ -115,7 +117,7 @@ class Rewriter:
 
 @dataclass(slots=True)
 class _Memory:
-    """What was rewritten for one hook, granularity and idea of what is under test; kept for the process."""
+    """What was rewritten for one hook, granularity and choice of files; kept for the process."""
 
     hook: Hook
     granularity: Granularity
@@ -125,14 +127,14 @@ class _Memory:
     user_classes: dict[type, bool] = field(default_factory=dict)
 
     def learn(self, functions: list[FunctionType]) -> None:
-        """Gather the facts of each module that `functions` come from, and rewrite those that nest others first."""
+        """Gather facts on the modules of `functions`; rewrite those that nest others first."""
         by_module: dict[int, list[FunctionType]] = {}
         for function in functions:
             by_module.setdefault(id(function.__globals__), []).append(function)
         own = {key: _own_facts(group) for key, group in by_module.items()}
         nested: set[int] = set()
-        for facts in own.values():
-            nested |= facts.nested
+        for said in own.values():
+            nested |= said.nested
         for key, group in by_module.items():
             namespace = group[0].__globals__
             attributes = set(own[key].attributes)
@@ -150,7 +152,8 @@ class _Memory:
             ):
                 self.modules[key] = Rewriting(self.hook, self.granularity, facts)
             for function in group:
-                # What is nested gets its verdicts on cells from the function round it, if that one still exists.
+                # What is nested gets its verdicts on cells from the function round it, if that one
+                # still exists.
                 if id(function.__code__) not in nested and id(function.__code__) not in _OURS:
                     self.rewrite(function.__code__, namespace)
 
@@ -182,8 +185,8 @@ class _Memory:
         return known
 
 
-# Rewritten code by identity: itself and what it was made from. Both grow with the code of the process, never with the
-# number of explorations: that is what makes the second exploration cheap.
+# Rewritten code by identity: itself and what it was made from. Both grow with the code of the
+# process, never with the number of explorations: that is what makes the second exploration cheap.
 _OURS: Final[dict[int, tuple[CodeType, CodeType]]] = {}
 _MEMORIES: Final[dict[tuple[Hook, Granularity, IsUnderTest], _Memory]] = {}
 

@@ -1,11 +1,13 @@
-"""Rewrites one code object: before each access that other actors can see or disturb, a call `hook(object, site)`.
+"""Rewrites one code object: a call `hook(object, site)` before each access that others can disturb.
 
-    obj.v += 1     LOAD_FAST obj · COPY 1 · [hook(obj, site)] LOAD_ATTR v · 1 · BINARY_OP · … [hook(obj, site)] STORE_ATTR v
+    obj.v += 1     LOAD_FAST obj · COPY 1 · [hook(obj, site)] LOAD_ATTR v · LOAD_CONST 1
+                   [hook(n, site)] BINARY_OP += · SWAP 2 · [hook(obj, site)] STORE_ATTR v
 
-The object is copied from the stack, so it is the very one that is accessed. The receiver of a method call is kept below
-the call's own values from the lookup of the method to its return, since on 3.13 it cannot be told from the stack
-whether the call has one. Inserted instructions have the position of the access: tracebacks, line events and coverage
-see no difference. What the hook does, when code is rewritten and how it is put back are decided elsewhere.
+The object is copied from the stack, so it is the very one that is accessed. The receiver of a
+method call is kept below the call's own values from the lookup of the method to its return, since
+on 3.13 it cannot be told from the stack whether the call has one. Inserted instructions have the
+position of the access: tracebacks, line events and coverage see no difference. What the hook does,
+when code is rewritten and how it is put back are decided elsewhere.
 """
 
 import builtins
@@ -18,7 +20,8 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, Final
 
-from bytecode import BinaryOp, Bytecode, CellVar, FreeVar, Instr, Label, TryBegin, TryEnd
+from bytecode import BinaryOp, Bytecode, Instr, Label
+from bytecode.instr import CellVar, FreeVar, TryBegin, TryEnd
 
 from . import sites, stack_flow
 from .sites import CodeSite, Granularity
@@ -30,7 +33,8 @@ PY313: Final = sys.version_info >= (3, 13)
 
 _UNKNOWN: Final = object()
 _INLINED_SINCE_312: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
-# Cells that the compiler makes for itself. Up to 3.11 `super()` reads its cell without an instruction.
+# Cells that the compiler makes for itself. Up to 3.11 `super()` reads its cell without an
+# instruction.
 _COMPILER_CELLS: Final = frozenset({"__class__", "__classdict__", "__classcell__"})
 
 
@@ -39,10 +43,10 @@ class ModuleFacts:
     """What must be known of a module to tell data from mere names in its functions.
 
     Args:
-        namespace: The module's dict, which is also what an access to one of its globals is reported on.
-        stored: Globals that some function of the module rebinds.
-        attributes: Attributes that hold data: assigned in this module or one that it draws from.
-        is_user_class: Says whether a class is defined in code under test.
+        namespace: The module's dict, which is also what an access to one of its globals is reported
+        on. stored: Globals that some function of the module rebinds. attributes: Attributes that
+        hold data: assigned in this module or one that it draws from. is_user_class: Says whether a
+        class is defined in code under test.
     """
 
     namespace: dict[str, Any]
@@ -61,7 +65,8 @@ class Rewriting:
     hook: Hook
     granularity: Granularity
     facts: ModuleFacts
-    # Keyed by identity, since equal code objects need not be of one function; the value keeps the key alive.
+    # Keyed by identity, since equal code objects need not be of one function; the value keeps the
+    # key alive.
     done: dict[int, tuple[CodeType, CodeType]] = field(default_factory=dict)
     # Identities of code, before and after, that meets a site as soon as it is entered.
     entries: set[int] = field(default_factory=set)
@@ -71,7 +76,7 @@ class Rewriting:
 
         Args:
             code: What the compiler made; not a result of this function.
-            cells: For each free variable whether it is data; None if the enclosing function is unknown.
+            cells: For each free variable whether it is data; None if nobody knows.
         """
         known = self.done.get(id(code))
         if known is not None:
@@ -94,7 +99,7 @@ class Rewriting:
 
 
 def sites_of(code: CodeType) -> list[CodeSite]:
-    """Return the sites inserted into `code` itself, without those of nested functions, in their order."""
+    """Return the sites in `code` itself, without those of nested functions, in their order."""
     return sorted(
         (c for c in code.co_consts if isinstance(c, CodeSite)), key=lambda site: site.index
     )
@@ -128,8 +133,8 @@ class _Call:
 class _Function:
     """The rewriting of one code object.
 
-    # invariant: what is inserted leaves the stack as it was, but for kept receivers, which lie directly
-    # below the values of their call and are removed by what follows that call.
+    # invariant: what is inserted leaves the stack as it was, but for kept receivers, which lie
+    directly # below the values of their call and are removed by what follows that call.
     """
 
     def __init__(self, rewriting: Rewriting, code: CodeType, cells: dict[str, bool]) -> None:
@@ -160,7 +165,7 @@ class _Function:
             return self._code
         return self._assemble()
 
-    # ---- what is a point -------------------------------------------------------------------------------------
+    # ---- what is a point -------------------------------------------------------------------------
 
     def _mark_calls(self) -> None:
         for at, call in self._calls.items():
@@ -224,7 +229,8 @@ class _Function:
         stack = self._stacks[load]
         assert stack
         if not self._is_method_load(load) and self._has_null_below(stack):
-            # A plain lookup that is called has its NULL already below the object; it must end up above the copy.
+            # A plain lookup that is called has its NULL already below the object; it must end up
+            # above the copy.
             keep += [Instr("SWAP", 3, location=where), Instr("SWAP", 2, location=where)]
         # The copy precedes any point that lies at the lookup itself, which only looks at the top.
         self._inserted.setdefault(load, [])[:0] = keep
@@ -305,9 +311,7 @@ class _Function:
 
     def _own_names(self) -> set[str]:
         """Names that the body of a class binds for itself."""
-        return {
-            item.arg for item in self._list if isinstance(item, Instr) and item.name == "STORE_NAME"
-        }
+        return {self._attribute(at) for at, name in enumerate(self._names) if name == "STORE_NAME"}
 
     def _visit_cell(self, at: int) -> None:
         variable = self._list[at].arg
@@ -353,7 +357,8 @@ class _Function:
             self._insert(at, at, self._copy(1), (*_TOP[self._names[at]], False), shared=True)
 
     def _visit_spread_call(self, at: int) -> None:
-        # A lone `*iterable` is handed to the call as it is, and read there. What `*args` collected is a tuple.
+        # A lone `*iterable` is handed to the call as it is, and read there. What `*args` collected
+        # is a tuple.
         if at in self._inserted:
             return
         depth = 1 + int(self._list[at].arg & 1)
@@ -382,11 +387,12 @@ class _Function:
         self._insert(at, at, self._copy(1), ("with", "with", True), sync=True, shared=True)
 
     def _visit_special(self, at: int) -> None:
-        # 3.14: `with` looks up `__exit__` and `__enter__` one by one; the first lookup stands for both.
+        # 3.14: `with` looks up `__exit__` and `__enter__` one by one; the first lookup stands for
+        # both.
         if self._list[at].arg.name == "EXIT":
             self._visit_with(at)
 
-    # ---- what is known of an instruction ---------------------------------------------------------------------
+    # ---- what is known of an instruction ---------------------------------------------------------
 
     def _call_at(self, at: int) -> _Call | None:
         name, stack = self._names[at], self._stacks[at]
@@ -411,7 +417,8 @@ class _Function:
                 if source >= 0 and self._names[source] == "LOAD_CONST"
                 else arg
             )
-        # Nothing may come between KW_NAMES, PRECALL and CALL: the first sets a register for the last.
+        # Nothing may come between KW_NAMES, PRECALL and CALL: the first sets a register for the
+        # last.
         while before and (
             not self._names[before - 1] or self._names[before - 1] in ("KW_NAMES", "PRECALL")
         ):
@@ -423,13 +430,14 @@ class _Function:
         return _Call(before, callee, arg, keywords, arg + names_on_top, arg + names_on_top + 3)
 
     def _has_null_below(self, stack: stack_flow.Stack) -> bool:
-        """Say whether right below the top lies the NULL of a call to come (up to 3.12; later it comes above)."""
+        """Say whether below the top lies the NULL of a call to come; since 3.13 it is above."""
         if PY313 or len(stack) < 2 or stack[-2] < 0:
             return False
         below = stack[-2]
         if self._names[below] == "PUSH_NULL":
             return True
-        # `LOAD_GLOBAL (NULL + name)` pushes both; the value may since have become an attribute of it.
+        # `LOAD_GLOBAL (NULL + name)` pushes both; the value may since have become an attribute of
+        # it.
         is_pair = self._names[below] == "LOAD_GLOBAL" and bool(self._list[below].arg[0])
         return is_pair and (stack[-1] == below or stack[-3:-2] != (below,))
 
@@ -445,7 +453,7 @@ class _Function:
         return self._names[at] == "LOAD_METHOD" or (isinstance(arg, tuple) and bool(arg[0]))
 
     def _methods_of_asserts(self) -> set[int]:
-        """Return lookups of methods that pytest's rewriting of an `assert` has parted from their call.
+        """Return lookups of methods that pytest's rewriting of asserts has parted from their call.
 
         It turns `assert x.get(k)` into `@py_assert1 = x.get` and a call of that local, so that the
         lookup would count as one of data. Its point, if it has one, lies at the lookup.
@@ -464,7 +472,7 @@ class _Function:
         return found
 
     def _is_super(self, at: int) -> bool:
-        """Say whether the attribute at `at` is looked up in `super()`, so that it is one of the first argument."""
+        """Say whether the attribute is looked up in `super()`: it is one of the first argument."""
         if not self._code.co_argcount:
             return False
         call = self._calls.get(self._operand(at))
@@ -500,7 +508,7 @@ class _Function:
         return self._origin(at, 1)
 
     def _value(self, at: int) -> Any:
-        """Return what the item at `at` is known to push, or `_UNKNOWN`: a global nobody rebinds, or one of a module."""
+        """Return what the item pushes, if known: a global nobody rebinds, or one of a module."""
         name = self._names[at] if at >= 0 else ""
         if name == "LOAD_GLOBAL":
             return self._value_of_global(self._global(at))
@@ -516,7 +524,7 @@ class _Function:
         value = self._facts.namespace.get(name, _UNKNOWN)
         return vars(builtins).get(name, _UNKNOWN) if value is _UNKNOWN else value
 
-    # ---- what is inserted ------------------------------------------------------------------------------------
+    # ---- what is inserted ------------------------------------------------------------------------
 
     def _copy(self, depth: int) -> Callable[[int], list[Instr]]:
         return lambda above: [Instr("COPY", depth + above)]
@@ -544,13 +552,14 @@ class _Function:
         sync: bool = False,
         shared: bool = False,
     ) -> None:
-        """Insert the hook's call; `push` gets the number of values that lie above the operands by then."""
+        """Insert the hook's call; `push` gets the number of values above the operands by then."""
         if self._rewriting.granularity == "sync" and not sync:
             return
         location = self._list[accessing].location
         site = self._site(location, what, sync=sync, shared=shared, is_global=push is None)
         if push is None:
-            # The site carries the namespace: it is not on the stack, and no constant can hold a dict.
+            # The site carries the namespace: it is not on the stack, and no constant can hold a
+            # dict.
             name = (False, "namespace") if PY312 else "namespace"
             operand = [Instr("LOAD_CONST", site), Instr("LOAD_ATTR", name)]
         else:
@@ -580,7 +589,8 @@ class _Function:
         shared: bool,
         is_global: bool,
     ) -> CodeSite:
-        # The compiler copies small blocks and every `finally`; copies are one place, told by their position.
+        # The compiler copies small blocks and every `finally`; copies are one place, told by their
+        # position.
         key = (location, *what)
         site = self._sites.get(key)
         if site is None:
@@ -602,7 +612,7 @@ class _Function:
             )
         return site
 
-    # ---- putting it together ---------------------------------------------------------------------------------
+    # ---- putting it together ---------------------------------------------------------------------
 
     def _rewrite_nested(self) -> bool:
         changed = False
@@ -617,7 +627,8 @@ class _Function:
         kept_at_once = self._deepen_handlers()
         self._number_sites()
         self._items[:] = list(self._interleaved())
-        # Names of locals in their old order: `locals()` shows it, and pairs of locals share one byte.
+        # Names of locals in their old order: `locals()` shows it, and pairs of locals share one
+        # byte.
         self._items.argnames = list(self._code.co_varnames)
         return self._items.to_code(
             stacksize=self._code.co_stacksize + _HOOK_STACK + kept_at_once,
@@ -625,7 +636,7 @@ class _Function:
         )
 
     def _deepen_handlers(self) -> int:
-        """Count kept receivers into the stacks that handlers find; return how many are kept at once."""
+        """Count kept receivers into the stacks of handlers; return how many are kept at once."""
         if not self._kept:
             return 0
         kept_at_once = 0
@@ -719,7 +730,7 @@ def _varargs_name(code: CodeType) -> str:
 
 
 class _CellUse:
-    """Which variables of a function's closures are data: rebound when another function can already see them.
+    """Which variables of closures are data: rebound when another function can see them already.
 
     A variable that is bound before the first closure over it is made, and never after, is the same
     for all who can see it. So is one that only comprehensions see which 3.12 inlines.

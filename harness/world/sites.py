@@ -1,6 +1,7 @@
-"""Names the places where a scheduling point can lie, and the vocabulary that decides which accesses are such places.
+"""Names the places where a scheduling point can lie, and the words that tell such accesses.
 
-It knows names and types only; no byte code (see `rewriting.py`) and no scheduling (the hook's business).
+It knows names and types only; no byte code (see `rewriting.py`) and no scheduling (the hook's
+business).
 """
 
 import bisect
@@ -36,7 +37,8 @@ class CodeSite:
     writes: bool
     sync: bool
     shared: bool
-    # Kept here and not among the constants of the code, since a dict would make the code unhashable.
+    # Kept here and not among the constants of the code, since a dict would make the code
+    # unhashable.
     namespace: dict[str, object] | None = None
 
     @property
@@ -87,7 +89,8 @@ SYNC_METHODS: Final = frozenset(
     """.split(),
 )
 
-# Methods of built-in containers (also of `collections` and `array`) that read or change what is in them.
+# Methods of built-in containers (also of `collections` and `array`) that read or change what is in
+# them.
 READING_METHODS: Final = frozenset(
     """
     __contains__ __getitem__ __iter__ __len__ copy count difference elements get index

@@ -1,22 +1,26 @@
-"""Finds out, for every instruction of a function, which instruction produced each value on the stack before it.
+"""Finds out which instruction produced each value on the stack, before every instruction.
 
-Only so can the call of a method be tied to the lookup of that method: conditional arguments lie between them, and the
-compiler may copy the call into both branches. It knows stack effects; it does not know what the values mean.
+Only so can the call of a method be tied to the lookup of that method: conditional arguments lie
+between them, and the compiler may copy the call into both branches. It knows stack effects; it does
+not know what the values mean.
 """
 
 import dis
+from collections.abc import Callable, Sequence
 from functools import cache
 
-from bytecode import Bytecode, Instr, Label, TryBegin, TryEnd
+from bytecode import Bytecode, Instr, Label
+from bytecode.instr import TryBegin, TryEnd
 
 Stack = tuple[int, ...]
 
-# The value came from more than one place, or from none: an exception, an argument sent to a generator.
+# The value came from more than one place, or from none: an exception, an argument sent to a
+# generator.
 UNKNOWN = -1
 
 
 def stacks_before(code: Bytecode) -> list[Stack | None]:
-    """Return for each item of `code` the stack before it, as indices of the producing items, bottom first.
+    """Return for each item of `code` the stack before it: indices of producing items, bottom first.
 
     Items that cannot be reached have `None`. Handlers of exceptions are entered with as much of the
     stack as the exception table says, so `code` must have been read with its depths conserved.
@@ -73,7 +77,7 @@ class _Walk:
         return _after(at, item, stack, jump=False)
 
 
-def _try_regions(items: list[object]) -> list[TryBegin | None]:
+def _try_regions(items: Sequence[object]) -> list[TryBegin | None]:
     regions: list[TryBegin | None] = []
     current: TryBegin | None = None
     for item in items:
@@ -95,17 +99,20 @@ def _merge(one: Stack, other: Stack) -> Stack:
 def _after(at: int, item: Instr, stack: Stack, *, jump: bool) -> Stack:
     name = item.name
     if name == "COPY":
-        return (*stack, stack[-item.arg])  # type: ignore[operator]  # COPY has an int
+        assert isinstance(item.arg, int)
+        return (*stack, stack[-item.arg])
     if name == "SWAP":
+        assert isinstance(item.arg, int)
         moved = list(stack)
-        moved[-item.arg], moved[-1] = moved[-1], moved[-item.arg]  # type: ignore[operator]  # SWAP has an int
+        moved[-item.arg], moved[-1] = moved[-1], moved[-item.arg]
         return tuple(moved)
     pops, pushes = _effect(item, jump=jump)
     assert pops <= len(stack), f"{name} takes {pops} values from a stack of {len(stack)}"
     return stack[: len(stack) - pops] + (at,) * pushes
 
 
-# What these take off the top and put there; the lower values that they only look at stay what they were.
+# What these take off the top and put there; the lower values that they only look at stay what they
+# were.
 _TOP_ONLY = {
     "FOR_ITER": (0, 1),
     "GET_LEN": (0, 1),
@@ -126,7 +133,8 @@ def _effect(item: Instr, *, jump: bool) -> tuple[int, int]:
     if item.name in _TOP_ONLY and not jump:
         return _TOP_ONLY[item.name]
     if item.name == "CALL":
-        return int(item.arg) + 2, 1  # type: ignore[arg-type]  # CALL has an int
+        assert isinstance(item.arg, int)
+        return item.arg + 2, 1
     number: int | None = None
     if item.require_arg():
         # Only numbers and flags bear on the effect, not names, constants or labels.
@@ -143,42 +151,37 @@ _HAS_CONSTANT = frozenset(dis.hasconst)
 def _known_effect(opcode: int, arg: int | None, jump: bool) -> tuple[int, int]:
     name = dis.opname[opcode]
     effect = dis.stack_effect(opcode, arg, jump=jump)
-    pops = _POPS.get(name)
-    if pops is None:
-        pops = max(-effect, 0)
-    elif callable(pops):
-        pops = pops(arg or 0, effect)
+    known = _POPS.get(name, max(-effect, 0))
+    pops = known if isinstance(known, int) else known(arg or 0, effect)
     return pops, effect + pops
 
 
-# How many values are consumed, where more is consumed than the net effect tells. What is not listed consumes
-# exactly its loss or only adds.
-_POPS = {
-    name: pops
-    for name, pops in {
-        "BINARY_OP": 2,
-        "BINARY_SLICE": 3,
-        "BINARY_SUBSCR": 2,
-        "CALL_KW": lambda arg, _: arg + 3,
-        "CHECK_EG_MATCH": 2,
-        "CHECK_EXC_MATCH": 1,
-        "COMPARE_OP": 2,
-        "CONTAINS_OP": 2,
-        "END_SEND": 2,
-        "IS_OP": 2,
-        "LIST_TO_TUPLE": 1,
-        "LOAD_ATTR": 1,
-        "LOAD_METHOD": 1,
-        "LOAD_SUPER_ATTR": 3,
-        "MATCH_CLASS": 3,
-        "SEND": 1,
-        "STORE_FAST_LOAD_FAST": 1,
-        "UNPACK_EX": 1,
-        "UNPACK_SEQUENCE": 1,
-        "YIELD_VALUE": 1,
-    }.items()
-    if name in dis.opmap
+# How many values are consumed, where more is consumed than the net effect tells. What is not listed
+# consumes exactly its loss or only adds.
+_Pops = int | Callable[[int, int], int]
+_CONSUMED: dict[str, _Pops] = {
+    "BINARY_OP": 2,
+    "BINARY_SLICE": 3,
+    "BINARY_SUBSCR": 2,
+    "CALL_KW": lambda arg, _: arg + 3,
+    "CHECK_EG_MATCH": 2,
+    "CHECK_EXC_MATCH": 1,
+    "COMPARE_OP": 2,
+    "CONTAINS_OP": 2,
+    "END_SEND": 2,
+    "IS_OP": 2,
+    "LIST_TO_TUPLE": 1,
+    "LOAD_ATTR": 1,
+    "LOAD_METHOD": 1,
+    "LOAD_SUPER_ATTR": 3,
+    "MATCH_CLASS": 3,
+    "SEND": 1,
+    "STORE_FAST_LOAD_FAST": 1,
+    "UNPACK_EX": 1,
+    "UNPACK_SEQUENCE": 1,
+    "YIELD_VALUE": 1,
 }
+_POPS: dict[str, _Pops] = {name: pops for name, pops in _CONSUMED.items() if name in dis.opmap}
 _POPS |= {
     name: 1
     for name in dis.opmap

@@ -1,6 +1,7 @@
-"""Decides by file name which code is under test: all but the standard library, what is installed, us.
+"""Decides by file name what is under test: all but the standard library, installed code and ours.
 
-It does not know functions, byte code or scenarios; it answers for a file name and remembers the answer.
+It does not know functions, byte code or scenarios; it answers for a file name and remembers the
+answer.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
-"""Rewrites a large part of the standard library, runs a workload before, during and after, and prints what differed.
+"""Rewrites much of the standard library, uses it before, during and after, prints what differs.
 
-A process of its own, started by `test_points_selfcheck.py`: while it runs, the interpreter's own modules are rewritten.
-It does not judge; it prints figures as JSON.
+A process of its own, started by `test_points_selfcheck.py`: while it runs, the interpreter's own
+modules are rewritten. It does not judge; it prints figures as JSON.
 """
 
 import _pydecimal
@@ -230,7 +230,7 @@ def handle_data() -> object:
     ordered.move_to_end("a")
     chain = collections.ChainMap({"a": 1}, {"a": 2, "b": 3})
     stack = collections.deque(range(5), 3)
-    point = collections.namedtuple("Point", "x y")(1, 2)  # noqa: PYI024 (the point is the other one)
+    point = collections.namedtuple("Point", "x y")(1, 2)  # noqa: PYI024
     rows = io.StringIO()
     csv.DictWriter(rows, ["a", "b"]).writerow({"a": 1, "b": "x,y"})
     items = [Item("b", 2), Item("a", 1, ["t"])]
@@ -423,7 +423,7 @@ def run_workload() -> list[str]:
 
 
 class Count:
-    """Counts what the hook is told, by thread-safe means: a bare `+= 1` would be the race this is about."""
+    """Counts what the hook is told, by means that are safe among threads."""
 
     def __init__(self) -> None:
         self.points = itertools.count()
@@ -477,7 +477,7 @@ def main(granularity: points.Granularity) -> None:
 
 
 def has_same_lines(old: types.CodeType, new: types.CodeType) -> bool:
-    """Say whether the positions of `new`, repetitions left out, are those of `old`, and the flags."""
+    """Say whether positions, repetitions left out, and flags are those of `old`."""
 
     def path(code: types.CodeType) -> list[object]:
         return [position for position, _ in itertools.groupby(code.co_positions())]

@@ -1,4 +1,4 @@
-"""What is a point, what is rewritten and what is left: inserted calls in ordinary code, on the interpreter at hand."""
+"""What is a point, what is rewritten and what is left, on the interpreter at hand."""
 
 import ast
 import asyncio
@@ -45,6 +45,7 @@ class Recorder:
         self._busy = False
 
     def hook(self, thing: object, site: CodeSite) -> None:
+        """Note the access, and break in if it is the one."""
         if self._busy:
             return
         self.seen.append((thing, site))
@@ -95,8 +96,9 @@ def told(recorder: Recorder) -> list[str]:
 
 # ---- a point between the two halves of every race ------------------------------------------------
 
-# Each program has `setup() -> state`, `act(state)`, run once on its own and broken into at every point by a second
-# actor, `other(state)` or `act` again; `bad(state, results)` says that the race was lost.
+# Each program has `setup() -> state`, `act(state)`, run once on its own and broken into at every
+# point by a second actor, `other(state)` or `act` again; `bad(state, results)` says that the race
+# was lost.
 RACES = {
     "attribute": """
         class State: v = 0
@@ -357,7 +359,7 @@ RACES = {
 
 
 def loses_race(module: Any, recorder: Recorder) -> bool:
-    """Break into `act` at each of its points in turn, once; say whether one of the runs went wrong."""
+    """Break into `act` at each of its points, one a run; say whether one run went wrong."""
 
     def attempt(act: Callable[[Any], object], state: object, results: list[object]) -> None:
         try:
@@ -374,11 +376,10 @@ def loses_race(module: Any, recorder: Recorder) -> bool:
             attempt, getattr(module, "other", module.act), state, results
         )
         attempt(module.act, state, results)
-        if len(recorder.seen) <= at:
-            return False
         recorder.at = -1
-        if module.bad(state, results):
-            return True
+        if len(recorder.seen) <= at or module.bad(state, results):
+            break
+    return bool(module.bad(state, results))
 
 
 @pytest.mark.parametrize("race", RACES)
@@ -410,7 +411,7 @@ def test_what_is_not_shared_has_no_points(tmp_path: Path) -> None:
 
 
 def test_the_hook_gets_the_very_object(tmp_path: Path) -> None:
-    """The receiver, the container, the namespace of the module and the cell are handed over themselves."""
+    """Receiver, container, namespace of the module and cell are handed over themselves."""
     source = """
         v = 0
         def act(s, items, key):
@@ -479,7 +480,8 @@ TABLE = """
             with self.lock: pass
             self.queue.put(*args, **kwargs)
             del self.items["a"]
-            for key in self.items: self.items[key] -= 1
+            for key in self.items:
+                self.items[key] -= 1
             return taken(*args, **kwargs) + taken(*self.items)
     async def tick(q):
         async with q: q.put_nowait(1)
@@ -495,7 +497,7 @@ GOLDEN_SYNC = """
     28 nullcontext with with
     32 nullcontext with with
     33 Jobs call .put()
-    38 Jobs call .put_nowait()
+    39 Jobs call .put_nowait()
 """
 GOLDEN_SHARED = """
      8 Account write .v | Account write .items
@@ -512,23 +514,27 @@ GOLDEN_SHARED = """
     25 cell read cell n | int inplace add | cell write cell n
     26 cell read cell n
     28 nullcontext with with
-    29 list iterate iter | list_iterator iterate next | list_iterator iterate next | list_iterator iterate next | list_iterator iterate next | list_iterator iterate next | Account read .items | dict update **
+    29 list iterate iter | list_iterator iterate next (5 times) | Account read .items | dict update **
     32 Account read .lock | nullcontext with with
     33 Account read .queue | dict update ** | Jobs call .put()
     34 Account read .items | dict delete []
-    35 Account read .items | dict iterate iter | dict_keyiterator iterate next | Account read .items | dict read [] | int inplace subtract | dict write [] | dict_keyiterator iterate next
-    36 dict update **
+    35 Account read .items | dict iterate iter | dict_keyiterator iterate next
+    36 Account read .items | dict read [] | int inplace subtract | dict write []
+    35 dict_keyiterator iterate next
+    37 dict update **
     31 tuple call len() | dict call len()
-    36 Account read .items | dict unpack *
+    37 Account read .items | dict unpack *
     31 tuple call len() | dict call len()
-    38 Jobs call .put_nowait()
-    39 Jobs read .ready | Jobs read .ready
-    41 list iterate iter
-    42 list call .pop()
-"""
+    39 Jobs call .put_nowait()
+    40 Jobs read .ready (2 times)
+    42 list iterate iter
+    43 list call .pop()
+"""  # noqa: E501 (a line of the table each)
 
 
 def meet_every_construct(folder: Path, granularity: points.Granularity) -> list[str]:
+    """Run the whole table; return what was met, line by line."""
+
     class Jobs:
         ready = True
 
@@ -557,11 +563,13 @@ def meet_every_construct(folder: Path, granularity: points.Granularity) -> list[
 
 def by_line(recorder: Recorder) -> list[str]:
     """Return what was reported in the form of the golden lists."""
-    groups = itertools.groupby(recorder.seen, key=lambda pair: pair[1].line)
-    return [
-        f"{line:>2} " + " | ".join(f"{type(t).__name__} {s.operation} {s.name}" for t, s in group)
-        for line, group in groups
-    ]
+    lines: list[str] = []
+    for line, group in itertools.groupby(recorder.seen, key=lambda pair: pair[1].line):
+        met = itertools.groupby(f"{type(t).__name__} {s.operation} {s.name}" for t, s in group)
+        counted = [(text, len(list(same))) for text, same in met]
+        texts = [text if n == 1 else f"{text} ({n} times)" for text, n in counted]
+        lines.append(f"{line:>2} " + " | ".join(texts))
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -656,11 +664,13 @@ KINDS = """
 
 
 async def drain(stream: Any) -> None:
+    """Run an asynchronous generator to its end."""
     async for _ in stream:
         pass
 
 
 def enter(manager: Any) -> None:
+    """Enter and leave a context manager."""
     with manager:
         pass
 
@@ -730,7 +740,7 @@ def test_everything_is_restored(tmp_path: Path) -> None:
 def test_a_failure_in_the_middle_leaves_nothing_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If one function cannot be rewritten, those before it are put back and the reason is raised."""
+    """If one function cannot be rewritten, those before it are put back."""
     with program(tmp_path, KINDS) as (module, _):
         pass
     functions = points._functions(is_of(module))
@@ -889,7 +899,7 @@ def lines_traced(module: Any) -> list[int]:
 
 
 def test_nothing_of_it_can_be_seen(tmp_path: Path) -> None:
-    """Tracebacks with carets, signatures, sources, docstrings, flags, locals, lines are as before."""
+    """Tracebacks with carets, signatures, sources, docstrings, flags, lines are as before."""
     with program(tmp_path, VISIBLE) as (module, recorder):
         during = see(module)
         traced = lines_traced(module)
@@ -918,7 +928,7 @@ def test_keyword_arguments_reach_their_call(tmp_path: Path) -> None:
 
 
 def test_a_receiver_is_kept_through_everything_its_arguments_do(tmp_path: Path) -> None:
-    """Exceptions, comprehensions, conditions, awaits and yields among arguments unwind as before."""
+    """Exceptions, comprehensions, conditions, awaits and yields in arguments unwind as before."""
     source = """
         import contextlib
         def act(items, broken):

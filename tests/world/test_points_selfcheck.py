@@ -1,4 +1,4 @@
-"""Rewriting the standard library changes nothing that its own work shows: the proof that points are harmless."""
+"""Rewriting the standard library changes nothing that its own work shows: points are harmless."""
 
 import json
 import subprocess

@@ -1,6 +1,7 @@
 """The front door: every public name, served when it is first asked for.
 
-`import harness` is cheap: neither the engine nor asyncio is loaded before something of theirs is used.
+`import harness` is cheap: neither the engine nor asyncio is loaded before something of theirs is
+used.
 """
 
 from __future__ import annotations
@@ -275,7 +276,10 @@ def __dir__() -> list[str]:
 
 
 class _FrontDoor(ModuleType):
-    """The package itself. A function keeps its name when the module that it lives in, of the same name, is imported."""
+    """The package itself.
+
+    A function keeps its name when the module that it lives in, of the same name, is imported.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (isinstance(value, ModuleType) and name in _MODULES):

@@ -1,9 +1,11 @@
 """Promises as values: what a storm must keep to, watched while it runs and judged when it is over.
 
-    storm starts ──► check.watch(view) ──► judge ……… over the bound: view.fail(violation), at that very moment
-    storm is over, everybody settled ──► judge() ──► None: it held · Violation: it did not, or it could not be told
+    storm starts ──► check.watch(view) ──► judge … over a bound: view.fail(…), at that moment
+    storm over, everybody settled ──► judge() ──► None: it held
+                                              ──► Violation: it did not, or it could not be told
 
-A check knows what is promised and how to say that it was broken. It does not know how a run is made: all it sees of one is a
+A check knows what is promised and how to say that it was broken. It does not know how a run is
+made: all it sees of one is a
 `StormView`. A bare number is exact and a bound is said: `Elapsed(0.050)`, `Elapsed(at_most=2)`.
 """
 
@@ -31,7 +33,7 @@ _ROWS_MAX: Final = 12  # rows of one kind in a verdict; the rest is counted
 _TICK_SECONDS: Final = 0.001
 
 
-# --- what a check sees of a run ---------------------------------------------------------------------------------------
+# --- what a check sees of a run -------------------------------------------------------------------
 
 
 class ActorView(Protocol):
@@ -109,12 +111,18 @@ class Check(Protocol):
     """A promise about a storm. The name of its class is its name in a verdict."""
 
     def watch(self, view: StormView) -> Judge:
-        """Start to watch; return the function that judges once everybody has settled. None means that it held."""
+        """Start to watch; return the function that judges once everybody has settled.
+
+        None means that it held.
+        """
         ...  # pragma: no cover
 
 
 class Gauge(Protocol):
-    """What `MaxInFlight` needs: `harness.InFlight` has it, and so may a double of the user's own."""
+    """What `MaxInFlight` needs: `harness.InFlight` has it.
+
+    And so may a double of the user's own.
+    """
 
     name: str
 
@@ -149,7 +157,7 @@ class Counted(Protocol):
         ...  # pragma: no cover
 
 
-# --- verdicts that no check gives -------------------------------------------------------------------------------------
+# --- verdicts that no check gives -----------------------------------------------------------------
 
 
 class Deadlock:
@@ -168,17 +176,20 @@ class Failed:
     """Name for `catches`: a plain `assert` of the scenario failed."""
 
 
-# --- the checks -------------------------------------------------------------------------------------------------------
+# --- the checks -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class MaxInFlight:
-    """At most so many are inside a pool or gauge at once; one more fails the run at the moment it enters.
+    """At most so many are inside a pool or gauge at once.
+
+    One more fails the run at the moment it enters.
 
     Args:
         target: a pool, or an `InFlight` gauge.
         n: the bound.
-        reached: the bound must be reached too, which makes it exact: a reference may not buy safety with idleness.
+        reached: the bound must be reached too, which makes it exact: a reference may not buy safety
+            with idleness.
 
     Raises:
         HarnessError: `target` has no gauge, or `n` is no count.
@@ -217,7 +228,8 @@ class MaxInFlight:
             if peak > self.n:
                 return self._exceeded(gauge.name, peak)
             if self.reached and peak < self.n:
-                summary = f"'{gauge.name}' had at most {_count(peak, 'call')} in flight, and should have reached {self.n}."
+                had = f"'{gauge.name}' had at most {_count(peak, 'call')} in flight"
+                summary = f"{had}, and should have reached {self.n}."
                 return Violation("MaxInFlight", summary)
             return None
 
@@ -294,17 +306,14 @@ class Calls:
             for word, value in (("for", self.id), ("in lane", self.lane), ("by", self.method))
             if value is not None
         )
-        times = "once" if seen == 1 else f"{seen} times" if seen else "not at all"
-        if not seen:
-            summary = f"'{self.pool.name}' was not called{which}, {_allowed(self.n, self.at_most, self.at_least)}."
-        else:
-            summary = f"'{self.pool.name}' was called {times}{which}, {_allowed(self.n, self.at_most, self.at_least)}."
-        return Violation("Calls", summary)
+        called = f"called {'once' if seen == 1 else f'{seen} times'}" if seen else "not called"
+        allowed = _allowed(self.n, self.at_most, self.at_least)
+        return Violation("Calls", f"'{self.pool.name}' was {called}{which}, {allowed}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """The storm takes so much virtual time, from its start until the last of its own actors has ended.
+    """The storm takes so much virtual time, until the last of its own actors has ended.
 
     Compared in whole nanoseconds, so that an expression such as `13 * 0.030` is met exactly.
 
@@ -355,9 +364,10 @@ class Elapsed:
 
 @dataclass(frozen=True, slots=True)
 class LeakBound:
-    """At most so many threads and tasks outlive the storm in which the code under test started them, daemon or not.
+    """At most so many threads and tasks outlive the storm.
 
-    Those that the scenario named in `sim.background()` do not count.
+    Those count that the code under test started in it, daemon or not; those that
+    the scenario named in `sim.background()` do not.
 
     Args:
         n: the bound.
@@ -391,8 +401,9 @@ class LeakBound:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Exactly so many threads and tasks are parked in one call, at the end of a storm or wherever `verify` is called.
+    """Exactly so many threads and tasks are parked in one call.
 
+    Judged at the end of a storm, or wherever `verify` is called.
     A caller counts if it waits and the very function `in_` is on its stack.
 
     Args:
@@ -449,7 +460,8 @@ class Parked:
             return None
         name = getattr(self.in_, "__qualname__", "it")
         are = "is" if len(inside) == 1 else "are"
-        summary = f"{_count(len(inside), 'caller')} {are} parked in '{name}', {_allowed(self.n, self.at_most, self.at_least)}."
+        allowed = _allowed(self.n, self.at_most, self.at_least)
+        summary = f"{_count(len(inside), 'caller')} {are} parked in '{name}', {allowed}."
         elsewhere = [actor for actor in parked if actor not in inside]
         rows = [
             *_rows("parked", map(_described, inside)),
@@ -460,7 +472,7 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Exactly:
-    """Everything expected was received, nothing was lost and nothing came twice; the order does not matter.
+    """Everything expected was received, nothing was lost and nothing came twice, in any order.
 
     Args:
         expected: the items, compared by `==`.
@@ -504,7 +516,8 @@ class Exactly:
             )
             if items
         ]
-        summary = f"of {_count(len(expected), 'expected item')}, {', '.join(parts)}; allowed: each exactly once."
+        items = _count(len(expected), "expected item")
+        summary = f"of {items}, {', '.join(parts)}; allowed: each exactly once."
         rows = [
             *_rows("lost", map(repr, lost)),
             *_rows("twice", map(repr, twice)),
@@ -519,7 +532,8 @@ class Eventually:
 
     Args:
         condition: asked without arguments; anything true is enough.
-        within: seconds of virtual time after the storm in which it may become true; None for at once.
+        within: seconds of virtual time after the storm in which it may become true; None for at
+            once.
         name: how the condition is called in a verdict.
 
     Raises:
@@ -553,14 +567,20 @@ class Eventually:
 
 @dataclass(slots=True)
 class EventuallyJudge:
-    """The judge of one `Eventually`. The storm asks `still_waits` while virtual time goes on, then calls it."""
+    """The judge of one `Eventually`.
+
+    The storm asks `still_waits` while virtual time goes on, then calls it.
+    """
 
     check: Eventually
     view: StormView
     met: bool = False
 
     def still_waits(self) -> int:
-        """Return for how many nanoseconds from now the condition may still become true; 0 if it has, or is too late."""
+        """Return for how many nanoseconds from now the condition may still become true.
+
+        0 if it is true, or if it is too late.
+        """
         self.met = self.met or bool(self.check.condition())
         if self.met:
             return 0
@@ -586,7 +606,7 @@ class EventuallyJudge:
         )
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------
 
 #: What a verdict may be called, in the order in which an error lists them.
 CHECKS: Final[tuple[type, ...]] = (
@@ -605,7 +625,10 @@ CHECKS: Final[tuple[type, ...]] = (
 
 
 def check_name(check: object) -> str:
-    """Return the name that a verdict by `check` carries: a class of this module, one of the user's own, or such a name.
+    """Return the name that a verdict by `check` carries.
+
+    Args:
+        check: a class of this module, one of the user's own, or the name of one of these.
 
     Raises:
         HarnessError: no such check; the message lists those there are.
@@ -617,11 +640,12 @@ def check_name(check: object) -> str:
         return check.__name__
     shown = check.__name__ if isinstance(check, type) else check
     raise HarnessError(
-        f"check={shown!r} is not known. Checks are {', '.join(known)}, and your own classes with a watch()."
+        f"check={shown!r} is not known. "
+        f"Checks are {', '.join(known)}, and your own classes with a watch()."
     )
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------------------------
 
 
 def _nothing() -> None:
@@ -650,7 +674,8 @@ def _check_numbers(example: str, exact: object, at_most: Any, at_least: Any) -> 
         )
     if exact is not None and (at_most is not None or at_least is not None):
         raise HarnessError(
-            f"{name} is given an exact number and a bound: one of them is enough. {example} is exact."
+            f"{name} is given an exact number and a bound: one of them is enough. "
+            f"{example} is exact."
         )
     if at_most is not None and at_least is not None and at_most < at_least:
         raise misuse(
@@ -698,15 +723,17 @@ def _rows(label: str, texts: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _described(actor: ActorView) -> str:
-    return (
-        f"'{actor.name}' waits in {actor.waits_for}" if actor.waits_for else f"'{actor.name}' runs"
-    )
+    doing = actor.waits_for or "runs"
+    if not doing.startswith(("waits ", "runs")):
+        doing = f"waits in {doing}"
+    return f"'{actor.name}' {doing}"
 
 
 def _survivor_rows(survivors: Sequence[Survivor]) -> list[tuple[str, str]]:
     texts = [
         f"'{survivor.name}'{' (daemon)' if survivor.daemon else ''}"
-        f"{f' created at {survivor.created}' if survivor.created else ''}, {survivor.parked or 'runs'}"
+        f"{f' created at {survivor.created}' if survivor.created else ''}, "
+        f"{survivor.parked or 'runs'}"
         for survivor in survivors
     ]
     return _rows("survivor", texts)
@@ -738,12 +765,15 @@ def _names_inside(target: Any) -> list[str]:
 
 
 def _frames(name: str) -> Iterator[FrameType]:
-    """Yield the frames of the thread or task called `name`, innermost first; nothing outside a run."""
+    """Yield the frames of the thread or task called `name`, innermost first.
+
+    Nothing outside a run.
+    """
     world = here.world
     if world is None:
         return
     if world.actor_here()[1] == name:
-        frame: FrameType | None = sys._getframe()
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the public way reads source files
         while frame is not None:
             yield frame
             frame = frame.f_back
@@ -780,7 +810,10 @@ def _code(function: object) -> CodeType:
 
 
 def _identity(code: CodeType) -> tuple[str, str, int]:
-    """Tell code apart by where it stands: points inserted into it make another code object of the same function."""
+    """Tell code apart by where it stands.
+
+    Points inserted into it make another code object of the same function.
+    """
     return code.co_filename, code.co_qualname, code.co_firstlineno
 
 

@@ -4,7 +4,8 @@
     1  something is not (replay: the violation came back)
     2  misuse: one line on stderr says what, the rule, and the way out
 
-With `--json` stdout carries JSON and nothing else, equal in two runs but for `seconds`. This module selects, prints and
+With `--json` stdout carries JSON and nothing else, equal in two runs but for `seconds`. This module
+selects, prints and
 counts; what a cell is worth is not its business.
 """
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_AS_DECLARED
 
 
-# --- arguments --------------------------------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--schedules", type=int, default=100, help="schedules a cell (100)")
         command.add_argument("--seed", type=int, default=0, help="base seed of the search (0)")
-        command.add_argument("--seeds", metavar="A:B", help="one random walk for each seed from A to B-1 instead")
+        command.add_argument(
+            "--seeds", metavar="A:B", help="one random walk for each seed from A to B-1 instead"
+        )
         command.add_argument("--strategy", default="random", help="random or plain")
         command.add_argument("--granularity", default="shared", help="shared or sync")
         command.add_argument("--order", default="tasks", help="asyncio order: fifo, tasks or any")
@@ -97,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
             "--check-determinism", action="store_true", help="run every schedule twice and compare"
         )
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    command = commands.add_parser("replay", help="run one schedule again", description="run one schedule again")
+    command = commands.add_parser(
+        "replay", help="run one schedule again", description="run one schedule again"
+    )
     command.add_argument("token", metavar="TOKEN", help="from the last row of a verdict: t1:…")
     return parser
 
@@ -126,10 +131,12 @@ def _seeds(text: str | None) -> tuple[int, int] | None:
             return int(first), int(end)
     except ValueError:
         pass
-    raise misuse("seeds", text, "must be two integers A:B with 0 ≤ A < B ≤ 2**64.", "Write --seeds 0:1000.")
+    raise misuse(
+        "seeds", text, "must be two integers A:B with 0 ≤ A < B ≤ 2**64.", "Write --seeds 0:1000."
+    )
 
 
-# --- selection --------------------------------------------------------------------------------------------------------
+# --- selection ------------------------------------------------------------------------------------
 
 
 def _selected(options: argparse.Namespace) -> list[tuple[Scenario, list[Column]]]:
@@ -143,7 +150,9 @@ def _selected(options: argparse.Namespace) -> list[tuple[Scenario, list[Column]]
     if options.class_name is not None:
         if not any(columns for _, columns in selected):
             way_out = "See python -m harness list --json."
-            raise misuse("class", options.class_name, "is a class of none of these scenarios.", way_out)
+            raise misuse(
+                "class", options.class_name, "is a class of none of these scenarios.", way_out
+            )
         selected = [(each, columns) for each, columns in selected if columns]
     return selected
 
@@ -162,17 +171,21 @@ def _found(targets: Sequence[str]) -> Iterator[Scenario]:
         elif path.is_dir():
             found = [each for file in files_in(path) for each in scenarios_in(load(file))]
             if not found:
-                rule = "has no scenarios: no function under @scenario in a storms.py, storms_*.py or test_*.py."
+                rule = "has no function under @scenario in a storms.py, storms_*.py or test_*.py."
                 raise misuse("path", target, rule, "Name the folder or file that has.")
             yield from found
         elif path.is_file():
             _check_readable(path)
             found = scenarios_in(load(path))
             if not found:
-                raise misuse("path", target, "has no function under @scenario.", "Name a file that has.")
+                raise misuse(
+                    "path", target, "has no function under @scenario.", "Name a file that has."
+                )
             yield from found
         elif path.suffix == ".py" or len(path.parts) > 1 or path.exists():
-            raise misuse("path", target, "is no file or folder that can be read.", "Name one that is there.")
+            raise misuse(
+                "path", target, "is no file or folder that can be read.", "Name one that is there."
+            )
         else:
             yield find(target)
 
@@ -184,10 +197,12 @@ def _check_readable(path: Path) -> None:
         with path.open("rb"):
             pass
     except OSError as exc:
-        raise misuse("path", str(path), f"cannot be read: {exc.strerror}.", "Name one that can.") from None
+        raise misuse(
+            "path", str(path), f"cannot be read: {exc.strerror}.", "Name one that can."
+        ) from None
 
 
-# --- commands ---------------------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 
 def _list(selected: Sequence[tuple[Scenario, list[Column]]], options: argparse.Namespace) -> int:
@@ -210,7 +225,9 @@ def _list(selected: Sequence[tuple[Scenario, list[Column]]], options: argparse.N
 
 
 def _described(each: Scenario, columns: Sequence[Column]) -> dict[str, Any]:
-    variants = [column for column in columns if column.cls is not None and column.cls is not each.subject]
+    variants = [
+        column for column in columns if column.cls is not None and column.cls is not each.subject
+    ]
     return {
         "name": each.name,
         "path": each.shown_path,
@@ -231,7 +248,9 @@ class _Run:
 
 
 def _run(
-    selected: Sequence[tuple[Scenario, list[Column]]], settings: Settings, options: argparse.Namespace
+    selected: Sequence[tuple[Scenario, list[Column]]],
+    settings: Settings,
+    options: argparse.Namespace,
 ) -> int:
     total = sum(len(columns) for _, columns in selected)
     runs: list[_Run] = []
@@ -296,13 +315,16 @@ def _replay(options: argparse.Namespace) -> int:
         print(done.violation)
         return NOT_AS_DECLARED
     if done.verdict == "inconclusive":
-        raise HarnessError(f"{done.name} is inconclusive: {done.why_inconclusive}. Nothing is known of this run.")
+        raise HarnessError(
+            f"{done.name} is inconclusive: {done.why_inconclusive}. Nothing is known of this run."
+        )
     subject = f"{done.name}, {done.class_name}" if done.class_name else done.name
-    print(f"{subject}: the run holds ({done.steps} steps, {done.virtual_seconds:g} s of virtual time).")
+    figures = f"{done.steps} steps, {done.virtual_seconds:g} s of virtual time"
+    print(f"{subject}: the run holds ({figures}).")
     return AS_DECLARED
 
 
-# --- output -----------------------------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def _print_runs(runs: Sequence[_Run], *, alone: bool) -> None:
@@ -319,7 +341,11 @@ def _print_runs(runs: Sequence[_Run], *, alone: bool) -> None:
         if not cell.is_as_declared and not cell.problem:
             print(_indented(cell.explain()))
         elif cell.violation is not None:
-            print(_indented(str(cell.violation)) if alone else f"     replay: python -m harness replay {cell.token}")
+            print(
+                _indented(str(cell.violation))
+                if alone
+                else f"     replay: python -m harness replay {cell.token}"
+            )
     _print_sum(runs)
 
 
@@ -375,7 +401,11 @@ def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     widths = [max(len(row[index]) for row in [titles, *rows]) for index in range(len(titles))]
     for row in [titles, *rows]:
-        print("  ".join(f"{value:<{width}}" for value, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(
+                f"{value:<{width}}" for value, width in zip(row, widths, strict=True)
+            ).rstrip()
+        )
 
 
 def _print_json(value: object) -> None:
@@ -399,7 +429,10 @@ def _write_utf8() -> None:
 
 @contextlib.contextmanager
 def _progress(cells: int, settings: Settings) -> Iterator[tuple[Any, Progress]]:
-    """Show a progress bar on stderr if that is a terminal. Yields what is told of each cell, and of each run."""
+    """Show a progress bar on stderr if that is a terminal.
+
+    Yields what is told of each cell, and of each run.
+    """
     if not sys.stderr.isatty():
         yield (lambda _name: None), (lambda _runs, _violations: None)
         return
@@ -409,7 +442,12 @@ def _progress(cells: int, settings: Settings) -> Iterator[tuple[Any, Progress]]:
     per_cell = settings.seeds[1] - settings.seeds[0] if settings.seeds else settings.schedules
     if settings.strategy == "plain":
         per_cell = 1
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     started = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=cells * per_cell)

@@ -1,12 +1,14 @@
-"""Scenarios: a function, the component it storms, the broken twins it must catch; and the kill matrix of all of them.
+"""Scenarios: a function, the component it storms, and the broken twins that it must catch.
 
-    @scenario(SingleFlight, catches={CheckThenAct: MaxInFlight})      columns of the matrix:
-    def cold_key(sim, cls): …                                         SingleFlight  must hold
-                                                                      CheckThenAct  must violate MaxInFlight, nothing else
-    broken.py beside it: CheckThenAct, Stampede, …                    Stampede      not listed, so it must hold
+    @scenario(SingleFlight, catches={CheckThenAct: MaxInFlight})
+    def cold_key(sim, cls): …                                   the columns of its matrix
+                                                                SingleFlight  must hold
+    broken.py beside it: CheckThenAct, Stampede, …              CheckThenAct  MaxInFlight, no other
+                                                                Stampede      not listed: must hold
 
-The columns are the subject and every class of the `broken.py` beside the scenario that derives from it, so survivals are
-asserted too. This module finds scenarios and judges cells; it does not know how a run is searched for, nor who asks.
+The columns are the subject and every class of the `broken.py` beside the scenario that derives from
+it, so survivals are asserted too. This module finds scenarios and judges cells; it does not know
+how a run is searched for, nor who asks.
 """
 
 from __future__ import annotations
@@ -211,7 +213,8 @@ class Scenario:
         given = dict(fixtures or {})
         if column.cls is not None:
             given[list(inspect.signature(self.function).parameters)[1]] = column.cls
-        # A partial, not a closure: the search sees whose code it is, and whether it is asynchronous.
+        # A partial, not a closure: the search sees whose code it is, and whether it is
+        # asynchronous.
         return functools.partial(self.function, **given)
 
     def _variants(self) -> Iterator[type]:
@@ -234,7 +237,7 @@ class Scenario:
                     yield from _nested(inner.__code__)
 
 
-# --- cells ------------------------------------------------------------------------------------------------------------
+# --- cells ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +271,10 @@ class Cell:
 
     @property
     def verdict(self) -> str:
-        """`holds`, the name of a check, or `inconclusive`. As declared if and only if it is (one of) the expected."""
+        """`holds`, the name of a check, or `inconclusive`.
+
+        As declared if and only if it is (one of) the expected.
+        """
         if self.exploration is None:
             return "inconclusive"
         if self.unexpected:
@@ -324,7 +330,8 @@ class Cell:
             return f"declared to be caught by {wanted}, held on {schedules} schedules."
         if self.column.caught_by:
             return f"declared to be caught by {wanted}, violated {self.verdict}."
-        return f"declared to hold, violated {self.verdict} on {self.exploration.violating} of {schedules} schedules."
+        counts = f"{self.exploration.violating} of {schedules} schedules"
+        return f"declared to hold, violated {self.verdict} on {counts}."
 
 
 def run_cell(
@@ -373,7 +380,7 @@ def pins_of(scenario: Scenario, column: Column) -> tuple[str, ...]:
     return tuple(pin for pin in scenario.schedules if Token.decode(pin).class_name == column.name)
 
 
-# --- the decorator ----------------------------------------------------------------------------------------------------
+# --- the decorator --------------------------------------------------------------------------------
 
 
 def scenario(
@@ -387,19 +394,22 @@ def scenario(
 ) -> Any:
     """Make a function a scenario: with a class, of a component; bare, a test of your own.
 
-    What it returns is a plain synchronous function, whatever it wraps, and works when called directly: the subject runs
-    under the default number of schedules. Parameters after `sim` and the class are pytest fixtures.
+    What it returns is a plain synchronous function, whatever it wraps, and works when called
+    directly: the subject runs under the default number of schedules. Parameters after `sim` and the
+    class are pytest fixtures.
 
     Args:
-        subject: the class under test, handed over as second argument; or the function itself, where there is none.
-        catches: variants of the subject, each with the check, or tuple of checks, that must catch it.
+        subject: the class under test, handed over as second argument; or the function itself, where
+            there is none.
+        catches: variants of the subject, each with the check, or tuple of checks, that must catch
+            it.
         schedules: pinned tokens, run before any search in the column of their class.
         under_test: names of further modules to have scheduling points in, such as `queue`.
         matrix: False for no other columns than the subject and what is listed in `catches`.
 
     Raises:
-        HarnessError: a variant that is no subclass, an unknown check, a token that cannot be read, or a function that
-            does not take what it is given.
+        HarnessError: a variant that is no subclass, an unknown check, a token that cannot be read,
+            or a function that does not take what it is given.
     """
     if subject is not None and not isinstance(subject, type):
         if callable(subject):
@@ -438,8 +448,8 @@ def _decorate(
     this = Scenario(function, subject, catches, schedules, under_test, matrix)
     signature = _signature(function, subject is not None)
 
-    # One reference in a closure, and no `functools.wraps`: `__wrapped__` would let others see through to a coroutine
-    # function, and take it away.
+    # One reference in a closure, and no `functools.wraps`: `__wrapped__` would let others see
+    # through to a coroutine function, and take it away.
     def run(*args: Any, **fixtures: Any) -> None:
         bound = signature.bind(*args, **fixtures)
         cell = run_cell(this, this.columns()[0], fixtures=bound.arguments)
@@ -466,7 +476,7 @@ def scenario_of(value: object) -> Scenario | None:
 
 
 def row_of(cls: type) -> str | None:
-    """Return the row that the docstring of a variant starts with: `R9` of `R9: schedules one segment too many.`."""
+    """Return the row that a variant's docstring starts with: `R9` of `R9: asks twice`."""
     match = _ROW.match((cls.__dict__.get("__doc__") or "").lstrip())
     return match.group(1) if match else None
 
@@ -495,8 +505,10 @@ def _checked_catches(
                 if subject is None
                 else f"it is no subclass of {subject.__name__}"
             )
-            message = f"catches={name} is no variant: {of}. A variant derives from the class that @scenario is given."
-            raise HarnessError(message)
+            raise HarnessError(
+                f"catches={name} is no variant: {of}. "
+                "A variant derives from the class that @scenario is given."
+            )
         named = checks if isinstance(checks, (tuple, list)) else (checks,)
         if not named:
             raise misuse(
@@ -517,7 +529,7 @@ def _checked_texts(name: str, values: Sequence[str], way_out: str) -> tuple[str,
 
 @functools.cache
 def _signature(function: Callable[..., Any], has_subject: bool) -> inspect.Signature:  # noqa: FBT001 - private
-    """Return what is left for fixtures: the parameters after `sim` and the class, to be given by name."""
+    """Return what is left for fixtures, given by name: the parameters after `sim` and the class."""
     parameters = list(inspect.signature(function).parameters.values())
     taken = 2 if has_subject else 1
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -537,7 +549,8 @@ def _signature(function: Callable[..., Any], has_subject: bool) -> inspect.Signa
 
 
 def _code(function: Callable[..., Any]) -> CodeType:
-    return inspect.unwrap(function).__code__  # type: ignore[attr-defined, no-any-return]  # a function: asked when decorated
+    unwrapped: Any = inspect.unwrap(function)
+    return unwrapped.__code__  # type: ignore[no-any-return]  # a function: seen to when decorated
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
@@ -548,7 +561,11 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _module_beside(this: Scenario, filename: str) -> ModuleType | None:
-    """Import a file beside a scenario: under the name it has already, or else as a sibling of the scenario's module."""
+    """Import a file beside a scenario.
+
+    Under the name that it has already, or else as a sibling of the scenario's module: executed
+    twice, its classes would be two of each.
+    """
     path = this.path.resolve().parent / filename
     if not path.is_file():
         return None
@@ -571,14 +588,10 @@ def _module_beside(this: Scenario, filename: str) -> ModuleType | None:
 
 def _is_file(module: ModuleType, path: Path) -> bool:
     file = getattr(module, "__file__", None)
-    return (
-        isinstance(file, str)
-        and os.path.basename(file) == path.name
-        and Path(file).resolve() == path
-    )
+    return isinstance(file, str) and Path(file).name == path.name and Path(file).resolve() == path
 
 
-# --- finding scenarios ------------------------------------------------------------------------------------------------
+# --- finding scenarios ----------------------------------------------------------------------------
 
 
 def import_file(path: Path, name: str) -> ModuleType:
@@ -607,7 +620,7 @@ def import_failed(path: Path, exc: BaseException) -> HarnessError:
 
 
 def load(path: Path) -> ModuleType:
-    """Import a file of scenarios as pytest would, assertion rewriting included: rewriting moves scheduling points.
+    """Import a file of scenarios as pytest would, assertion rewriting included: it moves points.
 
     Raises:
         HarnessError: it cannot be imported.
@@ -644,7 +657,10 @@ def scenarios_in(module: ModuleType) -> list[Scenario]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the files below `folder` that may hold scenarios, sorted. A test does if it says `scenario`."""
+    """Return the files below `folder` that may hold scenarios, sorted.
+
+    A test does if it says `scenario`.
+    """
     found: set[Path] = set()
     for top, folders, files in os.walk(folder):
         folders[:] = [each for each in folders if not each.startswith(".") and each not in _SKIPPED]
@@ -658,7 +674,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def find(name: str, *, folder: Path | None = None) -> Scenario:
-    """Return the scenario of that name: `path/to/storms.py::cold_key`, or `cold_key` somewhere below `folder`.
+    """Return the scenario `path/to/storms.py::cold_key`, or `cold_key` somewhere below `folder`.
 
     Raises:
         HarnessError: there is none, or more than one.
@@ -690,7 +706,7 @@ def find(name: str, *, folder: Path | None = None) -> Scenario:
 
 
 def default_folder() -> Path:
-    """Return where scenarios are looked for unless it is said: `scenarios/`, or else the current folder."""
+    """Return where scenarios are looked for by default: `scenarios/`, or the current folder."""
     folder = Path("scenarios")
     return folder if folder.is_dir() else Path()
 
@@ -716,22 +732,23 @@ def _mentions_scenario(path: Path) -> bool:
 
 
 def _module_name(path: Path) -> str:
-    """Return the name to import a file by: dotted from the current folder, else in a package made for its folder."""
+    """Return the name to import a file by.
+
+    Dotted from the current folder, where that leads to it; else in a package made for its folder.
+    """
     try:
         parts = path.relative_to(Path.cwd()).with_suffix("").parts
     except ValueError:
         parts = ()
-    if parts and all(part.isidentifier() for part in parts):
+    # A file at the top has no package, and could not import what lies beside it.
+    if len(parts) > 1 and all(part.isidentifier() for part in parts):
         here = str(Path.cwd())
         if here not in sys.path and "" not in sys.path:
             sys.path.insert(0, here)
-        name = ".".join(parts)
-        top = importlib.util.find_spec(parts[0]) if len(parts) > 1 else None
-        locations = (
-            [Path(each).resolve() for each in (top.submodule_search_locations or ())] if top else []
-        )
-        if len(parts) == 1 or Path.cwd() / parts[0] in locations:
-            return name
+        top = importlib.util.find_spec(parts[0])
+        locations = (top.submodule_search_locations or ()) if top is not None else ()
+        if Path.cwd() / parts[0] in {Path(each).resolve() for each in locations}:
+            return ".".join(parts)
     package = f"harness_scenarios_{_digest(path.parent)}"
     if package not in sys.modules:
         made = ModuleType(package)
@@ -741,7 +758,7 @@ def _module_name(path: Path) -> str:
 
 
 def _forget_namesakes(path: Path) -> None:
-    """Forget modules such as `broken` that another folder of scenarios imported without a package."""
+    """Forget modules such as `broken` that another folder of scenarios imported by bare name."""
     for file in path.parent.glob("*.py"):
         module = sys.modules.get(file.stem)
         origin = getattr(module, "__file__", None)
@@ -770,8 +787,8 @@ class _rewriting:  # noqa: N801 - reads as a verb in a with statement
         self._hook: Any = None
 
     def __enter__(self) -> None:
-        from _pytest.assertion import install_importhook  # noqa: PLC0415, PLC2701 - no public way
-        from _pytest.config import get_config  # noqa: PLC0415, PLC2701
+        from _pytest.assertion import install_importhook  # noqa: PLC0415 - no public way
+        from _pytest.config import get_config  # noqa: PLC0415
 
         if any(type(finder).__name__ == "AssertionRewritingHook" for finder in sys.meta_path):
             # Under pytest: its own hook is there.
@@ -787,14 +804,15 @@ class _rewriting:  # noqa: N801 - reads as a verb in a with statement
             sys.meta_path.remove(self._hook)
 
 
-# --- replay -----------------------------------------------------------------------------------------------------------
+# --- replay ---------------------------------------------------------------------------------------
 
 
 def replay(token: str | Token) -> Exploration:
     """Find what a token was made with, by the name in it, and run its one schedule again.
 
     Raises:
-        HarnessError: the token cannot be read, what it names is not there, or the run could not be simulated.
+        HarnessError: the token cannot be read, what it names is not there, or the run could not be
+            simulated.
     """
     read = token if isinstance(token, Token) else Token.decode(token)
     if "::" in read.scenario:
@@ -808,8 +826,10 @@ def replay(token: str | Token) -> Exploration:
 def needs_fixtures(this: Scenario) -> HarnessError:
     """Make the error for a scenario that only pytest can run."""
     names = ", ".join(this.fixtures)
-    message = f"{this.token_name} asks for the fixtures {names}: only pytest has them. Use pytest --storm-replay TOKEN."
-    return HarnessError(message)
+    return HarnessError(
+        f"{this.token_name} asks for the fixtures {names}: only pytest has them. "
+        "Use pytest, with --storm-replay TOKEN to replay."
+    )
 
 
 def _function(name: str) -> Callable[[Any], Any]:
@@ -822,7 +842,9 @@ def _function(name: str) -> Callable[[Any], Any]:
     except (ImportError, AttributeError, ValueError):
         found = None
     if not callable(found):
-        way_out = "Only functions of a module can be found again; for others use harness.explore.run_token."
+        way_out = "Only a function of a module is found again; else use harness.explore.run_token."
         raise misuse("scenario", name, "is unknown: no module has such a function.", way_out)
     this = scenario_of(found)
-    return this.program(this.columns()[0]) if this is not None else found  # type: ignore[no-any-return]  # callable
+    if this is not None:
+        return this.program(this.columns()[0])
+    return found  # type: ignore[no-any-return]  # it can be called: just asked

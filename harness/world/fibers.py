@@ -423,9 +423,23 @@ class World:
                 warnings.simplefilter("ignore")
             for actor in reversed(left):
                 self._stop(actor)
+            if left:
+                self._drop_tasks()
         kernel.current = None
         asyncio._set_running_loop(None)
         sys.set_asyncgen_hooks(None, None)
+
+    def _drop_tasks(self) -> None:
+        """End the coroutines of tasks that nobody will run any more, without a word from asyncio."""
+        for reference in self.tasks:
+            task = reference()
+            if task is None:
+                continue
+            if task.done():
+                task._log_traceback = False
+                continue
+            with suppress(BaseException):
+                task.get_coro().close()
 
     def _stop(self, actor: Actor) -> None:
         fiber = actor.fiber

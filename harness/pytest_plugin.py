@@ -1,0 +1,372 @@
+"""The pytest plugin: collects scenarios, runs each with each of its classes, and reports verdicts.
+
+    storms.py: cold_key  ──►  cold_key[SingleFlight]   must hold
+                              cold_key[CheckThenAct]   must be caught by what the scenario says
+
+It is loaded in every pytest run of an environment, so it imports the engine only where a scenario
+is met. What a cell is
+worth is judged elsewhere; this module selects, calls and shows.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.core.token import Token
+    from harness.explore import Exploration, Settings
+    from harness.scenario import Cell, Scenario
+
+# An editable install hides from pytest which package the plugin belongs to, and with it whose
+# asserts to explain.
+pytest.register_assert_rewrite("harness.checks", "harness.testing")
+
+#: Files in which scenarios are collected, besides what `python_files` says.
+PATTERNS: Final = ("storms.py", "storms_*.py")
+
+#: Title of the report section with the verdict.
+SECTION: Final = "storm verdict"
+#: Name of the property, in JUnit XML too, with the token of a violation.
+PROPERTY: Final = "harness.replay"
+
+_PARAMETER: Final = "storm_class"
+_MARK: Final = "__harness_scenario__"
+
+_OPTIONS: Final = {
+    "schedules": ("100", "schedules for each class of a scenario (100)", "N"),
+    "seed": ("0", "base seed of the search (0)", "SEED"),
+    "strategy": ("random", "random (default) or plain", "NAME"),
+    "granularity": ("shared", "scheduling points: shared (default) or sync", "NAME"),
+    "order": ("tasks", "asyncio order: tasks (default), fifo or any", "NAME"),
+    "timeouts": ("idle", "when time-outs fire: idle (default)", "NAME"),
+}
+
+_settings_key = pytest.StashKey["Settings"]()
+_token_key = pytest.StashKey["Token"]()
+_verdict_key = pytest.StashKey[str]()
+_misuse_key = pytest.StashKey[list[str]]()
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--storm-…` and the settings of the same names."""
+    group = parser.getgroup("storm", "deterministic storms (faultloom)")
+    for name, (default, help_, metavar) in _OPTIONS.items():
+        group.addoption(f"--storm-{name}", dest=f"storm_{name}", metavar=metavar, help=help_)
+        parser.addini(f"storm_{name}", help_, default=default)
+    group.addoption(
+        "--storm-replay",
+        dest="storm_replay",
+        metavar="TOKEN",
+        help="run the one schedule of this token, and nothing else",
+    )
+    group.addoption(
+        "--storm-check-determinism",
+        dest="storm_check_determinism",
+        action="store_true",
+        default=None,
+        help="run every schedule twice and compare",
+    )
+    parser.addini(
+        "storm_replay", "run the one schedule of this token, and nothing else", default=""
+    )
+    parser.addini(
+        "storm_check_determinism",
+        "run every schedule twice and compare",
+        type="bool",
+        default=False,
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register marker and file names, and refuse bad options before anything runs."""
+    config.addinivalue_line(
+        "markers", "storm: a scenario of faultloom, collected from a function under @scenario"
+    )
+    for pattern in PATTERNS:
+        # Collection and assertion rewriting both read this list.
+        if pattern not in config.getini("python_files"):
+            config.addinivalue_line("python_files", pattern)
+    config.stash[_misuse_key] = []
+    if any(_said(config, name) is not None for name in (*_OPTIONS, "check_determinism")):
+        _settings(config)
+    text = _said(config, "replay")
+    if text:
+        from harness.core.token import Token
+        from harness.errors import HarnessError
+
+        try:
+            config.stash[_token_key] = Token.decode(str(text))
+        except HarnessError as exc:
+            raise pytest.UsageError(f"--storm-replay: {exc}") from None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say how storms are run, if anything was said about it."""
+    said = [f"{name}={_said(config, name)}" for name in _OPTIONS if _said(config, name) is not None]
+    return f"storms: {', '.join(said)}" if said else None
+
+
+def _said(config: pytest.Config, name: str) -> Any:
+    """Return what the command line or a file says about an option, None if neither does."""
+    given = config.getoption(f"storm_{name}", default=None)
+    if given is not None:
+        return given
+    set_ = config.getini(f"storm_{name}")
+    default = _OPTIONS[name][0] if name in _OPTIONS else ("" if name == "replay" else False)
+    return None if set_ == default else set_
+
+
+def _settings(config: pytest.Config) -> Settings:
+    """Return how scenarios are run.
+
+    Raises:
+        pytest.UsageError: an option or a setting is wrong.
+    """
+    known = config.stash.get(_settings_key, None)
+    if known is not None:
+        return known
+    from harness.errors import HarnessError
+    from harness.explore import Settings
+
+    chosen: dict[str, Any] = {}
+    for name, (default, *_) in _OPTIONS.items():
+        said = _said(config, name)
+        chosen[name] = default if said is None else said
+    for name in ("schedules", "seed"):
+        try:
+            chosen[name] = int(chosen[name])
+        except ValueError:
+            raise pytest.UsageError(f"--storm-{name}: {chosen[name]!r} is no integer.") from None
+    try:
+        settings = Settings(**chosen, check_determinism=bool(_said(config, "check_determinism")))
+    except HarnessError as exc:
+        raise pytest.UsageError(f"--storm: {exc}") from None
+    config.stash[_settings_key] = settings
+    return settings
+
+
+# --- collection -----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: Any, obj: object) -> list[pytest.Item] | None:
+    """Leave a scenario that a module has imported to the module it stands in."""
+    this = _scenario(obj)
+    if this is not None and this.path.resolve() != collector.path.resolve():
+        return []
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item of each class that a scenario runs with."""
+    this = _scenario(metafunc.function)
+    if this is None or this.subject is None:
+        return
+    columns = this.columns()
+    metafunc.fixturenames.append(_PARAMETER)
+    metafunc.parametrize(
+        _PARAMETER, columns, ids=[column.name for column in columns], indirect=True
+    )
+
+
+@pytest.fixture(name=_PARAMETER)
+def _storm_class(request: pytest.FixtureRequest) -> Any:
+    """The class that a scenario runs with; asked for by the plugin, not by scenarios."""
+    return request.param
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark scenarios, so that `-m storm` selects them."""
+    if _scenario(getattr(item, "obj", None)) is not None:
+        item.add_marker("storm")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Say in one line that a file of scenarios cannot be used; if the harness was misused.
+
+    As a usage error.
+    """
+    report = yield
+    call = getattr(report, "call", None)
+    excinfo = getattr(call, "excinfo", None)
+    if not report.failed or excinfo is None:
+        return report
+    if "harness.errors" not in sys.modules and not _is_storm_file(collector):
+        return report
+    from harness.errors import HarnessError
+
+    exc = _cause(excinfo.value, HarnessError)
+    place = collector.nodeid or str(collector.path)
+    if exc is not None:
+        line = f"{place}: {' '.join(str(exc).split())}"
+        collector.config.stash[_misuse_key].append(line)
+        report.longrepr = line
+    elif _is_storm_file(collector) and not isinstance(excinfo.value, pytest.Collector.CollectError):
+        text = " ".join(f"{type(excinfo.value).__name__}: {excinfo.value}".split())
+        report.longrepr = f"{place} cannot be imported: {text.removesuffix(':')}"
+        collector.config.stash[_misuse_key].append(report.longrepr)
+    elif _is_storm_file(collector):
+        # pytest has put an import error, with a traceback, into the text of its own exception.
+        lines = str(excinfo.value).strip().splitlines()
+        last = next(
+            (line[1:].strip() for line in reversed(lines) if line.startswith("E ")),
+            lines[-1].strip(),
+        )
+        report.longrepr = f"{place} cannot be imported: {last}"
+        collector.config.stash[_misuse_key].append(report.longrepr)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse what cannot be run, and keep only what a token names."""
+    problems = config.stash[_misuse_key]
+    # A worker of xdist reports its collection errors; a usage error would only look like a crash of
+    # it.
+    if (
+        problems
+        and not hasattr(config, "workerinput")
+        and not config.getoption("continue_on_collection_errors")
+    ):
+        raise pytest.UsageError(*problems)
+    token = config.stash.get(_token_key, None)
+    if token is None:
+        return
+    named = [item for item in items if _is_named(item, token)]
+    if not named:
+        subject = f" with class {token.class_name}" if token.class_name else ""
+        raise pytest.UsageError(
+            f"--storm-replay: the token names {token.scenario}{subject}, "
+            "and no such scenario was collected. "
+            "Run from the folder it was made in, and name its file."
+        )
+    config.hook.pytest_deselected(items=[item for item in items if item not in named])
+    items[:] = named
+
+
+def _is_named(item: pytest.Item, token: Token) -> bool:
+    this = _scenario(getattr(item, "obj", None))
+    if this is None or this.token_name != token.scenario:
+        return False
+    return bool(_column(item, this).name == token.class_name)
+
+
+def _is_storm_file(collector: pytest.Collector) -> bool:
+    return isinstance(collector, pytest.Module) and any(
+        collector.path.match(pattern) for pattern in PATTERNS
+    )
+
+
+def _cause(exc: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    while exc is not None and not isinstance(exc, kind):
+        exc = exc.__cause__ or exc.__context__
+    return exc
+
+
+def _scenario(function: object) -> Scenario | None:
+    """Return the scenario of a decorated function.
+
+    Without loading the engine for one that is none.
+    """
+    try:
+        return vars(function).get(_MARK)
+    except TypeError:
+        return None
+
+
+def _column(item: Any, this: Scenario) -> Any:
+    if this.subject is None:
+        return this.columns()[0]
+    return item.callspec.params[_PARAMETER]
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    """Run a scenario with one class under many schedules."""
+    this = _scenario(pyfuncitem.obj)
+    if this is None:
+        return None
+    fixtures = {name: pyfuncitem.funcargs[name] for name in this.fixtures}
+    problem = _run(pyfuncitem, this, fixtures)
+    if problem:
+        pytest.fail(problem, pytrace=False)
+    return True
+
+
+def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> str:
+    """Run one item; return why it failed, empty if it did not.
+
+    The verdict is kept for the report.
+    """
+    from harness.errors import HarnessError, InternalError
+    from harness.scenario import replay_cell, run_cell
+
+    column = _column(item, this)
+    token = item.config.stash.get(_token_key, None)
+    try:
+        if token is not None:
+            return _keep_replay(item, replay_cell(this, column, token, fixtures))
+        return _keep_cell(item, run_cell(this, column, _settings(item.config), fixtures))
+    except (HarnessError, InternalError) as exc:
+        return f"{type(exc).__name__}: {exc}"
+
+
+def _keep_replay(item: pytest.Function, done: Exploration) -> str:
+    if done.violation is not None:
+        _keep(item, done.violation, done.token)
+        return done.violation.summary
+    return f"inconclusive: {done.why_inconclusive}" if done.verdict == "inconclusive" else ""
+
+
+def _keep_cell(item: pytest.Function, cell: Cell) -> str:
+    if cell.violation is not None:
+        _keep(item, cell.violation, cell.token)
+    return cell.explain().partition("\nViolation: ")[0]
+
+
+def _keep(item: pytest.Function, violation: BaseException, token: str | None) -> None:
+    text = str(violation)
+    cause = violation.__cause__
+    if cause is not None:
+        text += f"\n\n{_trimmed(cause)}"
+    item.stash[_verdict_key] = text
+    if token:
+        item.user_properties.append((PROPERTY, token))
+
+
+def _trimmed(exc: BaseException) -> str:
+    """Return the traceback of `exc` without frames of the harness."""
+    own = str(Path(__file__).parent)
+    shown = traceback.TracebackException.from_exception(exc)
+    shown.stack = traceback.StackSummary.from_list(
+        [frame for frame in shown.stack if not frame.filename.startswith(own)]
+    )
+    return "".join(shown.format(chain=False)).rstrip()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the verdict to the report of a scenario."""
+    report = yield
+    verdict = item.stash.get(_verdict_key, None)
+    if report.when == "call" and verdict is not None:
+        report.sections.append((SECTION, verdict))
+    return report

@@ -1,0 +1,279 @@
+"""Times the harness beside the bare cost and, where they are installed, beside the tools of others.
+
+    python -m tests.bench [--rivals ENVIRONMENT] [--quick]
+
+Every ratio is taken in one process, on one processor, with default settings on our side. A figure below its goal is
+listed with its profile, not left out. Prints a table and writes `.harness/bench.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import io
+import json
+import os
+import platform
+import pstats
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+from rich.console import Console
+from rich.table import Table
+
+import harness
+
+from . import measuring, programs, rivals
+
+OUTPUT = Path(".harness") / "bench.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: `ours` and `theirs` are schedules a second or microseconds, as `unit` says."""
+
+    program: str
+    against: str
+    unit: str
+    ours: float
+    theirs: float
+    ratio: float
+    goal: str
+    reached: bool
+
+
+def main() -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--rivals", metavar="ENVIRONMENT", help="run in this environment, which has the rivals"
+    )
+    parser.add_argument("--quick", action="store_true", help="a tenth of the schedules")
+    arguments = parser.parse_args()
+    if arguments.rivals:
+        python = Path(arguments.rivals) / ("Scripts" if os.name == "nt" else "bin") / "python"
+        again = [str(python), "-m", "tests.bench", *(["--quick"] if arguments.quick else [])]
+        return subprocess.run(again, check=False).returncode
+    pinned = measuring.pin()
+    scale = 10 if arguments.quick else 1
+    rows: list[Row] = []
+    for part in (_against_rivals, _against_asyncio, _against_greenlet, _growth, _memory):
+        rows.extend(part(scale))
+    _show(rows, pinned)
+    _write(rows, pinned)
+    for row in rows:
+        if not row.reached:
+            _profile(row)
+    return 0
+
+
+def _rate(program: Callable[[Any], object], schedules: int) -> float:
+    seconds = measuring.best(lambda: _hold(program, schedules))
+    return schedules / seconds
+
+
+def _hold(program: Callable[[Any], object], schedules: int, **settings: Any) -> Any:
+    found = harness.explore(program, schedules=schedules, **settings)
+    if found.verdict != "holds":
+        raise SystemExit(f"{program} must hold: {found.violation or found.why_inconclusive}")
+    return found
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _against_rivals(scale: int) -> list[Row]:
+    rows = []
+    ours = {name: _rate(program, 5_000 // scale) for name, program in programs.THREADED.items()}
+    ours |= {name: _rate(program, 5_000 // scale) for name, program in programs.ASYNC.items()}
+    fastest: dict[str, tuple[str, float]] = {}
+    for tool, mode, name, run in rivals.threaded():
+        schedules = max(20, 400 // scale)
+        theirs = schedules / min(run(schedules), run(schedules))
+        if mode == "random opcode":
+            rows.append(_faster(name, f"{tool}, {mode}", ours[name], theirs, 10))
+        if theirs > fastest.get(name, ("", 0.0))[1]:
+            fastest[name] = (f"{tool}, {mode}", theirs)
+    rows.extend(
+        _faster(name, f"fastest: {label}", ours[name], theirs, 3)
+        for name, (label, theirs) in fastest.items()
+    )
+    for tool, mode, name, run in rivals.asynchronous():
+        schedules = 2_000 // scale
+        theirs = schedules / min(run(schedules), run(schedules), run(schedules))
+        rows.append(_faster(name, f"{tool}, {mode}", ours[name], theirs, 1))
+    if not rows:
+        rows = [
+            Row(name, "(no rival installed)", "schedules/s", rate, 0, 0, "", True)
+            for name, rate in ours.items()
+        ]
+    return rows
+
+
+def _faster(program: str, against: str, ours: float, theirs: float, goal: float) -> Row:
+    ratio = ours / theirs
+    return Row(program, against, "schedules/s", ours, theirs, ratio, f">= {goal:g}x", ratio >= goal)
+
+
+def _against_asyncio(scale: int) -> list[Row]:
+    rows = []
+    runs = 2_000 // scale
+    sizes = {
+        "check_then_act3": (programs.ASYNC["check_then_act3"], runs),
+        "tasks1000": (programs.many_tasks(1_000), 50),
+    }
+    for name, (program, count) in sizes.items():
+        ours = _rate(program, count)
+
+        def stock(program: Any = program, count: int = count) -> None:
+            for _ in range(count):
+                asyncio.run(program(None))
+
+        rows.append(_faster(name, "stock asyncio.run", ours, count / measuring.best(stock), 0.8))
+    return rows
+
+
+def _against_greenlet(scale: int) -> list[Row]:
+    """Compare one scheduling decision with one bare switch between two greenlets."""
+    switches = 200_000 // scale
+    bare = measuring.best(lambda: _bare_switches(switches)) / switches
+    rows = []
+    for name, program, granularity in (
+        ("lock hand-over", programs.handover(200), "sync"),
+        ("64 threads x 30 points", programs.many_points(64, 30), "shared"),
+    ):
+        found: list[Any] = []
+        schedules = 100 // min(scale, 5)
+        seconds = measuring.best(
+            lambda: found.append(_hold(program, schedules, granularity=granularity))
+        )
+        decision = seconds / found[-1].steps
+        ratio = decision / bare
+        rows.append(
+            Row(
+                name,
+                "bare greenlet switch",
+                "us",
+                decision * 1e6,
+                bare * 1e6,
+                ratio,
+                "<= 5x",
+                ratio <= 5,
+            )
+        )
+    return rows
+
+
+def _bare_switches(count: int) -> None:
+    hub = getcurrent()
+
+    def turn() -> None:
+        while True:
+            hub.switch()
+
+    other = greenlet(turn)
+    switch = other.switch
+    for _ in range(count // 2):
+        switch()
+
+
+def _growth(scale: int) -> list[Row]:
+    """Compare the time of a step in a run with that in a run of ten times the steps."""
+    rows = []
+    for name, make in (
+        ("points", lambda n: programs.many_points(8, n)),
+        ("tasks' turns", lambda n: programs.many_tasks(20, n)),
+    ):
+        times = []
+        for turns in (100, 1_000):
+            found: list[Any] = []
+            seconds = measuring.best(
+                lambda: found.append(_hold(make(turns), 2_000 // turns // min(scale, 2)))
+            )
+            times.append(seconds / found[-1].steps)
+        ratio = times[1] / times[0]
+        rows.append(
+            Row(
+                f"{name}, 10x the steps",
+                "per step",
+                "us",
+                times[1] * 1e6,
+                times[0] * 1e6,
+                ratio,
+                "0.8..1.3x",
+                ratio <= 1.3,
+            )
+        )
+    return rows
+
+
+def _memory(scale: int) -> list[Row]:
+    """Compare resident memory after 10,000 and after 100,000 schedules."""
+    few, many = 10_000 // scale, 100_000 // scale
+    sizes: list[int] = []
+
+    def look(runs: int, _violations: int) -> None:
+        if runs in (few, many):
+            sizes.append(measuring.resident_bytes())
+
+    harness.explore(programs.counter, schedules=many, progress=look)
+    grown = (sizes[1] - sizes[0]) / 1e6 if len(sizes) == 2 else 0.0
+    return [
+        Row(
+            "counter2",
+            f"RSS from {few:,} to {many:,}",
+            "MB",
+            grown,
+            2.0,
+            grown / 2,
+            "< 2 MB",
+            grown < 2,
+        )
+    ]
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+
+def _show(rows: list[Row], pinned: str) -> None:
+    title = f"{platform.python_implementation()} {platform.python_version()}, {pinned}"
+    table = Table("program", "against", "unit", "ours", "theirs", "ratio", "goal", "", title=title)
+    for row in rows:
+        figures = [f"{row.ours:,.2f}", f"{row.theirs:,.2f}", f"{row.ratio:.2f}"]
+        table.add_row(
+            row.program, row.against, row.unit, *figures, row.goal, "ok" if row.reached else "below"
+        )
+    Console(width=140).print(table)
+
+
+def _write(rows: list[Row], pinned: str) -> None:
+    OUTPUT.parent.mkdir(exist_ok=True)
+    document = {
+        "python": platform.python_version(),
+        "pinned": pinned,
+        "rows": [asdict(row) for row in rows],
+    }
+    OUTPUT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _profile(row: Row) -> None:
+    """Print where the time of a program below its goal goes."""
+    program = {**programs.THREADED, **programs.ASYNC}.get(row.program)
+    if program is None:
+        return
+    profile = cProfile.Profile()
+    profile.runcall(harness.explore, program, schedules=500)
+    text = io.StringIO()
+    pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(12)
+    print(f"{row.program}, {row.against}: {row.ratio:.2f}, goal {row.goal}", file=sys.stdout)
+    print(text.getvalue())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

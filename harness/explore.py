@@ -13,6 +13,8 @@ import inspect
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import CodeType, FunctionType
 from typing import Any, cast
@@ -320,16 +322,64 @@ def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     return replace(base, **overrides)
 
 
-def _prepared(settings: Settings) -> Any:
+def _prepared(settings: Settings) -> AbstractContextManager[Ground]:
     if here.world is not None:
         raise HarnessError(
             "explore() was called inside a run: explore from outside, and use the simulation you have."
         )
+    standing = _standing.get()
+    if standing is not None:
+        return nullcontext(standing.ground(settings))
     return prepared(
         granularity=cast("Any", settings.granularity),
         watchdog_seconds=settings.watchdog_seconds,
         extra_under_test=settings.under_test,
     )
+
+
+class _Standing:
+    """The ground that several explorations share: prepared when first wanted, again when the settings differ."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._key: object = None
+        self._ground: Ground | None = None
+
+    def ground(self, settings: Settings) -> Ground:
+        """Return a ground for these settings."""
+        key = (settings.granularity, settings.watchdog_seconds, settings.under_test)
+        if self._ground is None or key != self._key:
+            self.close()
+            token = _standing.set(None)
+            try:
+                self._ground = self._stack.enter_context(_prepared(settings))
+            finally:
+                _standing.reset(token)
+            self._key = key
+        return self._ground
+
+    def close(self) -> None:
+        """Take everything down."""
+        self._ground = None
+        self._stack.close()
+
+
+_standing: ContextVar[_Standing | None] = ContextVar("standing", default=None)
+
+
+@contextmanager
+def shared_ground() -> Iterator[None]:
+    """Have the explorations inside the block share their preparation, which takes longer than a small exploration.
+
+    Locks and functions that are made inside the block and outside any run are not seen: import everything before.
+    """
+    standing = _Standing()
+    token = _standing.set(standing)
+    try:
+        yield
+    finally:
+        _standing.reset(token)
+        standing.close()
 
 
 class _Explorer:

@@ -60,7 +60,7 @@ class Rewriter:
         """Rewrite every function under test that exists. If one fails, none stays rewritten."""
         self._modules_seen = _newest_module()
         try:
-            self._swap(_functions(self._is_under_test))
+            self._swap(_functions(self._is_under_test, also_frozen=True))
         except BaseException:
             self.restore()
             raise
@@ -270,21 +270,18 @@ def _drawn_from(namespace: dict[str, Any]) -> set[int]:
     return found
 
 
-def _functions(is_under_test: IsUnderTest) -> list[FunctionType]:
-    """Return all functions there are whose file is under test."""
-    frozen = gc.get_freeze_count()
-    if frozen:
+def _functions(is_under_test: IsUnderTest, *, also_frozen: bool = False) -> list[FunctionType]:
+    """Return all functions whose file is under test; those of objects that are frozen only if asked for."""
+    if also_frozen and gc.get_freeze_count():
         # What is frozen is hidden from `get_objects`; both moves take no time.
         gc.unfreeze()
-    try:
-        functions = [thing for thing in gc.get_objects() if type(thing) is FunctionType]
-    finally:
-        if frozen:
+        try:
+            return _functions(is_under_test)
+        finally:
             gc.freeze()
-    verdicts = {
-        file: is_under_test(file)
-        for file in {function.__code__.co_filename for function in functions}
-    }
+    functions = [thing for thing in gc.get_objects() if type(thing) is FunctionType]
+    files = {function.__code__.co_filename for function in functions}
+    verdicts = {file: is_under_test(file) for file in files}
     return [function for function in functions if verdicts[function.__code__.co_filename]]
 
 

@@ -237,10 +237,7 @@ class Reader:
 
     def _current(self) -> "Segment | None":
         with self._changed:
-            if self._scope.is_set():
-                # An exception of its own for each read: a shared one would grow tracebacks.
-                message = "read from a reader that was interrupted or closed"
-                raise ClosedPipeError(message) from self._scope.cause
+            self._check_open()
             if self._consumed >= len(self._segments):
                 return None
             return self._segments[self._consumed]
@@ -248,10 +245,18 @@ class Reader:
     def _payload(self, segment: "Segment") -> memoryview:
         try:
             return segment.payload()
-        except FetchError as exc:
-            if exc.is_missing:
+        except Exception as exc:
+            # A download that dies of the interrupt may speak up before the interrupt gets here.
+            self._check_open()
+            if isinstance(exc, FetchError) and exc.is_missing:
                 raise CorruptedFileError(self._bytes_read) from exc
             raise
+
+    def _check_open(self) -> None:
+        if self._scope.is_set():
+            # An exception of its own for each read: a shared one would grow tracebacks.
+            message = "read from a reader that was interrupted or closed"
+            raise ClosedPipeError(message) from self._scope.cause
 
     def _advance(self) -> None:
         # The notification happens under the lock with which the manager waits. Without it the
@@ -318,9 +323,7 @@ class Reader:
         cached = None if self._cache is None else self._cache.get(segment.id)
         if cached is not None and policy.is_complete(len(cached), segment.end):
             return cached
-        if self._scope.is_set():
-            message = "the reader was closed before the download began"
-            raise ClosedPipeError(message)
+        self._check_open()
         data = self._fetch_with_retry(self._get_client(), segment)
         if self._cache is not None:
             self._cache[segment.id] = data

@@ -1,0 +1,430 @@
+"""What the reader promises: how often it asks, how far it runs ahead, and how fast it lets go.
+
+Figures stand with their reason. They do not know about real time: a hung article costs thirty
+seconds of virtual time and no patience.
+"""
+
+from itertools import pairwise
+from statistics import fmean, pstdev
+
+from harness import (
+    Behaviour,
+    Calls,
+    Deadlock,
+    Elapsed,
+    Failed,
+    LeakBound,
+    MaxInFlight,
+    Simulation,
+    TransientError,
+    Unhandled,
+    scenario,
+)
+from scenarios.connection_lifecycle.film import Film
+
+from .broken import (
+    CloseOnlyWaits,
+    CloseWithoutTicker,
+    ConstantDelay,
+    DataBeatsError,
+    DeafWhilePausing,
+    DoubledBackoff,
+    EqualSeeds,
+    FiveAttempts,
+    InterruptWithoutBroadcast,
+    LastErrorWins,
+    MissingByText,
+    NoAttemptTimeout,
+    OneAttempt,
+    PatientAfterDeadline,
+    RetriesMissing,
+    SchedulesTwice,
+    Serialised,
+    SlotNotGivenBack,
+    ThreeAttempts,
+    TruncatedAccepted,
+    UnlockedSignal,
+    WindowPlusOne,
+)
+from .reference import (
+    Client,
+    ClosedPipeError,
+    CorruptedFileError,
+    FetchError,
+    Reader,
+    ResponseError,
+    Segment,
+)
+
+
+@scenario(
+    Reader,
+    catches={
+        FiveAttempts: Calls,
+        ThreeAttempts: Calls,
+        OneAttempt: Calls,
+        ConstantDelay: Failed,
+        DoubledBackoff: Failed,
+    },
+)
+def failing_article_costs_two_calls(sim: Simulation, cls: type[Reader]) -> None:
+    """An article that always fails costs two calls, 50 to 150 ms apart, and then an error."""
+    film = Film(1, 16)
+    origin = sim.pool("origin")
+    origin.set_default(Behaviour(latency=0.005, error=TransientError))
+    reader = cls(lambda: origin, film.slices(), window=1)
+
+    with sim.storm(Calls(origin, 2), MaxInFlight(origin, 1, reached=True), LeakBound()) as storm:
+        storm.spawn(reader.read, 16)
+
+    (pause,) = pauses(origin.arrivals(film.ids[0]), latency=0.005)
+    assert isinstance(storm.errors()[0], FetchError)
+    assert 0.050 <= pause <= 0.150
+    # Two calls of 5 ms and the pause: the error comes at once.
+    assert round(storm.elapsed, 9) == round(2 * 0.005 + pause, 9)
+
+
+@scenario(
+    Reader,
+    catches={
+        FiveAttempts: Calls,
+        ThreeAttempts: Calls,
+        OneAttempt: Calls,
+        ConstantDelay: Failed,
+        DoubledBackoff: Failed,
+        EqualSeeds: Failed,
+    },
+)
+def retries_spread(sim: Simulation, cls: type[Reader]) -> None:
+    """Thirty readers fail at the same instant, and come back spread over a tenth of a second."""
+    film = Film(30, 16)
+    origin = sim.pool("origin")
+    origin.set_default(Behaviour(latency=0.001, error=TransientError))
+    pieces = iter(film.slices())
+
+    def viewer() -> bytes:
+        with cls(lambda: origin, [next(pieces)]) as reader:
+            return reader.read(16)
+
+    with sim.storm(
+        Calls(origin, 30 * 2), MaxInFlight(origin, 30, reached=True), LeakBound()
+    ) as storm:
+        storm.spawn(viewer, copies=30)
+
+    assert all(isinstance(error, FetchError) for error in storm.errors())
+    delays = [pause for each in film.ids for pause in pauses(origin.arrivals(each), latency=0.001)]
+    assert min(delays) >= 0.050
+    assert max(delays) <= 0.150
+    assert len(set(delays)) >= 25
+    # U[50, 150) ms has a coefficient of variation of 100 / sqrt(12) / 100 = 0.29.
+    assert pstdev(delays) / fmean(delays) >= 0.1
+
+
+@scenario(Reader, catches={OneAttempt: Unhandled, TruncatedAccepted: Failed})
+def second_attempt_recovers(sim: Simulation, cls: type[Reader]) -> None:
+    """A call that fails and a payload that is cut short are each asked for again; no byte moves."""
+    film = Film(3, 64)
+    origin = sim.pool("origin", latency=0.010, payload=film.bodies.__getitem__)
+    origin.script(
+        film.ids[0], Behaviour(latency=0.010, payload=film.bodies.__getitem__, truncate=40)
+    )
+    origin.script(film.ids[1], Behaviour(latency=0.010, error=TransientError))
+    reader = cls(lambda: origin, film.slices(), window=3)
+
+    with sim.storm(MaxInFlight(origin, 3, reached=True), LeakBound()) as storm:
+        storm.spawn(reader.read, 3 * 64)
+
+    assert storm.results() == [film.content]
+
+
+@scenario(Reader, catches={RetriesMissing: Calls, MissingByText: Calls})
+def missing_article_is_asked_for_once(sim: Simulation, cls: type[Reader]) -> None:
+    """An article that does not exist, by either code, is not asked for again; the rest is."""
+    film = Film(4, 16)
+    origin = sim.pool("origin", latency=0.030, payload=film.bodies.__getitem__)
+    origin.set(film.ids[0], Behaviour(latency=0.030, error=ResponseError(430, "no such article")))
+    origin.set(film.ids[1], Behaviour(latency=0.030, error=ResponseError(423, "no such number")))
+    reader = cls(lambda: origin, film.slices(), window=4)
+
+    with sim.storm(
+        Calls(origin, 4), Elapsed(0.030), MaxInFlight(origin, 4, reached=True), LeakBound()
+    ) as storm:
+        storm.spawn(reader.read, 4 * 16)
+        # Longer than any delay before a retry.
+        sim.advance(0.200)
+
+    (error,) = storm.errors()
+    assert isinstance(error, CorruptedFileError)
+    assert error.bytes_read == 0
+
+
+@scenario(
+    Reader,
+    catches={
+        FiveAttempts: Calls,
+        ThreeAttempts: Calls,
+        OneAttempt: Calls,
+        PatientAfterDeadline: Elapsed,
+        NoAttemptTimeout: Deadlock,
+    },
+)
+def hung_article_fails_after_two_timeouts(sim: Simulation, cls: type[Reader]) -> None:
+    """A connection that never answers is given up after 15 s, tried once more, and fails."""
+    film = Film(1, 16)
+    origin = sim.pool("origin")
+    origin.set_default(Behaviour(hang=True))
+    reader = cls(lambda: origin, film.slices())
+
+    with sim.storm(
+        Calls(origin, 2), Elapsed(2 * 15.0), MaxInFlight(origin, 1, reached=True), LeakBound()
+    ) as storm:
+        storm.spawn(reader.read, 16)
+
+    assert isinstance(storm.errors()[0], FetchError)
+    assert origin.arrivals(film.ids[0]) == [0.0, 15.0]
+
+
+@scenario(
+    Reader,
+    catches={
+        WindowPlusOne: MaxInFlight,
+        SchedulesTwice: (Calls, MaxInFlight),
+        UnlockedSignal: Deadlock,
+    },
+)
+def steady_read_fills_the_window(sim: Simulation, cls: type[Reader]) -> None:
+    """Fifty articles through a window of four: never five on the wire, and never fewer in time."""
+    film = Film(50, 32)
+    origin = sim.pool("origin", latency=0.030, payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=4)
+
+    with sim.storm(
+        Calls(origin, 50, lane="priority"),
+        MaxInFlight(origin, 4, reached=True),
+        # Thirteen batches of four, the last of two.
+        Elapsed(13 * 0.030),
+        LeakBound(),
+    ) as storm:
+        storm.spawn(reader.read, 50 * 32)
+
+    assert storm.results() == [film.content]
+
+
+@scenario(
+    Reader,
+    catches={
+        WindowPlusOne: MaxInFlight,
+        SchedulesTwice: (Calls, MaxInFlight),
+        UnlockedSignal: Deadlock,
+    },
+)
+def slow_pool_fills_the_window(sim: Simulation, cls: type[Reader]) -> None:
+    """Twenty articles through a window of three over a slow wire."""
+    film = Film(20, 16)
+    origin = sim.pool("origin", latency=0.100, payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=3)
+
+    with sim.storm(
+        Calls(origin, 20),
+        MaxInFlight(origin, 3, reached=True),
+        # Seven batches of three, the last of two.
+        Elapsed(7 * 0.100),
+        LeakBound(),
+    ) as storm:
+        storm.spawn(reader.read, 20 * 16)
+
+    assert storm.results() == [film.content]
+
+
+@scenario(Reader, catches={SchedulesTwice: Calls, UnlockedSignal: Deadlock})
+def each_article_is_asked_for_once(sim: Simulation, cls: type[Reader]) -> None:
+    """A read from start to end costs one call for each article, however the threads interleave."""
+    film = Film(8, 128)
+    origin = sim.pool("origin", payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=4)
+
+    with sim.storm(Calls(origin, 8), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.read, 8 * 128)
+
+    assert storm.results() == [film.content]
+    assert [origin.calls(id=each) for each in film.ids] == [1] * 8
+
+
+@scenario(
+    Reader,
+    catches={
+        UnlockedSignal: Deadlock,
+        WindowPlusOne: MaxInFlight,
+        SchedulesTwice: (Calls, MaxInFlight),
+    },
+)
+def window_of_one_never_stalls(sim: Simulation, cls: type[Reader]) -> None:
+    """With a window of one, every article hangs on one wake-up, and none is lost."""
+    film = Film(4, 16)
+    origin = sim.pool("origin", payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=1)
+
+    with sim.storm(
+        Calls(origin, 4), MaxInFlight(origin, 1, reached=True), Elapsed(0.0), LeakBound()
+    ) as storm:
+        storm.spawn(reader.read, 4 * 16)
+
+    assert storm.results() == [film.content]
+
+
+@scenario(
+    Reader,
+    catches={
+        DeafWhilePausing: LeakBound,
+        ConstantDelay: Calls,
+        OneAttempt: Elapsed,
+        Serialised: Calls,
+    },
+)
+def close_ends_retries(sim: Simulation, cls: type[Reader]) -> None:
+    """A reader that is closed between two attempts never makes the second."""
+    film = Film(3, 16)
+    origin = sim.pool("origin")
+    origin.set_default(Behaviour(latency=0.050, error=TransientError))
+    reader = cls(lambda: origin, film.slices())
+
+    with sim.storm(
+        Calls(origin, 3), MaxInFlight(origin, 3, reached=True), Elapsed(0.075), LeakBound()
+    ) as storm:
+        storm.spawn(reader.read, 3 * 16)
+        # All have failed at 50 ms, and none asks again before 100 ms.
+        sim.advance(0.075)
+        reader.close()
+
+    assert isinstance(storm.errors()[0], ClosedPipeError)
+    sim.advance(0.400)
+    assert origin.total == 3
+
+
+@scenario(
+    Reader,
+    catches={
+        CloseWithoutTicker: Elapsed,
+        InterruptWithoutBroadcast: Elapsed,
+        CloseOnlyWaits: Elapsed,
+        Serialised: Deadlock,
+        DeafWhilePausing: LeakBound,
+        WindowPlusOne: MaxInFlight,
+    },
+)
+def close_frees_a_blocked_read(sim: Simulation, cls: type[Reader]) -> None:
+    """Close ends a read, a full window and four calls at the instant at which it comes."""
+    film = Film(20, 16)
+    stuck = sim.gate("stuck")
+    origin = sim.pool("origin", payload=film.bodies.__getitem__)
+    origin.block_until(stuck)
+    reader = cls(lambda: origin, film.slices(), window=4)
+
+    with sim.storm(MaxInFlight(origin, 4, reached=True), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.read, 20 * 16)
+        stuck.wait_for(4)
+        storm.spawn(reader.close, copies=2)
+
+    assert isinstance(storm.errors()[0], ClosedPipeError)
+    assert origin.in_flight == 0
+
+
+@scenario(
+    Reader,
+    catches={
+        InterruptWithoutBroadcast: LeakBound,
+        CloseWithoutTicker: LeakBound,
+        Serialised: Deadlock,
+        DeafWhilePausing: LeakBound,
+        WindowPlusOne: MaxInFlight,
+    },
+)
+def interrupt_frees_everyone(sim: Simulation, cls: type[Reader]) -> None:
+    """An interrupt alone, twice at once, ends the read, the manager and every download."""
+    film = Film(20, 16)
+    stuck = sim.gate("stuck")
+    origin = sim.pool("origin", payload=film.bodies.__getitem__)
+    origin.block_until(stuck)
+    reader = cls(lambda: origin, film.slices(), window=4)
+
+    with sim.storm(MaxInFlight(origin, 4, reached=True), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.read, 20 * 16)
+        stuck.wait_for(4)
+        storm.spawn(reader.interrupt, copies=2)
+
+    assert isinstance(storm.errors()[0], ClosedPipeError)
+    assert origin.in_flight == 0
+    reader.close()
+
+
+@scenario(
+    Reader,
+    catches={
+        CloseWithoutTicker: Elapsed,
+        InterruptWithoutBroadcast: Elapsed,
+        CloseOnlyWaits: Elapsed,
+        Serialised: Elapsed,
+        DeafWhilePausing: LeakBound,
+    },
+)
+def close_may_come_at_any_moment(sim: Simulation, cls: type[Reader]) -> None:
+    """Read, close and questions about the buffer start at once; nobody waits for the wire."""
+    film = Film(6, 16)
+    origin = sim.pool("origin", latency=2.0, payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=2)
+
+    def curious() -> list[int]:
+        return [reader.buffered_offset() for _ in range(10)]
+
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.read, 6 * 16)
+        storm.spawn(curious)
+        storm.spawn(reader.close)
+
+    assert isinstance(storm.errors()[0], ClosedPipeError)
+    assert origin.in_flight == 0
+
+
+@scenario(Reader, catches={SlotNotGivenBack: Failed})
+def failing_getter_is_final(sim: Simulation, cls: type[Reader]) -> None:
+    """Where there is no client there is no call, no retry and no waiting, and no slot is lost."""
+    film = Film(3, 16)
+    origin = sim.pool("origin")
+
+    def no_client() -> Client:
+        message = "the pool is being replaced"
+        raise ConnectionError(message)
+
+    reader = cls(no_client, film.slices(), window=2)
+    with sim.storm(Calls(origin, 0), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.read, 3 * 16)
+        sim.settle()
+        reader.close()
+
+    assert isinstance(storm.errors()[0], ConnectionError)
+    assert reader.in_flight == 0
+
+
+@scenario(Segment, catches={LastErrorWins: Failed, DataBeatsError: Failed})
+def first_error_wins(sim: Simulation, cls: type[Segment]) -> None:
+    """Whoever waits for a segment that failed gets the first error, whatever comes later."""
+    film = Film(1, 16)
+    segment = cls(film.slices()[0])
+    first, later = TransientError("the first"), TransientError("a later one")
+
+    def download() -> None:
+        segment.set_error(first)
+        segment.set_data(film.content)
+        segment.set_error(later)
+        segment.release()
+
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(segment.payload, copies=3)
+        storm.spawn(download)
+
+    assert storm.errors() == [first, first, first, None]
+
+
+def pauses(arrivals: list[float], *, latency: float) -> list[float]:
+    """Return the seconds between the end of each call and the next, to the nanosecond."""
+    return [round(after - before - latency, 9) for before, after in pairwise(arrivals)]

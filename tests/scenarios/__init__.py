@@ -1,0 +1,1 @@
+"""Tests of what the scenarios are about, outside their storms."""

@@ -1,0 +1,1 @@
+"""Tests of the connection lifecycle, with real threads where no time passes."""

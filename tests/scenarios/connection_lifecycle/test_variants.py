@@ -1,0 +1,74 @@
+"""Every row of the component has a variant, and no variant is wrong without its schedule."""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from harness.explore import Settings
+from harness.scenario import Column, Scenario, row_of, run_cell, scenario_of
+from scenarios.connection_lifecycle.reader import broken as reader_broken
+from scenarios.connection_lifecycle.reader import storms as reader_storms
+from scenarios.connection_lifecycle.virtual_file import broken as file_broken
+from scenarios.connection_lifecycle.virtual_file import storms as file_storms
+
+PARTS = [(reader_storms, reader_broken), (file_storms, file_broken)]
+READER_ROWS = "R0a R0b R1 R2 R3 R4 R5 R6 R7 R9 R11 R12 R14 R15 R16 R17 R20"
+FILE_ROWS = "F0d F17 F19 F22 S9a S9b"
+
+
+def variants(module: ModuleType) -> list[type]:
+    """Return the classes that a broken.py defines."""
+    own = [value for value in vars(module).values() if isinstance(value, type)]
+    return [value for value in own if value.__module__ == module.__name__]
+
+
+def scenarios(module: ModuleType) -> list[Scenario]:
+    """Return the scenarios of a storms.py."""
+    return [found for found in map(scenario_of, vars(module).values()) if found is not None]
+
+
+@pytest.mark.parametrize(
+    ("broken", "rows"), [(reader_broken, READER_ROWS), (file_broken, FILE_ROWS)]
+)
+def test_every_row_has_a_variant(broken: ModuleType, rows: str) -> None:
+    """And beside the rows there is only the variant that is merely slow."""
+    found = {row_of(variant) for variant in variants(broken)}
+
+    assert found == {*rows.split(), None}
+    assert [v.__name__ for v in variants(broken) if row_of(v) is None] == ["Serialised"]
+
+
+@pytest.mark.parametrize(("storms", "broken"), PARTS)
+def test_every_variant_is_caught_by_the_scenarios_that_its_docstring_names(
+    storms: ModuleType, broken: ModuleType
+) -> None:
+    """A name in the docstring is a scenario that lists the variant."""
+    for variant in variants(broken):
+        caught = " ".join((variant.__doc__ or "").partition("Caught by:")[2].split())
+        names = [found.name for found in scenarios(storms) if variant in found.catches]
+        said = [found.name for found in scenarios(storms) if found.name in caught]
+        assert said, variant
+        assert set(said) <= set(names), variant
+
+
+def subjects() -> Iterator[tuple[type, list[Scenario]]]:
+    """Yield each variant with the scenarios of its subject."""
+    for storms, broken in PARTS:
+        for variant in variants(broken):
+            own = [found for found in scenarios(storms) if issubclass(variant, found.subject)]
+            yield variant, own
+
+
+# It fails at every schedule: a failing segment is all there is to see of it.
+ALWAYS = {"LastErrorWins", "DataBeatsError"}
+
+
+@pytest.mark.parametrize(("variant", "own"), list(subjects()))
+def test_a_variant_holds_on_some_plain_run(variant: type, own: list[Scenario]) -> None:
+    """Each is wrong only under the schedule, fault or boundary that its row names."""
+    plain = Settings(schedules=1)
+
+    held = (run_cell(each, Column(variant), plain).verdict == "holds" for each in own)
+
+    assert variant.__name__ in ALWAYS or any(held)

@@ -39,12 +39,11 @@ def refusals() -> Iterator[tuple[Any, str, Any]]:
     """Yield owner, name and replacement of everything refused."""
     double = "Give the code under test a double of what it talks to."
     yield socket.socket, "__init__", _refusing(socket.socket.__init__, "a socket", double)
-    for name in ("socketpair", "getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
-        yield socket, name, _refusing(getattr(socket, name), f"socket.{name}", double)
     yield subprocess.Popen, "__init__", _refusing(subprocess.Popen.__init__, "a subprocess", double)
     for name in (
         "getaddrinfo",
         "gethostbyname",
+        "gethostbyname_ex",
         "gethostbyaddr",
         "create_connection",
         "socketpair",

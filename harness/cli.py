@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 AS_DECLARED: Final = 0
 NOT_AS_DECLARED: Final = 1
 MISUSE: Final = 2
+INTERRUPTED: Final = 130
 _INTERRUPTED: Final = 130
 
 
@@ -252,16 +253,27 @@ def _run(
     settings: Settings,
     options: argparse.Namespace,
 ) -> int:
+    from harness.explore import shared_ground
+
     total = sum(len(columns) for _, columns in selected)
     runs: list[_Run] = []
     # What code under test prints is no part of the output.
-    with _progress(total, settings) as (start, progress), contextlib.redirect_stdout(sys.stderr):
-        for each, columns in selected:
-            for column in columns:
-                start(f"{each.name} {column.name}".rstrip())
-                began = time.perf_counter()
-                cell = _cell(each, column, settings, progress)
-                runs.append(_Run(cell, time.perf_counter() - began))
+    interrupted = False
+    with (
+        _progress(total, settings) as (start, progress),
+        contextlib.redirect_stdout(sys.stderr),
+        shared_ground(),
+    ):
+        try:
+            for each, columns in selected:
+                for column in columns:
+                    start(f"{each.name} {column.name}".rstrip())
+                    began = time.perf_counter()
+                    cell = _cell(each, column, settings, progress)
+                    runs.append(_Run(cell, time.perf_counter() - began))
+        except KeyboardInterrupt:
+            # What was found so far is shown all the same.
+            interrupted = True
     if options.json:
         _print_json([_result(run) for run in runs])
     elif options.command == "matrix":
@@ -271,6 +283,9 @@ def _run(
     problems = [run.cell for run in runs if run.cell.problem]
     for cell in problems:
         _complain(cell.explain())
+    if interrupted:
+        _complain(f"interrupted after {len(runs)} of {total} cells.")
+        return INTERRUPTED
     if problems:
         return MISUSE
     return AS_DECLARED if all(run.cell.is_as_declared for run in runs) else NOT_AS_DECLARED

@@ -36,7 +36,8 @@ class InFlight:
         self._high_water = 0
         self._total = 0
         self._inside: list[str] = []
-        self._subscribers: list[Callable[[int], None]] = []
+        self._subscribers: dict[int, Callable[[int], None]] = {}
+        self._subscribed = 0
 
     @property
     def value(self) -> int:
@@ -94,10 +95,16 @@ class InFlight:
         It is called in the thread that entered or left.         No lock is held meanwhile: a
         callback may read every counter, and in real threads two calls may swap places.
         """
-        self._subscribers = [*self._subscribers, callback]
+        with self._lock:
+            self._subscribed += 1
+            number = self._subscribed
+            self._subscribers = {**self._subscribers, number: callback}
 
         def unsubscribe() -> None:
-            self._subscribers = [kept for kept in self._subscribers if kept is not callback]
+            with self._lock:
+                self._subscribers = {
+                    kept: other for kept, other in self._subscribers.items() if kept != number
+                }
 
         return unsubscribe
 
@@ -139,5 +146,6 @@ class InFlight:
             return self._value
 
     def _tell(self, value: int) -> None:
-        for subscriber in self._subscribers:
+        # Whoever subscribes or takes it back makes a new dictionary: this one does not change.
+        for subscriber in self._subscribers.values():
             subscriber(value)

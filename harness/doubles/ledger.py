@@ -97,9 +97,9 @@ class Ledger:
 
     def note(self, kind: EventKind, request: Request, ordinal: int) -> None:
         """Write one line into the log; the oldest gives way when it is full."""
-        # one append to a bounded deque is atomic: no lock
-        self._noted += 1
-        self._events.append((time.monotonic_ns(), kind, request, ordinal))
+        with self._lock:
+            self._noted += 1
+            self._events.append((time.monotonic_ns(), kind, request, ordinal))
 
     def reset(self) -> None:
         """Start every statistic and the log afresh. Ordinals go on."""

@@ -41,9 +41,11 @@ def test_subscribers_are_told_until_they_take_it_back() -> None:
     """After every entry and exit, with the value that it made."""
     gauge, told = InFlight("origin"), list[int]()
     unsubscribe = gauge.subscribe(told.append)
+    gauge.subscribe(told.append)()
 
     with gauge, gauge:
         pass
+    unsubscribe()
     unsubscribe()
     with gauge:
         pass

@@ -64,7 +64,7 @@ def test_a_gauge_wakes_who_waits_for_it() -> None:
             with pytest.raises(Violation):
                 poll_until(lambda: pool.in_flight == 9, timeout=5.0, on=pool.gauge)
             assert sim.now() == 35.0
-        assert pool.gauge._subscribers == []
+        assert pool.gauge._subscribers == {}
 
     holds(program)
 

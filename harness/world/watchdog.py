@@ -16,8 +16,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -33,6 +34,11 @@ _get_ident = _thread.get_ident
 
 #: Exit status of a process that could not be interrupted.
 STUCK_STATUS = 70
+
+#: Calls shown of one thread or task.
+FRAMES_MAX = 20
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class Watchdog:
@@ -152,8 +158,27 @@ def _leaving(handler: Callable[..., Any]) -> Callable[[int, FrameType | None], N
 
 def all_stacks(world: World) -> str:
     """Return where every thread and task of the run is, for the one who was interrupted."""
-    from .waits import parked
+    from .waits import _is_parked as is_parked
+    from .waits import frames_of, pending_tasks, task_frames
 
-    rows = [f"  {wait}" for wait in parked(world)]
-    ready = [f"  '{actor.name}' can run" for actor in world.kernel.runnable]
-    return "\n".join(["threads and tasks of the run:", *ready, *rows])
+    stacks = []
+    for _, actor in sorted(world.kernel.live.items()):
+        doing = "can run" if actor.runnable else "waits"
+        stacks.append((f"'{actor.name}' {doing}", frames_of(world, actor)))
+    for task in pending_tasks(world):
+        doing = "waits" if is_parked(task) else "can run"
+        stacks.append((f"'{task.get_name()}' {doing}", task_frames(task)))
+    lines = ["threads and tasks of the run, innermost call first:"]
+    for title, frames in stacks:
+        lines.append(f"  {title}")
+        lines.extend(_frame_lines(frames))
+    return "\n".join(lines)
+
+
+def _frame_lines(frames: Iterable[FrameType]) -> list[str]:
+    """Return a line for each frame, without those that only run the fiber or the signal handler."""
+    shown = [frame for frame in frames if not frame.f_code.co_filename.startswith(_PACKAGE)]
+    return [
+        f"    {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
+        for frame in shown[:FRAMES_MAX]
+    ]

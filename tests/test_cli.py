@@ -1,0 +1,447 @@
+"""The command line: what it prints, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import main
+
+REFERENCE = """
+import threading
+
+class Flight:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def go(self, origin):
+        with self.lock:
+            origin.call("user:1")
+"""
+
+BROKEN = """
+from .reference import Flight
+
+class Unlocked(Flight):
+    '''F1: flies without the lock.'''
+
+    def go(self, origin):
+        origin.call("user:1")
+
+class Same(Flight):
+    '''F2: flies as it should.'''
+"""
+
+STORMS = """
+from harness import Elapsed, MaxInFlight, scenario
+from .broken import Same, Unlocked
+from .reference import Flight
+
+@scenario(Flight, catches={Unlocked: MaxInFlight})
+def take_off(sim, cls):
+    '''One at a time.'''
+    print("noise")
+    origin = sim.pool("origin", latency=1.0)
+    flight = cls()
+    with sim.storm(MaxInFlight(origin, 1)) as storm:
+        storm.spawn(flight.go, origin, copies=3)
+
+@scenario(Flight, matrix=False)
+async def land(sim, cls):
+    '''Three at once.'''
+    origin = sim.pool("origin", latency=1.0)
+    async with sim.storm(Elapsed(1.0)) as storm:
+        storm.spawn(origin.call, copies=3)
+"""
+
+LATER = """
+from harness import scenario
+
+@scenario
+def waits(sim):
+    sim.advance(5.0)
+
+@scenario
+def is_wrong(sim):
+    total = 40 + 1
+    assert total == 42
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one component, whose cells are all as declared."""
+    folder = tmp_path / "scenarios" / "airport"
+    folder.mkdir(parents=True)
+    for name, text in (("reference", REFERENCE), ("broken", BROKEN), ("storms", STORMS)):
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of one command."""
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """Return what a command prints as JSON, without the seconds."""
+    _, out, _ = run(capsys, *arguments, "--json")
+    cells = json.loads(out)
+    for cell in cells:
+        if "seconds" in cell:
+            assert isinstance(cell.pop("seconds"), float)
+    return cells
+
+
+# --- list -----------------------------------------------------------------------------------------
+
+
+def test_list_json_has_exactly_these_fields(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stable names, paths relative to the current folder, one row a variant."""
+    code, out, err = run(capsys, "list", "--json")
+
+    assert (code, err) == (0, "")
+    assert json.loads(out) == [
+        {
+            "name": "take_off",
+            "path": "scenarios/airport/storms.py",
+            "component": "airport",
+            "flavour": "threads",
+            "subject": "Flight",
+            "variants": [{"class": "Unlocked", "row": "F1"}, {"class": "Same", "row": "F2"}],
+            "checks": ["MaxInFlight"],
+        },
+        {
+            "name": "land",
+            "path": "scenarios/airport/storms.py",
+            "component": "airport",
+            "flavour": "mixed",
+            "subject": "Flight",
+            "variants": [],
+            "checks": ["Elapsed"],
+        },
+    ]
+    assert project.is_dir()
+
+
+def test_list_is_a_plain_table_off_a_terminal(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns of text, no frames and no colours."""
+    code, out, _ = run(capsys, "list", "land")
+
+    assert code == 0
+    titles, row = out.splitlines()
+    assert titles.split() == ["scenario", "component", "flavour", "subject", "variants", "claim"]
+    assert row.split(maxsplit=5) == ["land", "airport", "mixed", "Flight", "0", "Three at once."]
+    assert "\x1b" not in out
+    assert project.is_dir()
+
+
+# --- run and matrix -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "matrix"])
+def test_cells_as_declared_exit_with_0(
+    command: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON alone on stdout, though code under test prints; two runs are equal but for seconds."""
+    code, out, err = run(capsys, command, "--schedules", "10", "--json")
+
+    assert code == 0
+    cells = json.loads(out)
+    assert list(cells[0]) == [
+        "scenario",
+        "component",
+        "class",
+        "expected",
+        "verdict",
+        "schedules",
+        "violating",
+        "token",
+        "steps",
+        "virtual_seconds",
+        "seconds",
+    ]
+    found = [(each["scenario"], each["class"], each["expected"], each["verdict"]) for each in cells]
+    assert found == [
+        ("take_off", "Flight", "holds", "holds"),
+        ("take_off", "Unlocked", "MaxInFlight", "MaxInFlight"),
+        ("take_off", "Same", "holds", "holds"),
+        ("land", "Flight", "holds", "holds"),
+    ]
+    assert cells[0]["virtual_seconds"] == 30.0
+    assert cells[0]["token"] is None
+    assert cells[1]["token"].startswith("t1:")
+    assert "noise" in err
+    again = run_json(capsys, command, "--schedules", "10")
+    for each in cells:
+        del each["seconds"]
+    assert again == cells
+    assert project.is_dir()
+
+
+def test_a_matrix_is_a_table(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a cell, with its row, and the sum."""
+    code, out, _ = run(capsys, "matrix", "--schedules", "10")
+
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[2] == ["airport", "take_off", "Unlocked", "F1", *["MaxInFlight"] * 2, "3/3"]
+    assert "4 of 4 cells as declared" in out
+    assert project.is_dir()
+
+
+def test_a_cell_not_as_declared_exits_with_1(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict is shown, with the operands of the assert and the command that replays it."""
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(LATER, encoding="utf-8")
+
+    code, out, _ = run(capsys, "run", "is_wrong", "waits", "--schedules", "3")
+
+    assert code == 1
+    assert "ok   waits: holds (0 of 3 schedules" in out
+    assert "FAIL is_wrong: Failed, declared holds (1 of 1 schedules" in out
+    assert "assert 41 == 42" in out
+    assert "replay     python -m harness replay t1:" in out
+    assert run_json(capsys, "run", "is_wrong")[0]["class"] is None
+
+
+def test_one_class_alone_is_shown_with_its_verdict(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the README: who is inside, and where."""
+    code, out, _ = run(capsys, "run", "take_off", "--class", "Unlocked")
+
+    assert code == 0
+    assert "Violation: 'origin' had 2 calls in flight, allowed 1." in out
+    assert "take_off, Unlocked, strategy random, asyncio order n/a, timeouts idle" in out
+    assert "broken.py:8" in out
+    assert project.is_dir()
+
+
+def test_seeds_are_one_random_walk_each(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--seeds 3:8` is five schedules."""
+    cells = run_json(capsys, "run", "take_off", "--class", "Flight", "--seeds", "3:8")
+
+    assert [cell["schedules"] for cell in cells] == [5]
+    assert project.is_dir()
+
+
+def test_plain_is_one_schedule(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The empty tape."""
+    cells = run_json(capsys, "run", "--class", "Flight", "--strategy", "plain")
+
+    assert [cell["schedules"] for cell in cells] == [1, 1]
+    assert project.is_dir()
+
+
+def test_a_path_may_be_any_file(
+    project: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Outside the current folder too, and called as its owner likes."""
+    file = tmp_path_factory.mktemp("elsewhere") / "my-own checks.py"
+    file.write_text(LATER, encoding="utf-8")
+
+    cells = run_json(capsys, "run", f"{file}::waits", "--schedules", "2")
+    found = run_json(capsys, "list", str(file))
+
+    assert [cell["verdict"] for cell in cells] == ["holds"]
+    assert [each["name"] for each in found] == ["waits", "is_wrong"]
+    assert found[0]["path"] == file.as_posix()
+    assert project.is_dir()
+
+
+def test_a_scenario_with_fixtures_does_not_lose_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said on stderr, the others are run, and the exit code is 2."""
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(
+        "from harness import scenario\n@scenario\ndef wants(sim, tmp_path): ...\n", encoding="utf-8"
+    )
+
+    code, out, err = run(capsys, "run", "wants", "land", "--schedules", "2", "--json")
+
+    assert code == 2
+    assert [cell["verdict"] for cell in json.loads(out)] == ["inconclusive", "holds"]
+    assert "asks for the fixtures tmp_path: only pytest has them" in err
+
+
+def test_a_misuse_inside_a_run_does_not_lose_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A negative latency and a pool of size 0 are named in one line each."""
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(
+        textwrap.dedent("""
+            from harness import scenario
+
+            @scenario
+            def no_slots(sim):
+                sim.pool("origin", size=0)
+
+            @scenario
+            def too_early(sim):
+                sim.pool("origin", latency=-1)
+        """),
+        encoding="utf-8",
+    )
+
+    code, _, err = run(capsys, "run", "scenarios", "--schedules", "2", "--json")
+
+    assert code == 2
+    lines = [line for line in err.splitlines() if line.startswith("faultloom: ")]
+    assert len(lines) == 2
+    assert "no_slots: size=0 must be at least 1" in lines[0]
+    assert "too_early: latency=-1" in lines[1]
+
+
+# --- replay ---------------------------------------------------------------------------------------
+
+
+def test_replay_exits_with_1_when_the_violation_comes_back(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And prints the verdict, with the same token."""
+    (cell,) = run_json(capsys, "run", "take_off", "--class", "Unlocked")
+
+    code, out, err = run(capsys, "replay", cell["token"])
+
+    assert code == 1
+    assert out.startswith("Violation: 'origin' had 2 calls in flight, allowed 1.\n")
+    assert out.endswith(f"replay     python -m harness replay {cell['token']}\n")
+    assert set(err.splitlines()) == {"noise"}
+    assert project.is_dir()
+
+
+def test_replay_exits_with_0_when_the_run_holds(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The code was mended since."""
+    (cell,) = run_json(capsys, "run", "take_off", "--class", "Unlocked")
+    mended = BROKEN.replace('origin.call("user:1")', "super().go(origin)")
+    other = project / "other"
+    other.mkdir()
+    (project / "scenarios").rename(other / "scenarios")
+    (other / "scenarios" / "airport" / "broken.py").write_text(mended, encoding="utf-8")
+
+    # A process of its own: this one has imported the code as it was.
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "replay", cell["token"]],
+        cwd=other,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "scenarios/airport/storms.py::take_off, Unlocked: the run holds (" in done.stdout
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+# --- misuse ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "nothing"], "scenario='nothing' is unknown"),
+        (["run", "scenarios/airport/storms.py::nothing"], "is unknown"),
+        (["run", "nowhere/storms.py"], "is no file or folder that can be read"),
+        (["run", "nowhere.py"], "is no file or folder that can be read"),
+        (["run", "empty"], "has no function under @scenario"),
+        (["run", "scenarios/airport/reference.py"], "has no function under @scenario"),
+        (["run", "notes.txt"], "is no Python file"),
+        (["run", "raises.py"], "raises.py cannot be imported: ZeroDivisionError: division by zero"),
+        (["run", "leaves.py"], "leaves.py cannot be imported: SystemExit: 3"),
+        (["run", "torn.py"], "torn.py cannot be imported: SyntaxError"),
+        (["run", "wrong.py"], "wrong.py: check='MaxFlight' is not known"),
+        (["run", "--seed", "-1"], "seed=-1 must be"),
+        (["run", "--seed", str(2**64)], "must be an integer with 0 ≤ seed < 2**64"),
+        (["run", "--seed", "one"], "invalid int value: 'one'"),
+        (["run", "--seeds", "5:3"], "seeds=(5, 3) must not be empty"),
+        (["run", "--seeds", "5"], "must be two integers A:B"),
+        (["run", "--seeds=-1:3"], "must be"),
+        (["run", "--schedules", "0"], "schedules=0 must be"),
+        (["run", "--strategy", "luck"], "strategy='luck' must be one of"),
+        (["run", "--granularity", "fine"], "granularity='fine' must be one of"),
+        (["run", "--order", "none"], "order='none' must be one of"),
+        (["run", "--timeouts", "soon"], "timeouts='soon' must be one of"),
+        (["run", "--class", "Boeing"], "class='Boeing' is a class of none of these scenarios"),
+        (["run", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["fly"], "invalid choice: 'fly'"),
+        ([], "COMMAND"),
+        (["replay"], "TOKEN"),
+        (["replay", "t1:nonsense"], "is not a token"),
+        (["replay", "nonsense"], "is not a token: it does not start with t1:"),
+        (["replay", ""], "is not a token"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(
+    arguments: list[str], line: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing on stdout, one line on stderr, no traceback."""
+    (project / "empty").mkdir()
+    (project / "notes.txt").write_text("", encoding="utf-8")
+    (project / "raises.py").write_text("1 / 0", encoding="utf-8")
+    (project / "leaves.py").write_text("raise SystemExit(3)", encoding="utf-8")
+    (project / "torn.py").write_text("def", encoding="utf-8")
+    (project / "wrong.py").write_text(
+        "from harness import scenario\n"
+        "class A: ...\n"
+        "class B(A): ...\n"
+        "@scenario(A, catches={B: 'MaxFlight'})\n"
+        "def f(sim, cls): ...\n",
+        encoding="utf-8",
+    )
+
+    code, out, err = run(capsys, *arguments)
+
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("faultloom: ")
+    assert line in err
+
+
+def test_the_module_is_the_command() -> None:
+    """`python -m harness` exits with what `main` returns."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "replay", "nonsense"],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("faultloom: token='nonsense' is not a token")
+
+
+def test_a_progress_bar_shows_on_a_terminal_only(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is drawn on stderr, and stdout stays JSON."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    _, out, err = run(capsys, "run", "land", "--schedules", "2", "--json")
+
+    assert json.loads(out)
+    assert err
+    assert project.is_dir()

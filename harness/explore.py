@@ -20,7 +20,7 @@ from types import CodeType, FunctionType
 from typing import Any, cast
 
 from harness.core.clock import to_ns, to_seconds
-from harness.core.history import History
+from harness.core.history import Event, History
 from harness.core.kernel import Limits
 from harness.core.tape import Tape, deviations, replayed
 from harness.core.token import Token
@@ -501,22 +501,16 @@ class _Explorer:
         history = History()
         again = self.run(replayed(trial.choices), history)
         step = _parting(trial, again)
+        # Two orders may ask for choices of the same widths and come to the same end: only two records tell them apart.
+        if step is not None or self.settings.check_determinism or not self.failures:
+            other = History()
+            self.run(replayed(trial.choices), other)
+            parting = history.first_difference(other)
+            if parting is not None:
+                raise _parted(parting, history)
         if step is not None:
-            raise self._parted(trial, again, history, step)
+            raise nondeterminism(step, _described(trial, step), _described(again, step))
         return history.digest()
-
-    def _parted(self, trial: Trial, again: Trial, history: History, step: int) -> HarnessError:
-        other = History()
-        self.run(replayed(trial.choices), other)
-        parting = history.first_difference(other)
-        if parting is not None:
-            _, mine, theirs = parting
-            shown = [
-                f"{e.who!r} {e.operation} {e.target}".strip() if e else "the end"
-                for e in (mine, theirs)
-            ]
-            return nondeterminism((mine or theirs or history.events[-1]).step, shown[0], shown[1])
-        return nondeterminism(step, _described(trial, step), _described(again, step))
 
     def _failure(self, trial: Trial, digest: str) -> Failure:
         violation = trial.violation
@@ -630,6 +624,17 @@ def _parting(first: Trial, second: Trial) -> int | None:
         len(second.widths),
     )
     return None if same else min(len(first.widths), len(second.widths)) + 1
+
+
+def _parted(parting: tuple[int, Event | None, Event | None], history: History) -> HarnessError:
+    """Name the step at which two records of one tape part, and what each did there."""
+    _, *sides = parting
+    mine, theirs = (
+        f"{event.who!r} {event.operation} {event.target}".strip() if event else "the end"
+        for event in sides
+    )
+    event = sides[0] or sides[1] or history.events[-1]
+    return nondeterminism(event.step, mine, theirs)
 
 
 def _described(trial: Trial, step: int) -> str:

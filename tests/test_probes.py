@@ -1,7 +1,8 @@
 """The probe table: small programs, and the one verdict that each must get under default settings.
 
-A program is an ordinary function in `tests/programs`; nothing here wraps it. What must be caught is caught within the
-default number of schedules from each of the base seeds 0, 1 and 2; what is right holds on 2,000 schedules.
+A program is an ordinary function in `tests/programs`; nothing here wraps it. What must be caught is
+caught within the default number of schedules from each of the base seeds 0, 1 and 2; what is right
+holds on 2,000 schedules.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def place(module: ModuleType, marker: str) -> str:
 
 
 def caught(program: Program, check: str, **settings: Any) -> Exploration:
-    """Explore from each base seed, assert that `check` and nothing else is violated, return what seed 0 found."""
+    """Assert that `check` and nothing else is violated from each base seed; return seed 0's."""
     explorations = [explore(program, seed=seed, **settings) for seed in BASE_SEEDS]
     assert [exploration.verdict for exploration in explorations] == [check] * len(BASE_SEEDS)
     for exploration in explorations:
@@ -75,13 +76,13 @@ def holds(program: Program, schedules: int = 100, **settings: Any) -> Exploratio
     return exploration
 
 
-# --- time ---------------------------------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 
 def test_two_sleepers_end_at_fifteen_seconds_and_nobody_really_sleeps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two threads that sleep for 15 s end at 15.0 s of virtual time; the real sleep is never called."""
+    """Two threads sleep for 15 s of virtual time; the real sleep is never called."""
     calls: list[float] = []
     monkeypatch.setattr(clocks, "_real_sleep", calls.append)
     monkeypatch.setattr(time, "sleep", calls.append)
@@ -105,11 +106,11 @@ def test_two_sleepers_end_at_fifteen_seconds_and_nobody_really_sleeps(
     ids=name,
 )
 def test_waits_end_when_they_should_on_every_schedule(program: Program) -> None:
-    """Sleeps, waits with a limit, timers and barriers end at their instant, whatever the schedule."""
+    """Sleeps, waits with a limit, timers and barriers end at their instant."""
     holds(program, MANY)
 
 
-# --- lost updates -------------------------------------------------------------------------------------------------------
+# --- lost updates ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_waits_end_when_they_should_on_every_schedule(program: Program) -> None:
     ids=name,
 )
 def test_a_lost_update_is_caught_whoever_runs_the_threads(program: Program) -> None:
-    """Jobs of an executor, threads of the code under test and `asyncio.to_thread` are all preempted."""
+    """Executors, threads of the code under test and `asyncio.to_thread` are preempted."""
     caught(program, "Failed")
 
 
@@ -143,7 +144,7 @@ def test_a_lost_update_is_caught_whoever_runs_the_threads(program: Program) -> N
     ids=name,
 )
 def test_a_lost_update_is_caught_in_every_form(program: Program) -> None:
-    """Whatever form the shared access has, another thread gets in between, on every version of Python."""
+    """Whatever form the shared access has, another thread gets in between."""
     caught(program, "Failed")
 
 
@@ -156,7 +157,7 @@ def test_iteration_against_mutation_is_caught_as_the_exception_it_raises() -> No
 
 
 def test_swapped_wake_ups_are_caught_under_order_tasks_only() -> None:
-    """A lost update that needs two wake-ups swapped is reached under `tasks`, and not under `fifo`."""
+    """An update lost by swapped wake-ups is reached under `tasks`, not under `fifo`."""
     holds(lost_updates.swapped_wake_ups, MANY, order="fifo")
 
     exploration = caught(lost_updates.swapped_wake_ups, "Failed")
@@ -165,11 +166,11 @@ def test_swapped_wake_ups_are_caught_under_order_tasks_only() -> None:
     assert "asyncio order tasks" in text(exploration)
 
 
-# --- what was made before the run ------------------------------------------------------------------------------------
+# --- what was made before the run -----------------------------------------------------------------
 
 
 def test_locks_made_at_import_deadlock_and_both_owners_are_named() -> None:
-    """AB-BA over two locks of a module, made by a captured `Lock`: who waits, where, for what, and who has it."""
+    """AB-BA over locks of a module: who waits, where, for what, and who has it."""
     exploration = caught(made_at_import.transfer_and_audit, "Deadlock")
 
     [teller] = [
@@ -198,24 +199,24 @@ def test_locks_made_at_import_deadlock_and_both_owners_are_named() -> None:
     ids=name,
 )
 def test_what_was_made_at_import_works_inside_a_run(program: Program) -> None:
-    """Locks exclude simulated threads, locals are one for each, and an import is safe, on every schedule."""
+    """Locks exclude simulated threads, each has its own locals, and an import is safe."""
     holds(program, MANY)
 
 
 def test_a_first_import_is_one_step() -> None:
-    """Two threads run a function that imports what nobody has imported: neither sees it half done."""
+    """Two threads import what nobody has imported: neither sees it half done."""
     holds(made_at_import.first_import_inside_a_function)
 
 
 def test_a_cached_property_is_locked_on_3_11_only() -> None:
-    """Python 3.11 keeps a lock in `cached_property` and works it out once; later versions may do so twice."""
+    """Python 3.11 keeps a lock in `cached_property`; later versions may work it out twice."""
     if sys.version_info < (3, 12):
         holds(made_at_import.counter_in_a_cached_property, MANY)
     else:
         caught(made_at_import.counter_in_a_cached_property, "Failed")
 
 
-# --- leaks ----------------------------------------------------------------------------------------------------------------
+# --- leaks ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_cached_property_is_locked_on_3_11_only() -> None:
     ids=name,
 )
 def test_a_thread_left_parked_is_a_leak(program: Program) -> None:
-    """A thread of the code under test that outlives the scenario is named, daemon or not, with where it is parked."""
+    """A thread that outlives the scenario is named, daemon or not, with where it is parked."""
     exploration = caught(program, "LeakBound")
 
     assert "refresher" in text(exploration)
@@ -234,7 +235,7 @@ def test_a_thread_left_parked_is_a_leak(program: Program) -> None:
 
 
 def test_a_task_left_pending_is_a_leak() -> None:
-    """A task that waits when `main` returns is named, although `asyncio.run` would cancel it in silence."""
+    """A task that waits when `main` returns is named before `asyncio.run` cancels it."""
     exploration = caught(left_behind.pending_task, "LeakBound")
 
     assert "refresher" in text(exploration)
@@ -251,7 +252,7 @@ def test_a_task_left_pending_by_an_async_program_is_a_leak() -> None:
     assert place(left_behind, "made here, async") in text(exploration)
 
 
-# --- deadlocks ------------------------------------------------------------------------------------------------------------
+# --- deadlocks ------------------------------------------------------------------------------------
 
 
 def test_a_lost_wake_up_is_a_deadlock() -> None:
@@ -280,7 +281,7 @@ def test_threads_and_loops_together_are_no_false_deadlock(program: Program) -> N
 
 
 def test_a_loop_that_waits_for_itself_is_a_deadlock() -> None:
-    """`run_coroutine_threadsafe(…).result()` in the loop's own thread: thread and loop are named."""
+    """`run_coroutine_threadsafe(…).result()` in the loop's own thread: both are named."""
     exploration = caught(two_worlds.a_loop_waits_for_itself, "Deadlock")
 
     assert "'pump'" in text(exploration)
@@ -288,7 +289,7 @@ def test_a_loop_that_waits_for_itself_is_a_deadlock() -> None:
     assert place(two_worlds, "pump waits here") in text(exploration)
 
 
-# --- corrected twins --------------------------------------------------------------------------------------------------
+# --- corrected twins ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_a_corrected_twin_holds_on_two_thousand_schedules(program: Program) -> N
     holds(program, MANY)
 
 
-# --- livelocks ------------------------------------------------------------------------------------------------------------
+# --- livelocks ------------------------------------------------------------------------------------
 
 
 def test_spinning_on_a_flag_is_a_livelock() -> None:
@@ -346,7 +347,7 @@ def test_a_task_that_gives_way_for_ever_is_a_livelock() -> None:
     "program", [never_ending.retry_for_ever, never_ending.retry_for_ever_in_a_loop], ids=name
 )
 def test_a_retry_loop_on_a_timer_is_a_time_storm(program: Program) -> None:
-    """Where only the clock moves, for ever, it is a livelock that says so, within 20,000 decisions."""
+    """Where only the clock moves it is a livelock that says so, within 20,000 decisions."""
     exploration = caught(program, "Livelock")
 
     assert "time storm" in text(exploration)
@@ -361,7 +362,7 @@ def test_a_time_storm_names_who_sleeps_and_where() -> None:
     assert place(never_ending, "caller sleeps here") in text(exploration)
 
 
-# --- errors ---------------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -378,7 +379,7 @@ def test_an_exception_that_nobody_took_fails_the_run(program: Program) -> None:
 
 
 def test_blocking_in_c_is_blocked_outside_the_simulation() -> None:
-    """`os.read` of an empty pipe ends in HarnessError with file and line, within the watchdog's five seconds."""
+    """`os.read` of an empty pipe is a HarnessError with file and line, within five seconds."""
     assert Settings().watchdog_seconds == 5.0
 
     with pytest.raises(Blocked, match="blocked outside the simulation") as raised:
@@ -397,11 +398,11 @@ def test_a_loop_without_a_point_is_blocked_outside_the_simulation() -> None:
     assert f"{file}:{line}" in str(raised.value) or f"{file}:{int(line) + 1}" in str(raised.value)
 
 
-# --- faults ---------------------------------------------------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------
 
 
 def test_a_slot_lost_between_acquire_and_try_is_caught_by_cancelling_everywhere() -> None:
-    """Cancelled between `acquire()` and `try`, the slot is gone and the next user waits for ever."""
+    """Cancelled between `acquire()` and `try`, the slot is gone: the next user waits."""
     caught(cancelled.between_acquire_and_try, "Deadlock")
 
 
@@ -418,7 +419,7 @@ def test_async_with_loses_no_slot_to_cancellation() -> None:
     ids=name,
 )
 def test_a_cancellation_swallowed_by_wait_for_is_caught_on_3_11_only(program: Program) -> None:
-    """`asyncio.wait_for` of Python 3.11 forgets a cancellation that meets the result; later versions do not."""
+    """`asyncio.wait_for` forgets a cancellation that meets the result on Python 3.11."""
     if sys.version_info < (3, 12):
         caught(program, "Failed")
     else:
@@ -426,7 +427,7 @@ def test_a_cancellation_swallowed_by_wait_for_is_caught_on_3_11_only(program: Pr
 
 
 def test_grant_meets_cancel_is_caught_in_the_second_mode_only() -> None:
-    """A slot granted to someone who is cancelled before it resumes; cancelled while parked, nothing is lost."""
+    """A slot granted to someone cancelled before it resumes; while parked, nothing is lost."""
     assert explore(cancelled.grant_meets_cancel_parked).verdict == "holds"
     assert explore(cancelled.grant_meets_cancel_corrected).verdict == "holds"
 

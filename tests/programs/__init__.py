@@ -1,1 +1,1 @@
-"""Programs as their users would write them, for the probes and for determinism: small, and often wrong on purpose."""
+"""Programs as their users would write them: small, and often wrong on purpose."""

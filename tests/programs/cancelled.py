@@ -1,4 +1,4 @@
-"""Slots of an asyncio semaphore that a cancellation can lose, and a cancellation that a library can lose."""
+"""Slots that a cancellation can lose, and a cancellation that a library can lose."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def within_async_with(sim: Any) -> None:
 
 
 async def swallowed_by_wait_for(sim: Any) -> None:
-    """The work is done and the caller is cancelled before it takes the result: Python 3.11 forgets the cancellation."""
+    """Cancelled between the end of the work and taking its result: Python 3.11 forgets it."""
 
     async def caller() -> None:
         await asyncio.wait_for(asyncio.sleep(1), timeout=10)
@@ -72,7 +72,7 @@ async def swallowed_by_wait_for_without_a_fault(sim: Any) -> None:
 
 
 class Slots:
-    """A semaphore written by hand; loses a slot that was granted to someone who is cancelled. One loop."""
+    """A semaphore that loses a slot granted to someone who is cancelled. One loop."""
 
     def __init__(self, free: int) -> None:
         self.free = free
@@ -92,7 +92,7 @@ class Slots:
             raise
 
     def give_up(self, granted: asyncio.Future[None]) -> None:
-        """Leave the queue; whoever has left it already was granted a slot, which is forgotten here."""
+        """Leave the queue; whoever has left it already has a slot, which is forgotten."""
         if granted in self.waiters:
             self.waiters.remove(granted)
 

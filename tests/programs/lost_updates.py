@@ -1,4 +1,4 @@
-"""Read, then write, with another thread in between: through every form in which Python code shares data.
+"""Read, then write, with another thread in between: every form in which code shares data.
 
 Each program stands beside its corrected twin, which does the same under a lock.
 """
@@ -17,7 +17,7 @@ visits = 0
 
 
 class Tally:
-    """A counter that can be reached as an attribute, an item and a class attribute. Any thread, if `guard` is a lock."""
+    """A counter as attribute, item and class attribute. Any thread, if `guard` is a lock."""
 
     shared = 0
 
@@ -42,7 +42,7 @@ class Tally:
             Tally.shared = Tally.shared + 1
 
 
-# --- who runs the two updates -----------------------------------------------------------------------------------------
+# --- who runs the two updates ---------------------------------------------------------------------
 
 
 def _in_an_executor(guard: AbstractContextManager[Any]) -> None:
@@ -108,7 +108,7 @@ def jobs_of_to_thread_corrected(sim: Any) -> None:
     asyncio.run(_in_to_thread(threading.Lock()))
 
 
-# --- through what they share ------------------------------------------------------------------------------------------
+# --- through what they share ----------------------------------------------------------------------
 
 
 def _attribute(guard: AbstractContextManager[Any]) -> None:
@@ -225,7 +225,7 @@ def augmented_assignment_corrected(sim: Any) -> None:
     _augmented(threading.Lock())
 
 
-# --- check, then act ----------------------------------------------------------------------------------------------------
+# --- check, then act ------------------------------------------------------------------------------
 
 
 def _test_by_in(guard: AbstractContextManager[Any]) -> None:
@@ -299,7 +299,7 @@ def append_against_len_corrected(sim: Any) -> None:
     _append_and_len(threading.Lock())
 
 
-# --- iterate while another changes ----------------------------------------------------------------------------------------
+# --- iterate while another changes ----------------------------------------------------------------
 
 
 def _iterate_dict(guard: AbstractContextManager[Any]) -> None:
@@ -345,7 +345,7 @@ def _iterate_list(guard: AbstractContextManager[Any]) -> None:
 
 
 def iteration_of_a_list(sim: Any) -> None:
-    """One thread goes through a list, another removes from it: an item is skipped without a word."""
+    """One thread goes through a list, another removes from it: an item is skipped."""
     _iterate_list(nullcontext())
 
 
@@ -354,7 +354,7 @@ def iteration_of_a_list_corrected(sim: Any) -> None:
     _iterate_list(threading.Lock())
 
 
-# --- between tasks --------------------------------------------------------------------------------------------------------
+# --- between tasks --------------------------------------------------------------------------------
 
 
 async def _swapped_wake_ups(guard: Any) -> None:
@@ -379,7 +379,7 @@ async def _swapped_wake_ups(guard: Any) -> None:
 
 
 def swapped_wake_ups(sim: Any) -> None:
-    """Two tasks; the update is lost only if the second wakes up before the first, which was queued before it."""
+    """The update is lost only if the task that was queued second wakes up first."""
     asyncio.run(_swapped_wake_ups(nullcontext()))
 
 

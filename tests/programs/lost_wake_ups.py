@@ -10,7 +10,7 @@ from tests.programs.together import together
 
 
 class Mailbox:
-    """A flag and a condition; tests the flag outside the lock, so a wake-up can be lost. Any thread."""
+    """A flag and a condition; a flag tested outside the lock loses wake-ups. Any thread."""
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
@@ -60,7 +60,7 @@ def flag_inside_the_lock(sim: Any) -> None:
 
 
 class Buffer:
-    """Room for one item, one condition for both sides; wakes one waiter, who may be of its own side. Any thread."""
+    """Room for one item; wakes one waiter, who may be of its own side. Any thread."""
 
     def __init__(self) -> None:
         self.condition = threading.Condition()

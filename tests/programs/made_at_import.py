@@ -1,6 +1,6 @@
-"""Locks and locals that exist before any run: made at import, by captured names, in a class, by a decorator.
+"""Locks and locals made before any run: by captured names, in a class, by a decorator.
 
-What a run does to them must be undone, and inside it they must exclude simulated threads as they would real ones.
+Inside a run they must exclude simulated threads as they would real ones.
 """
 
 from __future__ import annotations

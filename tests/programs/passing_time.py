@@ -1,4 +1,4 @@
-"""Programs whose outcome is a matter of time only: sleeps, waits with a limit, timers, a barrier."""
+"""Programs whose outcome is a matter of time: sleeps, waits with a limit, timers, a barrier."""
 
 from __future__ import annotations
 

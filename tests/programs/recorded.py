@@ -1,14 +1,15 @@
-"""Programs whose histories are compared: between processes, hash seeds, coverage cores and versions of Python.
+"""Programs whose histories are compared: between processes, hash seeds and versions of Python.
 
-`SYNC` use only public operations of the standard library, so that at granularity `sync` every version meets the same
-points. `ORDERED` go through sets of threads, futures or tasks, whose order would be that of addresses. `SHARED` have
-points between synchronisation, which differ between versions and nowhere else.
+`SYNC` use only public operations of the standard library, so that at granularity `sync` every version
+meets the same points. `ORDERED` go through sets of threads, futures or tasks, whose order would be
+that of addresses. `SHARED` have points between synchronisation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import queue
 import threading
 import time
@@ -25,7 +26,7 @@ from tests.programs.lost_updates import (
 from tests.programs.lost_wake_ups import notify_one
 from tests.programs.together import together
 
-# --- granularity sync ---------------------------------------------------------------------------------------------------
+# --- granularity sync -----------------------------------------------------------------------------
 
 
 def locks(sim: Any) -> None:
@@ -181,11 +182,11 @@ def threads_and_a_loop(sim: Any) -> None:
     asyncio.run(main())
 
 
-# --- through sets ---------------------------------------------------------------------------------------------------------
+# --- through sets ---------------------------------------------------------------------------------
 
 
 def aborting_task_group(sim: Any) -> None:
-    """A TaskGroup of eight; the first to wake up fails, and the others are cancelled in some order."""
+    """A TaskGroup of eight; the first to wake up fails, and the others are cancelled."""
     left: list[int] = []
 
     async def worker(number: int) -> None:
@@ -258,7 +259,7 @@ def leftovers_cancelled(sim: Any) -> None:
     asyncio.run(main())
 
 
-# --- order that the program takes from addresses ---------------------------------------------------------------------
+# --- order that the program takes from addresses --------------------------------------------------
 
 
 class Account:
@@ -269,24 +270,37 @@ class Account:
         self.lock = threading.Lock()
 
 
-#: Accounts of earlier runs, so that no run gets their addresses again.
-_kept: list[Account] = []
+#: An allocator that hands out other addresses in every run, as the real one does sooner or later.
+_runs = itertools.count()
+_addresses = [Account.__new__(Account) for _ in range(211)]
+
+
+def _a_set_of_accounts() -> set[Account]:
+    start = next(_runs) * 37
+    accounts = [_addresses[(start + 89 * number * number) % 211] for number in range(6)]
+    for number, account in enumerate(accounts):
+        account.__init__(number)  # type: ignore[misc] # made anew at an address of its own
+    return set(accounts)
 
 
 def accounts_by_address(sim: Any) -> None:
     """Two tellers lock the accounts of a set, in the order of the set."""
-    accounts = [Account(number) for number in range(12)]
-    _kept.extend(accounts)
-    # Every run leaves a gap of another size, so that the next one's addresses are spread otherwise.
-    _kept.extend(Account(-1) for _ in range(len(_kept) % 7))
-    chosen = set(accounts[len(_kept) % 5 :][:6])
+    accounts = _a_set_of_accounts()
 
     def teller() -> None:
-        for account in chosen:
+        for account in accounts:
             with account.lock:
                 sim.point(f"account {account.number}")
 
     together(teller, teller)
+
+
+def first_account_by_address(sim: Any) -> None:
+    """Fails whenever the first account of a set is not the one with the lowest number."""
+    first, *_ = _a_set_of_accounts()
+    for _ in range(first.number):
+        sim.point(f"account {first.number}")
+    assert first.number == 0
 
 
 Program = Callable[[Any], None]

@@ -20,8 +20,8 @@ from harness.checks import Check, LeakBound, Survivor
 from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, FakePool, Gate, InFlight
 from harness.errors import HarnessError, Violation, misuse
-from harness.faults import Rule, Site, Verdict
-from harness.world import loops, waits
+from harness.faults import Crash, Pause, Rule, Site, Verdict
+from harness.world import loops, threads, waits
 from harness.world.fibers import Stop, World
 
 _PENDING = object()
@@ -63,6 +63,9 @@ class _Common:
         self._world = world
         self.faults = _SimulatedFaults(world)
         self.storms: list[_Nursery] = []
+
+    def _actor(self) -> str:
+        return self._world.actor_here()[0]
 
     def now(self) -> float:
         """Return virtual seconds since the start of the run."""
@@ -117,8 +120,18 @@ class Simulation(_Common):
             **options: further arguments of `FakePool`.
         """
         return FakePool(
-            name, size=size, latency=latency, faults=self.faults, draw=self.draw, **options
+            name,
+            size=size,
+            latency=latency,
+            faults=self.faults,
+            draw=self.draw,
+            actor=self._actor,
+            disturb=self._disturb,
+            **options,
         )
+
+    def _disturb(self, verdict: Verdict) -> None:
+        threads.suffer(self._world, verdict)
 
     def gate(self, name: str = "gate") -> Gate:
         """Return a closed gate."""
@@ -152,8 +165,24 @@ class AsyncSimulation(_Common):
     ) -> AsyncFakePool:
         """Return a pool whose latencies and faults come from this run's tape; see `Simulation.pool`."""
         return AsyncFakePool(
-            name, size=size, latency=latency, faults=self.faults, draw=self.draw, **options
+            name,
+            size=size,
+            latency=latency,
+            faults=self.faults,
+            draw=self.draw,
+            actor=self._actor,
+            disturb=self._disturb,
+            **options,
         )
+
+    async def _disturb(self, verdict: Verdict) -> None:
+        match verdict:
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+            case Crash():
+                loops.crash(self._world, asyncio.current_task())
+                # Nobody resolves it: the task takes no further step.
+                await asyncio.get_running_loop().create_future()
 
     def gate(self, name: str = "gate") -> AsyncGate:
         """Return a closed gate."""

@@ -359,7 +359,7 @@ class ReadyQueue(deque[Any]):
                 case Cancel():
                     task.cancel()
                 case Crash():
-                    self._crash(task)
+                    crash(self.world, task)
 
     def _watch(self, handle: Any) -> Any:
         """Record that a task goes on, and let a fault strike it before it does."""
@@ -392,7 +392,7 @@ class ReadyQueue(deque[Any]):
                 task.get_loop().call_later(seconds, self.append, handle)
                 return self._nothing()
             case Crash() | Hang():
-                self._crash(task)
+                crash(self.world, task)
                 return self._nothing()
             case _:
                 raise HarnessError(
@@ -400,18 +400,20 @@ class ReadyQueue(deque[Any]):
                     "To have an operation fail, let the rule look at sites of kind 'call'."
                 )
 
-    def _crash(self, task: SimTask) -> None:
-        task.crashed = True
-        self.world.crashed_tasks.append(task)
-        if task.on_crash is not None:
-            task.on_crash()
-
     def _nothing(self) -> Any:
-        return asyncio.Handle(_do_nothing, (), asyncio.get_running_loop())
+        return asyncio.Handle(_pass_by, (), asyncio.get_running_loop())
 
 
-def _do_nothing() -> None:
+def _pass_by() -> None:
     """Run in place of a handle that a fault took away."""
+
+
+def crash(world: World, task: Any) -> None:
+    """Mark a task as gone: it takes no further step, and nobody waits for its end."""
+    task.crashed = True
+    world.crashed_tasks.append(task)
+    if task.on_crash is not None:
+        task.on_crash()
 
 
 async def settle(world: World) -> None:

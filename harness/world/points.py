@@ -270,9 +270,13 @@ def _drawn_from(namespace: dict[str, Any]) -> set[int]:
     return found
 
 
+# Python 3.12 starts with a few hundred objects frozen, none of them a function.
+_FROZEN_AT_START: Final = 1_000
+
+
 def _functions(is_under_test: IsUnderTest, *, also_frozen: bool = False) -> list[FunctionType]:
-    """Return all functions whose file is under test; those of objects that are frozen only if asked for."""
-    if also_frozen and gc.get_freeze_count():
+    """Return all functions whose file is under test; frozen ones only if asked for."""
+    if also_frozen and gc.get_freeze_count() > _FROZEN_AT_START:
         # What is frozen is hidden from `get_objects`; both moves take no time.
         gc.unfreeze()
         try:

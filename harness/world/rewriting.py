@@ -482,11 +482,14 @@ class _Function:
 
     def _is_generator_expression(self, at: int) -> bool:
         call = self._calls.get(at)
-        return (
-            call is not None
-            and call.callee >= 0
-            and self._names[call.callee].startswith(("MAKE_F", "SET_FUNCTION"))
-        )
+        made = call.callee if call is not None else stack_flow.UNKNOWN
+        while made >= 0 and self._names[made] == "SET_FUNCTION_ATTRIBUTE":
+            made = self._operand(made)
+        if made < 0 or self._names[made] != "MAKE_FUNCTION":
+            return False
+        # Up to 3.11 the other comprehensions are functions, too.
+        code = self._operand(made)
+        return self._is_constant(code) and self._list[code].arg.co_name == "<genexpr>"
 
     def _is_constant(self, at: int) -> bool:
         return at >= 0 and self._names[at] in ("LOAD_CONST", "LOAD_SMALL_INT")

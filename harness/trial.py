@@ -232,14 +232,14 @@ class _Judge:
         elif circle:
             summary = f"'{circle[0].name}' waits for a lock that it holds itself."
         else:
-            real = [wait for wait in everyone if not wait.what.startswith("its event loop")]
-            names = ", ".join(f"'{wait.who}'" for wait in real[:6]) + (
-                " …" if len(real) > 6 else ""
-            )
-            summary = f"nobody can go on and no timer is left: {names} {'waits' if len(real) == 1 else 'wait'} for ever."
-        rows = [("waits", str(wait)) for wait in everyone[:20]]
-        for actor in self.world.crashed.values():
-            rows.append(("crashed", f"'{actor.name}'"))
+            stuck = [wait for wait in everyone if not wait.crashed and not wait.is_idle_loop]
+            names = ", ".join(f"'{wait.who}'" for wait in stuck[:6]) + " …" * (len(stuck) > 6)
+            verb = "waits" if len(stuck) == 1 else "wait"
+            summary = f"nobody can go on and no timer is left: {names} {verb} for ever."
+        rows = [("waits", str(wait)) for wait in everyone[:20] if not wait.crashed]
+        gone = [*self.world.crashed.values(), *self.world.crashed_tasks]
+        names = [getattr(each, "name", "") or each.get_name() for each in gone]
+        rows.extend(("crashed", f"'{name}'") for name in names)
         return Violation("Deadlock", summary, [*rows, *self._modes()])
 
     def on_unhandled(self, name: str, exc: BaseException) -> Violation:

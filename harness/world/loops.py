@@ -412,6 +412,8 @@ def crash(world: World, task: Any) -> None:
     """Mark a task as gone: it takes no further step, and nobody waits for its end."""
     task.crashed = True
     world.crashed_tasks.append(task)
+    # Otherwise `asyncio.run` would cancel it at its end and wait for it.
+    asyncio.tasks._unregister_task(task)
     if task.on_crash is not None:
         task.on_crash()
 

@@ -24,6 +24,9 @@ from .loops import Selector
 from .threads import Lock, SimpleQueue, is_plumbing
 
 
+_IDLE_LOOP = "its event loop, which has nothing to run"
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """One thread or task that is parked.
@@ -47,6 +50,11 @@ class Wait:
     owner: str = ""
     stack: tuple[CodeType, ...] = ()
     crashed: bool = False
+
+    @property
+    def is_idle_loop(self) -> bool:
+        """Whether it is a thread that only runs an event loop with nothing to do: its tasks are what matters."""
+        return self.what == _IDLE_LOOP
 
     def __str__(self) -> str:
         source = f": {self.source}" if self.source else ""
@@ -83,7 +91,7 @@ def wait_of(world: World, actor: Actor) -> Wait:
             else f"{operation} for the {awaits.role}"
         )
     elif isinstance(awaits, Selector):
-        what = "its event loop, which has nothing to run"
+        what = _IDLE_LOOP
     elif isinstance(awaits, SimpleQueue):
         what = f"{operation}"
     elif isinstance(awaits, str):

@@ -10,13 +10,15 @@ It does not know runs: whoever drives them calls `reset` after each.
 
 from __future__ import annotations
 
+import asyncio
+import asyncio.mixins
 import collections
+import concurrent.futures
 import enum
 import functools
 import gc
 import logging
 import queue
-import sys
 import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -49,6 +51,9 @@ _DULL = frozenset(
         types.WrapperDescriptorType,
         types.ClassMethodDescriptorType,
         types.TracebackType,
+        # Its globals are a dict of its own. On 3.12 asking `_asyncio` what it refers to hands out dead objects of a free
+        # list, and dropping them again ties the list into a ring (Modules/_asyncio.c, `fi_freelist`).
+        types.ModuleType,
         property,
         *_REAL_LOCKS,
     }
@@ -66,7 +71,9 @@ _TRANSPARENT = frozenset(
     }
 )
 #: Locks of the import system belong to the interpreter (an import is one step), and under this name xdist's workers run.
-_LEFT_ALONE = frozenset({"_frozen_importlib", "_frozen_importlib_external", "zipimport", "__channelexec__"})
+_LEFT_ALONE = frozenset(
+    {"_frozen_importlib", "_frozen_importlib_external", "zipimport", "__channelexec__"}
+)
 #: What pytest keeps for tests, fixtures and parameters, is the tests' own.
 _KEPT_FOR_TESTS = frozenset({"_pytest.fixtures", "_pytest.python"})
 #: What this package keeps stays as it is: it is where the originals are remembered.
@@ -144,7 +151,7 @@ class Adoption:
         """Put every original back where it was; the first failure is raised after all were tried."""
         endings, self.endings = self.endings, []
         places, self.places = self.places, []
-        _all_of([self.reset, *endings, *(place.restore for place in reversed(places))])
+        _all_of([*endings, self.reset, *(place.restore for place in reversed(places))])
         self.resets.clear()
 
 
@@ -170,12 +177,17 @@ def adopted(is_bystander: IsBystander, is_under_test: IsUnderTest) -> Generator[
         is_under_test: whether a file is under test, asked for what cannot be reached and is to be named.
     """
     adoption = Adoption()
-    adopting = _Adopting(adoption, is_bystander, is_under_test)
+    was_collecting = gc.isenabled()
     try:
+        # A collection in the middle of the scan would take longer than the scan.
+        gc.disable()
+        adopting = _Adopting(adoption, is_bystander, is_under_test)
         try:
             adopting.run()
         finally:
             adopting.forget()
+            if was_collecting:
+                gc.enable()
         yield adoption
     finally:
         adoption.give_back()
@@ -189,10 +201,14 @@ class _Heap:
 
     def __init__(self) -> None:
         self.by_type: dict[type, list[Any]] = collections.defaultdict(list)
+        # What is frozen is not listed.
+        gc.unfreeze()
         for thing in gc.get_objects():
             self.by_type[type(thing)].append(thing)
         # Those made by this scan itself are younger than its list of objects, so they are not in it.
-        self._holders = [thing for kind, things in self.by_type.items() if kind not in _DULL for thing in things]
+        self._holders = [
+            thing for kind, things in self.by_type.items() if kind not in _DULL for thing in things
+        ]
 
     def forget(self) -> None:
         """Let go of everything."""
@@ -226,7 +242,9 @@ class _Heap:
 class _Adopting:
     """One scan and what follows from it. Used once."""
 
-    def __init__(self, adoption: Adoption, is_bystander: IsBystander, is_under_test: IsUnderTest) -> None:
+    def __init__(
+        self, adoption: Adoption, is_bystander: IsBystander, is_under_test: IsUnderTest
+    ) -> None:
         self.adoption = adoption
         self.is_bystander = is_bystander
         self.is_under_test = is_under_test
@@ -243,7 +261,23 @@ class _Adopting:
     def run(self) -> None:
         """Find everything, decide whose it is, and put the twins in place."""
         heap = self.heap
-        primitives = [*heap.instances(*_REAL_LOCKS, _REAL_QUEUE), *heap.by_type.get(_REAL_LOCAL, ())]
+        self.conditions = list(heap.instances(threading.Condition))
+        # A real thread that waits waits for a lock of its own. `vars` would make a dict that the heap does not know yet.
+        waited_for = {
+            id(waiter)
+            for condition in self.conditions
+            for waiter in getattr(condition, "_waiters", ())
+        }
+        primitives = [
+            thing
+            for thing in (
+                *heap.instances(*_REAL_LOCKS, _REAL_QUEUE),
+                *heap.by_type.get(_REAL_LOCAL, ()),
+            )
+            if id(thing) not in waited_for
+        ]
+        self.executors = list(heap.instances(concurrent.futures.ThreadPoolExecutor))
+        self.work_queues = {id(executor._work_queue) for executor in self.executors}
         self._find_captured()
         carriers = list(self._carriers(frozenset(map(id, primitives))))
         owned = [*heap.instances(*_owned_types(heap))]
@@ -254,8 +288,11 @@ class _Adopting:
         for carrier in carriers:
             self._adopt_carrier(carrier)
         self._adopt_local_classes()
+        self._adopt_executors()
+        self._adopt_threads()
         self._place_all()
         self._repair_conditions()
+        self._keep_states()
 
     def forget(self) -> None:
         """Let go of everything: the heap holds this scan, and the scan the heap, and the next one would find them."""
@@ -301,13 +338,19 @@ class _Adopting:
         self.classes: dict[int, type] = {}
         for cls in self.heap.instances(type):
             self.classes[id(gc.get_referents(cls.__dict__)[0])] = cls
-        containers = {id(c): c for holders in self.held_by.values() for c in holders if _is_container(c)}
+        containers = {
+            id(c): c for holders in self.held_by.values() for c in holders if _is_container(c)
+        }
         for known in (*self.modules, *self.classes):
             containers.pop(known, None)
         self.owners = self.heap.holders(containers.values())
         self.functions: dict[int, list[types.FunctionType]] = collections.defaultdict(list)
         for function in by_type[types.FunctionType]:
-            for part in (function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())):
+            for part in (
+                function.__defaults__,
+                function.__kwdefaults__,
+                *(function.__closure__ or ()),
+            ):
                 if part is not None and id(part) in containers:
                     self.functions[id(part)].append(function)
 
@@ -369,10 +412,17 @@ class _Adopting:
         if any(type(h) is dict and self._is_in_table(h, primitive) for h in holders):
             return
         roots = set(self._roots(primitive))
+        if id(primitive) in self.work_queues:
+            # Workers that wait for it go on waiting: the run has workers of its own.
+            roots.discard(_Owner.LIVE_THREAD)
         for carrier_id, inside in self.inside.items():
             if inside is primitive:
-                roots.update(root for h in self.held_by.get(carrier_id, ()) for root in self._owner(h, 0))
-        if _Owner.LIVE_THREAD in roots or (_Owner.BYSTANDER in roots and _Owner.FOREIGN not in roots):
+                roots.update(
+                    root for h in self.held_by.get(carrier_id, ()) for root in self._owner(h, 0)
+                )
+        if _Owner.LIVE_THREAD in roots or (
+            _Owner.BYSTANDER in roots and _Owner.FOREIGN not in roots
+        ):
             return
         if isinstance(primitive, _REAL_LOCKS):
             lock = twins.LockTwin(primitive)
@@ -392,7 +442,8 @@ class _Adopting:
 
     def _is_in_table(self, holder: dict[Any, Any], primitive: object) -> bool:
         return id(holder) in self.modules and any(
-            value is primitive and (id(holder), name) in self.table_places for name, value in holder.items()
+            value is primitive and (id(holder), name) in self.table_places
+            for name, value in holder.items()
         )
 
     def _adopt_carrier(self, carrier: Any) -> None:
@@ -415,8 +466,35 @@ class _Adopting:
                 continue
             local_class = twins.LocalClass(cls, self.heap.instances(cls))
             for name in local_class.NAMES:
-                self.adoption.take(_class_place(cls, name, vars(cls).get(name, _GONE), local_class.accessor(name)))
+                self.adoption.take(
+                    _class_place(cls, name, vars(cls).get(name, _GONE), local_class.accessor(name))
+                )
             self.adoption.resets.append(local_class.reset)
+
+    def _adopt_executors(self) -> None:
+        """Have executors start workers of the run: those that live already are real threads."""
+        for executor in self.executors:
+            work_queue = self.twins.get(id(executor._work_queue))
+            if work_queue is None:
+                continue
+            # What waits there is for the real workers.
+            work_queue.empty_at_start()
+            workers = twins.Workers(executor)
+            for name, twin in workers.replacements.items():
+                self.adoption.take(_attribute_place(executor, name, getattr(executor, name), twin))
+            self.adoption.resets.append(workers.reset)
+
+    def _adopt_threads(self) -> None:
+        """Have threads that were made and not started be started in the run (from 3.13 on they hold a real handle)."""
+        for thread in self.heap.instances(threading.Thread):
+            handle = getattr(thread, "_handle", None)
+            if handle is None or thread.ident is not None or self._is_left_to_bystanders(thread):
+                continue
+            self.adoption.take(_attribute_place(thread, "_handle", handle, twins.make_handle()))
+
+    def _is_left_to_bystanders(self, thing: Any) -> bool:
+        owners = {self._whose(type(thing).__module__), *self._roots(thing)}
+        return _Owner.BYSTANDER in owners
 
     # --- placing ----------------------------------------------------------------------------------------------------
 
@@ -433,7 +511,11 @@ class _Adopting:
 
     def _is_ours(self, holder: Any) -> bool:
         """Tell whether this package itself keeps the originals here."""
-        if _is_container(holder) and id(holder) not in self.modules and id(holder) not in self.classes:
+        if (
+            _is_container(holder)
+            and id(holder) not in self.modules
+            and id(holder) not in self.classes
+        ):
             owners = [*self.owners.get(id(holder), ()), *self.functions.get(id(holder), ())]
         else:
             owners = [holder]
@@ -461,7 +543,10 @@ class _Adopting:
         elif isinstance(holder, dict):
             yield from self._places_in_dict(holder, holder)
             factory = getattr(holder, "default_factory", None)
-            if kind is collections.defaultdict and (twin := self._twin_for(factory, holder)) is not _GONE:
+            if (
+                kind is collections.defaultdict
+                and (twin := self._twin_for(factory, holder)) is not _GONE
+            ):
                 yield _attribute_place(holder, "default_factory", factory, twin)
         elif isinstance(holder, (list, collections.deque)):
             yield from self._places_in_list(holder)
@@ -510,7 +595,9 @@ class _Adopting:
         new = [self._twin_for(value, items) for value in items]
         if all(twin is _GONE for twin in new):
             return
-        replaced = tuple(old if twin is _GONE else twin for old, twin in zip(items, new, strict=True))
+        replaced = tuple(
+            old if twin is _GONE else twin for old, twin in zip(items, new, strict=True)
+        )
         functions = self.functions.get(id(items), ())
         for function in functions:
             yield Place(
@@ -520,7 +607,11 @@ class _Adopting:
                 functools.partial(getattr, function, "__defaults__"),
                 functools.partial(setattr, function, "__defaults__"),
             )
-        partials = [o for o in self.owners.get(id(items), ()) if type(o) is functools.partial and o.args is items]
+        partials = [
+            o
+            for o in self.owners.get(id(items), ())
+            if type(o) is functools.partial and o.args is items
+        ]
         for partial in partials:
             yield _partial_place(partial, partial.func, replaced)
         if not functions and not partials:
@@ -566,7 +657,9 @@ class _Adopting:
             return
         for held in gc.get_referents(holder):
             if self._twin_for(held, holder) is not _GONE:
-                self.adoption.out_of_reach.append(f"{_named(held)} in a {type(holder).__qualname__}")
+                self.adoption.out_of_reach.append(
+                    f"{_named(held)} in a {type(holder).__qualname__}"
+                )
 
     def _words_for(self, mapping: dict[Any, Any], holder: object) -> str:
         module = self.modules.get(id(mapping))
@@ -581,15 +674,55 @@ class _Adopting:
 
     def _repair_conditions(self) -> None:
         """Have those forgotten that an ended run left waiting: `notify` would wake them instead of somebody alive."""
-        for condition in self.heap.instances(threading.Condition):
-            if isinstance(vars(condition).get("_lock"), threads.Lock):
+        for condition in self.conditions:
+            if isinstance(getattr(condition, "_lock", None), threads.Lock):
                 self.adoption.resets.append(functools.partial(_forget_waiters, condition))
+
+    def _keep_states(self) -> None:
+        """Have each run find flags, counts and items as they were: a run that ended midway leaves them as they fell."""
+        for thing in self.heap.instances(asyncio.mixins._LoopBoundMixin):  # type: ignore[attr-defined] # private
+            # One that no loop has used; the loops of runs are all different.
+            if thing._loop is None and not self._is_left_to_bystanders(thing):
+                self.adoption.resets.append(twins.State(thing, ("_loop", *vars(thing))).reset)
+        if self._are_others_alive():
+            return
+        for kind, names in _STATES.items():
+            for thing in self.heap.instances(kind):
+                if self._holds_a_twin(thing):
+                    self.adoption.resets.append(twins.State(thing, names).reset)
+
+    def _holds_a_twin(self, thing: Any) -> bool:
+        condition = getattr(thing, "_cond", None) or getattr(thing, "_condition", None)
+        lock = getattr(thing, "mutex", None) if condition is None else getattr(condition, "_lock", None)
+        return isinstance(lock, threads.Lock)
+
+    def _are_others_alive(self) -> bool:
+        """Tell whether real threads that may use what was adopted run on meanwhile: then nothing is put back."""
+        for thread in threading.enumerate():
+            if thread is threading.current_thread() or isinstance(thread, threading._DummyThread):
+                continue
+            target = getattr(thread, "_target", None)
+            modules = {type(thread).__module__, getattr(target, "__module__", None) or "threading"}
+            if not any(map(self.is_bystander, modules)):
+                return True
+        return False
+
+
+#: What each run finds as it was at the start.
+_STATES: dict[type, tuple[str, ...]] = {
+    threading.Event: ("_flag",),
+    threading.Semaphore: ("_value",),
+    threading.Barrier: ("_state", "_count"),
+    queue.Queue: ("queue", "unfinished_tasks", "is_shutdown"),
+    concurrent.futures.Future: ("_state", "_result", "_exception", "_waiters", "_done_callbacks"),
+}
 
 
 def _forget_waiters(condition: Any) -> None:
-    waiters = condition._waiters
-    if any(isinstance(waiter, threads.Lock) for waiter in waiters):
-        condition._waiters = collections.deque(w for w in waiters if not isinstance(w, threads.Lock))
+    # A waiter made before belongs to a real thread.
+    left = [waiter for waiter in condition._waiters if getattr(waiter, "real", waiter) is None]
+    for waiter in left:
+        condition._waiters.remove(waiter)
 
 
 def _owned_types(heap: _Heap) -> list[type]:
@@ -678,7 +811,9 @@ def _named(thing: object) -> str:
     """Name the kind of an original, without an address."""
     if isinstance(thing, _REAL_LOCKS):
         return "an RLock" if isinstance(thing, threads._real_rlock_type) else "a Lock"
-    if isinstance(thing, types.BuiltinFunctionType) and isinstance(thing.__self__, (*_REAL_LOCKS, _REAL_QUEUE)):
+    if isinstance(thing, types.BuiltinFunctionType) and isinstance(
+        thing.__self__, (*_REAL_LOCKS, _REAL_QUEUE)
+    ):
         return f"method {thing.__name__!r} of {_named(thing.__self__)}"
     if isinstance(thing, (*_FUNCTIONS, type)):
         return f"{thing.__module__}.{thing.__qualname__}"

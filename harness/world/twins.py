@@ -60,7 +60,7 @@ class LockTwin:
 
 def is_held(real: Any) -> bool:
     """Tell whether anybody holds a real lock."""
-    if not isinstance(real, threads._real_rlock_type):
+    if type(real) is not threads._real_rlock_type:
         return bool(real.locked())
     # A re-entrant lock cannot be asked before 3.14, and its owner can always take it once more.
     if real._is_owned() or not real.acquire(blocking=False):
@@ -78,7 +78,7 @@ class QueueTwin(threads.SimpleQueue):
     The original keeps its items while runs go on; each run starts with the same ones.
     """
 
-    def __new__(cls, real: Any) -> Any:  # noqa: ARG004 - the signature of __init__
+    def __new__(cls, real: Any) -> Any:
         """Make one, also outside a run."""
         return object.__new__(cls)
 
@@ -120,8 +120,14 @@ class QueueTwin(threads.SimpleQueue):
         self._items = deque(self._start)
         self._getters.clear()
 
+    def empty_at_start(self) -> None:
+        """Have runs find nothing here, whatever the original holds."""
+        self._start = []
+        self.reset()
+
     def hand_back(self) -> None:
         """Give the original what a run left here, unless it was reset since."""
+        # Only a run changes this; what others put into the original meanwhile stays.
         items = list(self._items)
         if len(items) == len(self._start) and all(map(_is, items, self._start)):
             return
@@ -140,6 +146,55 @@ def _drain(real: Any) -> list[Any]:
         while True:
             items.append(real.get_nowait())
     return items
+
+
+# --- executors and threads ------------------------------------------------------------------------
+
+
+class Workers:
+    """What a `ThreadPoolExecutor` made before keeps of its workers, anew for each run. Not part of a run."""
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+        self._state = State(executor, ("_shutdown", "_broken"))
+        self._threads: set[Any] = set()
+        self._idle = threading.Semaphore(0)
+        self._lock = LockTwin(threads._real_allocate_lock())
+        self._idle._cond = threading.Condition(self._lock.lock)  # type: ignore[attr-defined] # private
+        self.replacements = {"_threads": self._threads, "_idle_semaphore": self._idle}
+
+    def reset(self) -> None:
+        """Forget a run that is over: its workers ended with it."""
+        self._threads.clear()
+        self._idle._value = 0  # type: ignore[attr-defined] # private
+        self._lock.reset()
+        self._state.reset()
+
+
+def make_handle() -> threads.ThreadHandle:
+    """Return a simulated thread handle, also outside a run."""
+    handle = threads.ThreadHandle()
+    handle._ended = threads.Lock(threads._real_allocate_lock(), "end of a thread")
+    return handle
+
+
+class State:
+    """Some attributes of an object, as they were. Not part of a run."""
+
+    __slots__ = ("_thing", "_values")
+
+    def __init__(self, thing: Any, names: tuple[str, ...]) -> None:
+        self._thing = thing
+        self._values = {name: _copied(getattr(thing, name)) for name in names if hasattr(thing, name)}
+
+    def reset(self) -> None:
+        """Put the attributes back."""
+        for name, value in self._values.items():
+            setattr(self._thing, name, _copied(value))
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if type(value) in (deque, list, set) else value
 
 
 # --- thread-locals --------------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from importlib.metadata import entry_points
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -210,14 +210,20 @@ def test_cells_pass_select_and_get_fixtures(project: Path) -> None:
         ["-o", "storm_seed=-1"],
     ],
 )
-def test_a_bad_option_is_a_usage_error(arguments: list[str], tmp_path: Path) -> None:
-    """Before anything runs, whether it stands on the command line or in a file."""
-    done = run_pytest(tmp_path, *arguments)
+def test_a_bad_option_is_a_usage_error(arguments: list[str], pytester: pytest.Pytester) -> None:
+    """Before anything runs, whether it stands on the command line or in a file; in one line."""
+    with pytest.raises(pytest.UsageError, match="--storm") as caught:
+        pytester.parseconfigure(*LOADED, *arguments)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_usage_error_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
+    """As pytest shows them: no traceback."""
+    done = run_pytest(tmp_path, "--storm-seed", "-1")
 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-    assert len(lines) == 1
-    assert "--storm" in lines[0]
+    assert "ERROR: --storm: seed=-1 must be an integer with 0 ≤ seed < 2**64." in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -251,7 +257,7 @@ def test_options_reach_the_search_and_files_do_too(project: Path) -> None:
 
 
 def test_the_verdict_is_a_section_and_the_token_a_property(project: Path) -> None:
-    """Under xdist too; the token replays in pytest and on the command line; `--lf` finds the item."""
+    """Under xdist too; the token replays in pytest; `--lf` finds the item."""
     storms = (project / "storms.py").read_text(encoding="utf-8")
     (project / "storms.py").write_text(
         storms.replace("Unlocked: MaxInFlight", "Unlocked: 'Deadlock'"), encoding="utf-8"
@@ -271,7 +277,8 @@ def test_the_verdict_is_a_section_and_the_token_a_property(project: Path) -> Non
     assert "Violation: 'origin' had 2 calls in flight, allowed 1." in failed.stdout
     assert "declared to be caught by Deadlock, violated MaxInFlight." in failed.stdout
     assert "Traceback" not in failed.stdout
-    found = ElementTree.parse(project / "report.xml").findall(".//property[@name='harness.replay']")
+    report = ElementTree.parse(project / "report.xml")  # noqa: S314 - pytest wrote it just now
+    found = report.findall(".//property[@name='harness.replay']")
     token = found[0].get("value") or ""
     assert f"replay     python -m harness replay {token}" in failed.stdout
 
@@ -309,7 +316,10 @@ def test_a_bare_assert_shows_its_operands(project: Path) -> None:
 def test_misuse_inside_a_run_fails_the_item_in_one_line(project: Path) -> None:
     """It is the scenario that is wrong, not the code under test; no section, no traceback."""
     (project / "storms.py").write_text(
-        "from harness import scenario\n@scenario\ndef empty(sim):\n    sim.pool('origin', size=0)\n",
+        "from harness import scenario\n"
+        "@scenario\n"
+        "def empty(sim):\n"
+        "    sim.pool('origin', size=0)\n",
         encoding="utf-8",
     )
 
@@ -459,7 +469,8 @@ def test_loading_the_plugin_is_cheap() -> None:
     """Neither greenlet nor asyncio nor sqlite3 is loaded in a session without scenarios."""
     code = (
         "import sys, pytest; before = set(sys.modules); import harness.pytest_plugin; "
-        "print(sorted({'greenlet', 'asyncio', 'sqlite3', 'bytecode'} & (set(sys.modules) - before)))"
+        "engine = {'greenlet', 'asyncio', 'sqlite3', 'bytecode'}; "
+        "print(sorted(engine & (set(sys.modules) - before)))"
     )
 
     done = subprocess.run(

@@ -413,7 +413,7 @@ def write(folder: Path, *, relative: bool = True, listed: bool = True) -> Path:
 def test_columns_are_the_subject_and_its_variants_beside_it(
     tmp_path: Path, *, relative: bool, listed: bool
 ) -> None:
-    """Listed or not; strangers are left out; `broken.py` is executed once, however it is imported."""
+    """Listed or not; strangers are left out; `broken.py` is executed once, however imported."""
     (this,) = scenarios_in(load(write(tmp_path / "flights", relative=relative, listed=listed)))
 
     columns = this.columns()

@@ -559,15 +559,16 @@ class _Function:
         if self._rewriting.granularity == "sync" and not sync:
             return
         location = self._list[accessing].location
-        site = self._site(location, what, sync=sync, shared=shared, is_global=push is None)
+        # Constants may be anything, whatever the types of `bytecode` say.
+        site: Any = self._site(location, what, sync=sync, shared=shared, is_global=push is None)
+        function: Any = self._rewriting.hook
         if push is None:
-            # The site carries the namespace: it is not on the stack, and no constant can hold a
-            # dict.
+            # The site carries the namespace: a dict among the constants would spoil their hash.
             name = (False, "namespace") if PY312 else "namespace"
             operand = [Instr("LOAD_CONST", site), Instr("LOAD_ATTR", name)]
         else:
             operand = push(2)
-        hook, null = Instr("LOAD_CONST", self._rewriting.hook), Instr("PUSH_NULL")
+        hook, null = Instr("LOAD_CONST", function), Instr("PUSH_NULL")
         call = [hook, null] if PY313 else [null, hook]
         call += [*operand, Instr("LOAD_CONST", site)]
         call += [Instr("CALL", 2)] if PY312 else [Instr("PRECALL", 2), Instr("CALL", 2)]

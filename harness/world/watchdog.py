@@ -1,11 +1,13 @@
-"""What must not be swallowed or waited for: time-outs, Ctrl-C, and code that blocks outside the simulation.
+"""What must not be swallowed or waited for: time-outs, Ctrl-C, and code that blocks outside the
+simulation.
 
-The standard library catches BaseException in threads, executor jobs and tasks, so an exception raised there by a signal
-handler would be taken for the job's own. Here the handler leaves the run at once instead. A step that does not end within
-the watchdog's real seconds is broken off by a signal, which also interrupts real locks and system calls.
+The standard library catches BaseException in threads, executor jobs and tasks, so an exception
+raised there by a signal handler would be taken for the job's own. Here the handler leaves the run
+at once instead. A step that does not end within the watchdog's real seconds is broken off by a
+signal, which also interrupts real locks and system calls.
 
-It does not know what a run is for. Where there are no such signals, or the run is not in the main thread, a step that
-never ends is reported and the process ends: nothing can interrupt it.
+It does not know what a run is for. Where there are no such signals, or the run is not in the main
+thread, a step that never ends is reported and the process ends: nothing can interrupt it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +34,7 @@ from .threads import is_plumbing
 _allocate_lock = _thread.allocate_lock
 _start_new_thread = _thread.start_new_thread
 _get_ident = _thread.get_ident
+_monotonic = time.monotonic
 
 #: Exit status of a process that could not be interrupted.
 STUCK_STATUS = 70
@@ -78,13 +82,18 @@ class Watchdog:
 
     def _watch(self) -> None:
         seen: tuple[World | None, int] = (None, -1)
+        since = _monotonic()
         try:
-            while not self._stopped.acquire(timeout=self.seconds):
+            # Looked at more often than is allowed to pass, or a step could take twice as long.
+            while not self._stopped.acquire(timeout=self.seconds / 8):
                 world = self.world
                 now = (world, world.kernel.steps if world is not None else -1)
-                if world is not None and now == seen and world.kernel.current is not None:
-                    self._break_off()
-                seen = now
+                if now != seen:
+                    seen, since = now, _monotonic()
+                elif _monotonic() - since >= self.seconds:
+                    since = _monotonic()
+                    if world is not None and world.kernel.current is not None:
+                        self._break_off()
         finally:
             self._over.release()
 
@@ -98,7 +107,8 @@ class Watchdog:
         faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
         os._exit(STUCK_STATUS)
 
-    # --- signals ----------------------------------------------------------------------------------------------------
+    # --- signals
+    # ----------------------------------------------------------------------------------------------------
 
     def _install_handlers(self) -> Callable[[], None]:
         if threading.current_thread() is not threading.main_thread():

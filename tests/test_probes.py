@@ -230,7 +230,7 @@ def test_a_thread_left_parked_is_a_leak(program: Program) -> None:
 
     assert "refresher" in text(exploration)
     assert place(left_behind, "refresher is parked here") in text(exploration)
-    assert left_behind.__name__.rpartition(".")[2] in text(exploration)
+    assert place(left_behind, "refresher is started here") in text(exploration)
     assert "self.asked" in text(exploration), "what it waits for, by name"
 
 

@@ -1,8 +1,8 @@
 """Prints, as JSON, what the histories of the recorded programs hash to.
 
 Run as `python -m tests.programs.digests`. With `--golden` only what every version of Python must
-agree on: that is how `tests/golden_digests.json` is made. With `--ordered` only the programs that go
-through sets.
+agree on: that is how `tests/golden_digests.json` is made. With `--ordered` only the programs that
+go through sets.
 """
 
 from __future__ import annotations

@@ -12,10 +12,8 @@ class Refresher:
 
     def __init__(self, *, daemon: bool) -> None:
         self.asked = threading.Event()
-        self.thread = threading.Thread(
-            target=self._run, name="refresher", daemon=daemon
-        )  # refresher is made here
-        self.thread.start()
+        self.thread = threading.Thread(target=self._run, name="refresher", daemon=daemon)
+        self.thread.start()  # refresher is started here
 
     def _run(self) -> None:
         self.asked.wait()  # refresher is parked here

@@ -96,14 +96,12 @@ class CorrectedBuffer(Buffer):
         self.condition.notify_all()
 
 
-def _pass_on(buffer: Buffer, rounds: int) -> None:
+def _pass_on(buffer: Buffer) -> None:
     def produce() -> None:
-        for _ in range(rounds):
-            buffer.put("parcel")
+        buffer.put("parcel")
 
     def consume() -> None:
-        for _ in range(rounds):
-            assert buffer.get() == "parcel"
+        assert buffer.get() == "parcel"
 
     threads = [
         threading.Thread(target=function, name=name)
@@ -121,10 +119,10 @@ def _pass_on(buffer: Buffer, rounds: int) -> None:
 
 
 def notify_one(sim: Any) -> None:
-    """Two producers and two consumers of two items each; a producer wakes a producer."""
-    _pass_on(Buffer(), 2)
+    """Two producers and two consumers; one of them wakes another of its own side."""
+    _pass_on(Buffer())
 
 
 def notify_all(sim: Any) -> None:
     """The corrected twin."""
-    _pass_on(CorrectedBuffer(), 2)
+    _pass_on(CorrectedBuffer())

@@ -1,7 +1,7 @@
 """Programs whose histories are compared: between processes, hash seeds and versions of Python.
 
-`SYNC` use only public operations of the standard library, so that at granularity `sync` every version
-meets the same points. `ORDERED` go through sets of threads, futures or tasks, whose order would be
+`SYNC` use only public operations of the standard library, so that at `sync` all versions
+meet the same points. `ORDERED` go through sets of threads, futures or tasks, whose order would be
 that of addresses. `SHARED` have points between synchronisation.
 """
 
@@ -140,7 +140,8 @@ def gathers(sim: Any) -> None:
         return pace
 
     async def main() -> None:
-        assert await asyncio.gather(worker(0), worker(1), worker(0.5), worker(1)) == [0, 1, 0.5, 1]
+        paces = await asyncio.gather(worker(0), worker(1), worker(0.5), worker(1))
+        assert list(paces) == [0, 1, 0.5, 1]
 
     asyncio.run(main())
 

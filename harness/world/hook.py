@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from .here import here
+from .sites import IMMUTABLE_TYPES
 from .threads import Lock, SimpleQueue
 
 _SYNCHRONISATION = (
@@ -51,6 +52,8 @@ def at_point(subject: object, site: Any) -> None:
     if current is None or world.silenced or world.stopping:
         return
     current.pointed = True
+    if type(subject) in IMMUTABLE_TYPES:
+        return
     if not site.shared and not is_synchronisation(type(subject)):
         return
     if site.writes:

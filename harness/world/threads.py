@@ -1,10 +1,13 @@
-"""Simulated locks, thread start and join, idents and thread-locals: what stands below everything in `threading`.
+"""Simulated locks, thread start and join, idents and thread-locals: what stands below everything in
+`threading`.
 
-Condition, Event, Semaphore, Barrier, Queue, Future and the executors are the standard library's own code over these.
-None of them is a scheduling point by itself: points come from the code under test; these only block and wake.
+Condition, Event, Semaphore, Barrier, Queue, Future and the executors are the standard library's own
+code over these. None of them is a scheduling point by itself: points come from the code under test;
+these only block and wake.
 
-A lock that is released lets everyone who waits for it run again, and whoever runs first takes it: the others are put
-back without having run. So who gets a lock is an ordinary scheduling decision. It does not know reports or checks.
+A lock that is released lets everyone who waits for it run again, and whoever runs first takes it:
+the others are put back without having run. So who gets a lock is an ordinary scheduling decision.
+It does not know reports or checks.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from .fibers import Stop, World
 from .here import here
 
 _real_allocate_lock = _thread.allocate_lock
-_real_rlock = threading.RLock
+# Not `threading.RLock`: that is a function which looks up a replaced name.
+_real_rlock = _thread.RLock
 _real_rlock_type = type(threading.RLock())
 _real_get_ident = _thread.get_ident
 _real_simple_queue = queue.SimpleQueue
@@ -55,10 +59,11 @@ def _deadline(world: World, timeout: float) -> int | None:
 class Lock:
     """A simulated `threading.Lock`. Any thread.
 
-    Outside a run it is the real lock it stands for, or, if it was made inside one, a plain lock that raises where it
-    would block: its world is over, and nobody is left to release it.
+    Outside a run it is the real lock it stands for, or, if it was made inside one, a plain lock
+    that raises where it would block: its world is over, and nobody is left to release it.
 
-    invariant: everyone in `waiters` is parked on this lock, or can run because it is free or their time is up.
+    invariant: everyone in `waiters` is parked on this lock, or can run because it is free or their
+        time is up.
     """
 
     __slots__ = ("__weakref__", "owner", "real", "role", "waiters")
@@ -112,7 +117,8 @@ class Lock:
         try:
             while True:
                 fired = world.park(self, deadline)
-                # Both may be true: the lock came free at the very instant the time ran out. Then it is taken.
+                # Both may be true: the lock came free at the very instant the time ran out. Then it
+                # is taken.
                 if self.owner is None:
                     self.owner = current
                     break
@@ -178,7 +184,8 @@ class Lock:
             )
 
     def _suffer(self, world: World) -> None:
-        # The bookkeeping of a thread that comes up or ends takes locks too: no place where a program could be struck.
+        # The bookkeeping of a thread that comes up or ends takes locks too: no place where a
+        # program could be struck.
         frame: Any = sys._getframe(2)
         while frame is not None and is_plumbing(frame.f_code.co_filename):
             frame = frame.f_back
@@ -342,7 +349,8 @@ def suffer(world: World, verdict: object) -> None:
             )
 
 
-# --- threads --------------------------------------------------------------------------------------------------------
+# --- threads
+# --------------------------------------------------------------------------------------------------------
 
 
 def get_ident() -> int:
@@ -413,7 +421,8 @@ def start_new_thread(
     )
     ident = actor.fiber.ident
     if known:
-        # The starter need not wait until the thread has come up: what `start` waits for is true already.
+        # The starter need not wait until the thread has come up: what `start` waits for is true
+        # already.
         thread._ident = ident
         thread._started._flag = True
         if hasattr(thread, "_set_native_id"):
@@ -507,13 +516,16 @@ def make_handle() -> Any:
 _real_thread_handle: Any = getattr(_thread, "_ThreadHandle", None)
 
 
-# --- SimpleQueue ----------------------------------------------------------------------------------------------------
+# --- SimpleQueue
+# ----------------------------------------------------------------------------------------------------
 
 
 class SimpleQueue:
-    """A simulated `queue.SimpleQueue`: unbounded, first in first out, and safe to re-enter. Any thread.
+    """A simulated `queue.SimpleQueue`: unbounded, first in first out, and safe to re-enter. Any
+    thread.
 
-    The standard library's Python version is not re-entrant: a finaliser that puts while a put goes on would wait for itself.
+    The standard library's Python version is not re-entrant: a finaliser that puts while a put goes
+    on would wait for itself.
     """
 
     def __new__(cls) -> Any:
@@ -587,7 +599,8 @@ class SimpleQueue:
     __class_getitem__ = classmethod(lambda cls, _item: cls)
 
 
-# --- thread-locals --------------------------------------------------------------------------------------------------
+# --- thread-locals
+# --------------------------------------------------------------------------------------------------
 
 _MISSING = object()
 

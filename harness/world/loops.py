@@ -1,15 +1,18 @@
-"""asyncio inside a run: the real selector event loop over a simulated selector, and the order of its ready queue.
+"""asyncio inside a run: the real selector event loop over a simulated selector, and the order of
+its ready queue.
 
-`select` parks the fiber until somebody writes to the loop or a timer of the loop is due. Which ready handle runs next is
-a choice: under `fifo` only timers due at the same instant may swap, under `tasks` also the wake-ups of different tasks,
-under `any` everything. A task's own steps, the callbacks of one future and plain `call_soon` keep their order except
-under `any`. It does not know threads, and leaves sockets to whoever simulates them.
+`select` parks the fiber until somebody writes to the loop or a timer of the loop is due. Which
+ready handle runs next is a choice: under `fifo` only timers due at the same instant may swap, under
+`tasks` also the wake-ups of different tasks, under `any` everything. A task's own steps, the
+callbacks of one future and plain `call_soon` keep their order except under `any`. It does not know
+threads, and leaves sockets to whoever simulates them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.base_events
+import functools
 import math
 import selectors
 import weakref
@@ -76,10 +79,12 @@ class Selector(selectors.BaseSelector):
             if self.settling:
                 self._settle()
         else:
-            # A turn of the loop that waits for nothing: others may run, and a loop that only spins is seen.
+            # A turn of the loop that waits for nothing: others may run, and a loop that only spins
+            # is seen.
             world.point()
         self._woken = False
-        # Beyond 2**24 s a timer due exactly now would never be taken: the default resolution rounds away.
+        # Beyond 2**24 s a timer due exactly now would never be taken: the default resolution rounds
+        # away.
         loop._clock_resolution = max(1e-9, 2 * math.ulp(kernel.now_ns / 1e9))
         return []
 
@@ -133,6 +138,14 @@ def make_self_pipe(loop: Any) -> None:
     loop._ssock = loop._csock = None
     selector.loop = loop
     loop._ready = ReadyQueue(selector.world)
+    selector.world.at_end.append(functools.partial(_close_left, weakref.ref(loop)))
+
+
+def _close_left(reference: weakref.ref[Any]) -> None:
+    """Close a loop whose run is over: when it is freed, the real methods would look for a real pipe."""
+    loop = reference()
+    if loop is not None:
+        loop._closed = True
 
 
 def close_self_pipe(loop: Any) -> None:
@@ -208,7 +221,8 @@ def cancel_all_tasks(loop: Any) -> None:
 class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for type checkers
     """A task that knows where it comes from and hashes by creation number. One loop.
 
-    Sets of tasks (TaskGroup, wait, all_tasks) iterate by hash; addresses would give another order in every run.
+    Sets of tasks (TaskGroup, wait, all_tasks) iterate by hash; addresses would give another order
+    in every run.
     """
 
     __slots__ = ("born", "children", "crashed", "left_parked", "number", "on_crash", "path")
@@ -282,7 +296,8 @@ class ReadyQueue(deque[Any]):
             self.look_back()
         kernel = world.kernel
         current = kernel.current
-        # A turn of the loop is one await: other threads may run here, and a loop that only turns is seen.
+        # A turn of the loop is one await: other threads may run here, and a loop that only turns is
+        # seen.
         if current is not None and not world.silenced:
             target = kernel.decide()
             if target is not current:
@@ -345,7 +360,8 @@ class ReadyQueue(deque[Any]):
                 index -= 1
         return index
 
-    # --- faults at awaits: the slow path -----------------------------------------------------------------------------
+    # --- faults at awaits: the slow path
+    # -----------------------------------------------------------------------------
 
     def look_back(self) -> None:
         """Let a fault strike the task that has just parked, while it is parked."""
@@ -371,7 +387,8 @@ class ReadyQueue(deque[Any]):
         world.note("resume", name)
         if task.crashed:
             return self._nothing()
-        # Without rules only the record brought us here, and a record must not change what a later rule meets.
+        # Without rules only the record brought us here, and a record must not change what a later
+        # rule meets.
         if world.wary:
             # The first step is no suspension: nothing has been awaited yet.
             if getattr(task.get_coro(), "cr_suspended", True):

@@ -1,7 +1,7 @@
 """The one table of replaced names: installs it, restores it, and checks that it restored.
 
-Everything is installed once per exploration, and each replacement asks for itself whether this thread is inside a run.
-It does not know what the replacements do.
+Everything is installed once per exploration, and each replacement asks for itself whether this
+thread is inside a run. It does not know what the replacements do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,8 @@ class Patch:
 class Patches:
     """A set of replaced names. Installed and restored by one thread.
 
-    invariant: `restore` puts back every original that `install` took, in reverse order, whatever fails on the way.
+    invariant: `restore` puts back every original that `install` took, in reverse order, whatever
+        fails on the way.
     """
 
     def __init__(self, patches: Iterable[Patch]) -> None:
@@ -73,8 +74,9 @@ class Patches:
             for patch in self.patches:
                 # Looked up in the owner itself: a class may inherit the name.
                 original = vars(patch.owner).get(patch.name, _ABSENT)
-                setattr(patch.owner, patch.name, patch.value)
+                # Before, not after: Ctrl-C may come in between.
                 self._taken.append((patch.owner, patch.name, original))
+                setattr(patch.owner, patch.name, patch.value)
         except BaseException:
             self.restore()
             raise
@@ -83,16 +85,24 @@ class Patches:
         """Put every original back; the first failure is raised after all were tried."""
         failures: list[BaseException] = []
         while self._taken:
-            owner, name, original = self._taken.pop()
+            place = self._taken[-1]
             try:
-                if original is _ABSENT:
-                    delattr(owner, name)
-                else:
-                    setattr(owner, name, original)
-            except BaseException as exc:  # noqa: BLE001 - the others must be restored first
+                _put_back(*place)
+            except BaseException as exc:  # noqa: BLE001 - the others must be restored too
                 failures.append(exc)
+                # If it was Ctrl-C, nothing is wrong with the place.
+                with suppress(BaseException):
+                    _put_back(*place)
+            self._taken.pop()
         if failures:
             raise failures[0]
+
+
+def _put_back(owner: Any, name: str, original: object) -> None:
+    if original is not _ABSENT:
+        setattr(owner, name, original)
+    elif name in vars(owner):
+        delattr(owner, name)
 
 
 def replaced_names() -> list[Patch]:
@@ -112,7 +122,8 @@ def _names() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _lock_names() -> Iterator[tuple[Any, str, Any]]:
-    # Import locks read these two from _thread itself, and only both together exclude each other rightly.
+    # Import locks read these two from _thread itself, and only both together exclude each other
+    # rightly.
     yield _thread, "allocate_lock", threads.Lock
     yield _thread, "get_ident", threads.get_ident
     yield _thread, "_local", threads.Local
@@ -242,7 +253,8 @@ def _identity(thing: Any) -> int:
     return _number_of(thing) if isinstance(thing, concurrent.futures.Future) else id(thing)
 
 
-# --- captured names -------------------------------------------------------------------------------------------------
+# --- captured names
+# -------------------------------------------------------------------------------------------------
 
 #: Packages whose own clocks and locks stay real: they run around a run, not inside it.
 BYSTANDERS = (
@@ -289,7 +301,8 @@ def captured_names(table: Iterable[Patch]) -> list[Patch]:
     return found
 
 
-# --- what a run leaves behind ---------------------------------------------------------------------------------------
+# --- what a run leaves behind
+# ---------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -328,7 +341,8 @@ def _refill(mapping: Any, content: Any) -> None:
     mapping.update(content)
 
 
-# --- installing -----------------------------------------------------------------------------------------------------
+# --- installing
+# -----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -357,7 +371,8 @@ def _import_patch(on_import: Callable[[], None]) -> Patch:
         if world is None or world.kernel.current is None:
             return find_and_load(name, import_)
         if world.stopping:
-            # A finaliser or a hook of somebody's imports while the run is torn down: not to be told to stop.
+            # A finaliser or a hook of somebody's imports while the run is torn down: not to be told
+            # to stop.
             here.world = None
             try:
                 return find_and_load(name, import_)

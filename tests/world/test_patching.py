@@ -1,0 +1,472 @@
+"""Everything that is replaced is put back, whatever happens: the one table, and what runs leave."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import greenlet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import HarnessError, InternalError, Violation
+from harness.explore import explore
+from harness.world import patching
+from harness.world.fibers import GRAVEYARD
+from harness.world.here import here
+from harness.world.patching import Patch, Patches
+
+# --- the table ------------------------------------------------------------------------------------
+
+ABSENT = object()
+NAMES = st.sampled_from("abcde")
+
+
+class Stubborn:
+    """An owner of names that refuses some changes.
+
+    Args:
+        calls: the changes, counted from 0, that fail once.
+        stuck: names that cannot be changed back, ever.
+        error: what a failing change raises.
+    """
+
+    def __init__(self, calls: set[int], stuck: set[str], error: type[BaseException]) -> None:
+        vars(self).update(a="original a", b="original b", c="original c")
+        self.__dict__["_plan"] = (calls, stuck, error, [0])
+
+    def _refuse(self, name: str, value: object) -> None:
+        calls, stuck, error, counter = self.__dict__["_plan"]
+        counter[0] += 1
+        if counter[0] - 1 in calls or (name in stuck and not is_ours(value)):
+            raise error(name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._refuse(name, value)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse(name, ABSENT)
+        super().__delattr__(name)
+
+
+def is_ours(value: object) -> bool:
+    """Tell a replacement from an original."""
+    return isinstance(value, str) and value.startswith("replaced")
+
+
+@given(
+    st.lists(NAMES, max_size=8),
+    st.sets(st.integers(0, 20), max_size=6),
+    st.sets(NAMES, max_size=2),
+    st.sampled_from([AttributeError, TypeError, KeyboardInterrupt]),
+)
+def test_names_are_restored_after_any_subset_of_failures(
+    names: list[str], calls: set[int], stuck: set[str], error: type[BaseException]
+) -> None:
+    """Whatever change fails, while installing or restoring: each name that can be put back is."""
+    owner = Stubborn(calls, stuck, error)
+    patches = Patches([Patch(owner, name, f"replaced {name}") for name in names])
+    before = dict(vars(owner))
+
+    raised = None
+    try:
+        patches.install()
+        assert all(vars(owner)[name] == f"replaced {name}" for name in names)
+        patches.restore()
+    except error as exc:
+        raised = exc
+
+    # A change that fails twice running is a place that is stuck.
+    twice = {call for call in calls if call + 1 in calls}
+    for name in {*before, *names} - stuck:
+        if not twice:
+            assert vars(owner).get(name, ABSENT) is before.get(name, ABSENT)
+    if not raised:
+        assert vars(owner) == before
+
+
+@given(st.lists(NAMES, max_size=8), st.integers(0, 12))
+def test_installing_is_all_or_nothing(names: list[str], failing: int) -> None:
+    """If one name cannot be replaced, none is."""
+    owner = Stubborn({failing}, set(), TypeError)
+    patches = Patches([Patch(owner, name, f"replaced {name}") for name in names])
+    before = dict(vars(owner))
+
+    if failing < len(names):
+        with pytest.raises(TypeError):
+            patches.install()
+        assert vars(owner) == before
+    else:
+        patches.install()
+        assert all(vars(owner)[name] == f"replaced {name}" for name in names)
+
+
+def test_an_inherited_name_is_taken_away_again() -> None:
+    """A class that inherits the name has none of its own afterwards."""
+
+    class Owner:
+        def method(self) -> str:
+            return "original"
+
+    class Heir(Owner):
+        pass
+
+    patches = Patches([Patch(Heir, "method", lambda self: "replaced")])
+    patches.install()
+    during = Heir().method()
+    patches.restore()
+
+    assert (during, Heir().method(), "method" in vars(Heir)) == ("replaced", "original", False)
+
+
+def test_a_name_that_is_still_replaced_is_our_fault() -> None:
+    """The table checks that it was restored."""
+    owner = types.SimpleNamespace(a="original")
+    patches = Patches([Patch(owner, "a", "replaced a")])
+    patches.install()
+
+    with pytest.raises(InternalError, match="is still replaced after the run"):
+        patching._assert_restored(patches)
+
+
+def test_the_table_names_each_place_once() -> None:
+    """Two replacements of one name would hide each other."""
+    places = [(id(patch.owner), patch.name) for patch in patching.replaced_names()]
+
+    assert len(places) == len(set(places))
+
+
+def test_the_table_changes_nothing_before_it_is_installed() -> None:
+    """Asking for it is free."""
+    before = everything()
+
+    patching.replaced_names()
+
+    assert differences(before, everything()) == []
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def work() -> None:
+    """Use threads, queues, an executor, a loop, time, randomness, logging and a late import."""
+    import colorsys
+
+    items: queue.Queue[float] = queue.Queue(1)
+    local = threading.local()
+
+    def produce() -> None:
+        local.value = random.random() + colorsys.ONE_THIRD
+        time.sleep(1)
+        items.put(local.value)
+
+    threads = [threading.Thread(target=produce) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    taken = [items.get(), items.get()]
+    for thread in threads:
+        thread.join()
+    with ThreadPoolExecutor(2) as executor:
+        assert len(list(executor.map(time.sleep, taken))) == 2
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for seconds in taken:
+                group.create_task(asyncio.sleep(seconds))
+            group.create_task(asyncio.to_thread(time.sleep, 1))
+
+    asyncio.run(main())
+    logging.getLogger("harness-patching").debug("done")
+    warnings.simplefilter("ignore")
+    random.seed(7)
+
+
+def leave_everything_behind() -> None:
+    """Start threads, jobs, a loop and tasks that never end."""
+    lock = threading.Lock()
+    lock.acquire()
+    forever = threading.Event()
+    for _ in range(3):
+        threading.Thread(target=forever.wait).start()
+        threading.Thread(target=lock.acquire, daemon=True).start()
+    executor = ThreadPoolExecutor(2)
+    for _ in range(3):
+        executor.submit(forever.wait)
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever).start()
+    for _ in range(3):
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(10**6), loop)
+    threading.Thread(target=stubborn).start()
+    time.sleep(1)
+
+
+def stubborn() -> None:
+    """Wait, and wait again in the clean-up."""
+    try:
+        threading.Event().wait()
+    finally:
+        time.sleep(1)
+
+
+def hold() -> None:
+    """Work and end."""
+    work()
+
+
+def leak() -> None:
+    """Leave everything behind."""
+    work()
+    leave_everything_behind()
+
+
+def fail() -> None:
+    """Fail an assertion in the midst of it."""
+    work()
+    leave_everything_behind()
+    raise AssertionError("no such article")
+
+
+def die() -> None:
+    """Die in a thread."""
+    leave_everything_behind()
+    threading.Thread(target=lambda: int("x")).start()
+    time.sleep(1)
+
+
+def deadlock() -> None:
+    """Wait for oneself."""
+    leave_everything_behind()
+    threading.Event().wait()
+
+
+DONE: list[int] = []
+
+
+def go_round() -> None:
+    """Spin for ever."""
+    leave_everything_behind()
+    while not DONE:
+        time.sleep(0)
+
+
+def reach_out() -> None:
+    """Ask for what is refused, in a thread."""
+    leave_everything_behind()
+    thread = threading.Thread(target=os.system, args=("true",))
+    thread.start()
+    thread.join()
+
+
+def block() -> None:
+    """Wait in the kernel of the operating system, in a thread."""
+    leave_everything_behind()
+    reading, writing = os.pipe()
+    try:
+        thread = threading.Thread(target=os.read, args=(reading, 1))
+        thread.start()
+        thread.join()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def be_interrupted() -> None:
+    """Get Ctrl-C in the main thread."""
+    leave_everything_behind()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+
+
+def be_interrupted_in_a_thread() -> None:
+    """Get Ctrl-C while another thread runs."""
+    leave_everything_behind()
+    thread = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))
+    thread.start()
+    thread.join()
+
+
+def be_interrupted_in_a_task() -> None:
+    """Get Ctrl-C while a task runs."""
+    leave_everything_behind()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(10))
+            group.create_task(interrupt())
+
+    asyncio.run(main())
+
+
+async def interrupt() -> None:
+    """Send Ctrl-C from a task."""
+    await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(1)
+
+
+def raise_an_interrupt() -> None:
+    """Raise what Ctrl-C raises."""
+    leave_everything_behind()
+    raise KeyboardInterrupt
+
+
+ENDINGS: dict[Callable[[], None], type[BaseException] | None] = {
+    hold: None,
+    leak: Violation,
+    fail: Violation,
+    die: Violation,
+    deadlock: Violation,
+    go_round: Violation,
+    reach_out: HarnessError,
+    block: HarnessError,
+    be_interrupted: KeyboardInterrupt,
+    be_interrupted_in_a_thread: KeyboardInterrupt,
+    be_interrupted_in_a_task: KeyboardInterrupt,
+    raise_an_interrupt: KeyboardInterrupt,
+}
+
+
+#: A new tuple whenever the time zone is set, though nothing in it is new; and what Hypothesis notes
+#: at each collection.
+RESTLESS = frozenset({"tzname", "_gc_start", "_gc_cumulative_time"})
+
+
+def everything() -> dict[str, Any]:
+    """Return all that a run could have changed in this process, by a name that tells where."""
+    gc.collect()
+    found: dict[str, Any] = {}
+    owners: list[tuple[str, Any]] = []
+    for module_name, module in list(sys.modules.items()):
+        if not isinstance(module, types.ModuleType) or module_name == __name__:
+            continue
+        owners.append((module_name, module))
+        owners.extend(
+            (f"{module_name}.{name}", value)
+            for name, value in list(vars(module).items())
+            if isinstance(value, type)
+        )
+    owners.extend((f"table: {patch.owner!r}", patch.owner) for patch in patching.replaced_names())
+    for owner_name, owner in owners:
+        for name, value in list(vars(owner).items()):
+            if name not in RESTLESS:
+                found[f"{owner_name}: {name}"] = value
+    functions = [each for each in gc.get_objects() if type(each) is types.FunctionType]
+    for function in functions:
+        found[f"code of function {id(function)}"] = function.__code__
+    # Kept, so that no other function gets the same address meanwhile.
+    found["code of"] = functions
+    return found
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Name what has another identity than before, or was there and is gone, or is ours."""
+    return [
+        f"{place}: {before.get(place)!r} -> {after.get(place)!r}"
+        for place, value in before.items()
+        if after.get(place) is not value and place != "code of"
+    ] + [
+        f"{place} is ours: {value!r}"
+        for place, value in after.items()
+        if belongs_to_us(place, value)
+    ]
+
+
+def belongs_to_us(place: str, value: object) -> bool:
+    """Tell whether a module or class of others holds something of the simulated world."""
+    if place.startswith(("harness", "tests", "table: <class 'harness", "code of")):
+        return False
+    kind = value if isinstance(value, type) else type(value)
+    modules = {getattr(kind, "__module__", ""), getattr(value, "__module__", "")}
+    return any(isinstance(each, str) and each.startswith("harness.world") for each in modules)
+
+
+def state() -> dict[str, Any]:
+    """Return the state of the interpreter that a run could have changed, by value."""
+    gc.collect()
+    things = gc.get_objects()
+    return {
+        "threads": sorted(sys._current_frames()),
+        "known threads": sorted(map(repr, threading.enumerate())),
+        "thread names": repr(threading._counter.__self__),
+        "limbo": len(threading._limbo),
+        "dangling": len(threading._dangling),
+        # The one without a parent is the thread itself.
+        "greenlets": sum(
+            isinstance(each, greenlet.greenlet) and not each.dead and each.parent is not None
+            for each in things
+        ),
+        "tasks": sum(isinstance(each, asyncio.Task) and not each.done() for each in things),
+        "loops": sum(isinstance(each, asyncio.AbstractEventLoop) for each in things),
+        "descriptors": list(open_descriptors()),
+        "graveyard": len(GRAVEYARD),
+        "world": here.world,
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "alarm": bool(signal.getitimer(signal.ITIMER_REAL)[0]),
+        "collecting": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
+        "random": random.getstate(),
+        "filters": list(warnings.filters),
+        "zone": (time.tzname, os.environ.get("TZ")),
+        "generators": sys.get_asyncgen_hooks(),
+        "tracing": (sys.gettrace(), sys.getprofile(), sys.get_coroutine_origin_tracking_depth()),
+        "recursion": sys.getrecursionlimit(),
+        "switching": sys.getswitchinterval(),
+    }
+
+
+def open_descriptors() -> Iterator[int]:
+    """Yield the numbers of the open files of this process."""
+    for number in range(256):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        yield number
+
+
+@pytest.mark.parametrize("granularity", ["shared", "sync"])
+@pytest.mark.parametrize("program", ENDINGS, ids=lambda program: program.__name__)
+def test_nothing_of_a_run_stays(program: Callable[[], None], granularity: str) -> None:
+    """However a run ends, the process is as before: names, code, threads, tasks, files, clocks."""
+    before, state_before = everything(), state()
+
+    raised: type[BaseException] | None = None
+    try:
+        explore(
+            lambda sim: program(), schedules=3, granularity=granularity, watchdog_seconds=0.5
+        ).raise_for_violation()
+    except (Violation, HarnessError, KeyboardInterrupt) as exc:
+        raised = type(exc)
+
+    state_after, after = state(), everything()
+    expected = ENDINGS[program]
+    assert raised is expected or (raised and expected and issubclass(raised, expected))
+    assert differences(before, after) == []
+    assert state_after == state_before
+
+
+def test_the_real_clock_and_real_threads_are_back() -> None:
+    """After a run, time is now and threads are threads."""
+    explore(lambda sim: work(), schedules=2)
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(threading.get_native_id()))
+
+    thread.start()
+    thread.join()
+
+    assert time.time() > 1_700_000_000
+    assert seen != [threading.get_native_id()]

@@ -1,11 +1,12 @@
-"""Adopts what was made before the runs: locks, queues and thread-locals become simulated ones wherever they are held.
+"""Adopts what was made before the runs: simulated for their length, wherever it is held.
 
-    one scan of the garbage collector ──► originals ──► who holds them ──► whose they are ──► a twin in every place
+    one scan of the heap ──► originals ──► who holds them ──► whose they are ──► twins in place
 
-A real lock would stop the whole process, and a real re-entrant one would exclude nobody, since all fibers share one
-operating-system thread. Captured clocks are found by the same scan in the places that `patching.captured_names` does not
-look at. Each twin is the real thing outside a run, so that adopting what another thread of the process uses does no harm.
-It does not know runs: whoever drives them calls `reset` after each.
+A real lock would stop the whole process, and a real re-entrant one would exclude nobody, since all
+fibers share one operating-system thread. Captured clocks are found by the same scan in the places
+that `patching.captured_names` does not look at. Each twin is the real thing outside a run, so that
+adopting what another thread of the process uses does no harm. It does not know runs: whoever drives
+them calls `reset` after each.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _GONE = object()
 _REAL_LOCKS: tuple[type, ...] = (type(threading.Lock()), type(threading.RLock()))
 _REAL_LOCAL: type = threading.local
 _REAL_QUEUE: type = queue.SimpleQueue
-#: Types of replaced names that are looked for wherever they were captured; everything else replaced is looked for only as
-#: a module's global.
+#: Types among the replaced names that are looked for wherever they were captured; other types are
+#: looked for only as a module's global.
 _FACTORIES = frozenset(map(id, (*_REAL_LOCKS, _REAL_LOCAL, _REAL_QUEUE)))
 _FUNCTIONS = (types.BuiltinFunctionType, types.FunctionType, types.MethodType)
-#: They hold nothing of interest that is not found elsewhere too; left out, the scan takes two thirds of the time.
+#: They hold nothing that is not found elsewhere too; the scan is a third faster without them.
 _DULL = frozenset(
     {
         types.FunctionType,
@@ -51,8 +52,9 @@ _DULL = frozenset(
         types.WrapperDescriptorType,
         types.ClassMethodDescriptorType,
         types.TracebackType,
-        # Its globals are a dict of its own. On 3.12 asking `_asyncio` what it refers to hands out dead objects of a free
-        # list, and dropping them again ties the list into a ring (Modules/_asyncio.c, `fi_freelist`).
+        # Its globals are a dict of its own. On 3.12 asking `_asyncio` what it refers to hands out
+        # dead objects of a free list, and dropping them again ties the list into a ring
+        # (Modules/_asyncio.c, `fi_freelist`).
         types.ModuleType,
         property,
         *_REAL_LOCKS,
@@ -70,7 +72,8 @@ _TRANSPARENT = frozenset(
         "builtins",
     }
 )
-#: Locks of the import system belong to the interpreter (an import is one step), and under this name xdist's workers run.
+#: Locks of the import system belong to the interpreter (an import is one step); the last is the
+#: name under which xdist's workers run.
 _LEFT_ALONE = frozenset(
     {"_frozen_importlib", "_frozen_importlib_external", "zipimport", "__channelexec__"}
 )
@@ -89,7 +92,7 @@ class _Owner(enum.Enum):
     UNKNOWN = enum.auto()
 
 
-# --- places ---------------------------------------------------------------------------------------------------------
+# --- places ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class Place:
 class Adoption:
     """What was adopted for one exploration. Used by the thread that explores.
 
-    invariant: `give_back` restores every place that `take` filled, in reverse order, whatever fails on the way.
+    invariant: `give_back` restores every place that `take` filled, whatever fails on the way.
     """
 
     def __init__(self) -> None:
@@ -144,11 +147,11 @@ class Adoption:
         return self._words.get(id(twin), "")
 
     def reset(self) -> None:
-        """Put every twin back to how its original was at the start: free or held, with the same content."""
+        """Put every twin back to how its original was at the start: free or held, same content."""
         _all_of(self.resets)
 
     def give_back(self) -> None:
-        """Put every original back where it was; the first failure is raised after all were tried."""
+        """Put every original back where it was; a failure is raised after all were tried."""
         endings, self.endings = self.endings, []
         places, self.places = self.places, []
         _all_of([*endings, self.reset, *(place.restore for place in reversed(places))])
@@ -174,7 +177,7 @@ def adopted(is_bystander: IsBystander, is_under_test: IsUnderTest) -> Generator[
 
     Args:
         is_bystander: whether what a module owns is left alone.
-        is_under_test: whether a file is under test, asked for what cannot be reached and is to be named.
+        is_under_test: whether a file is under test, asked for what is to be named as out of reach.
     """
     adoption = Adoption()
     was_collecting = gc.isenabled()
@@ -193,11 +196,11 @@ def adopted(is_bystander: IsBystander, is_under_test: IsUnderTest) -> Generator[
         adoption.give_back()
 
 
-# --- the scan -------------------------------------------------------------------------------------------------------
+# --- the scan -------------------------------------------------------------------------------------
 
 
 class _Heap:
-    """All objects that the garbage collector knows, by type, and who holds those that are asked for."""
+    """All objects that the garbage collector knows, by type, and who holds what is asked for."""
 
     def __init__(self) -> None:
         self.by_type: dict[type, list[Any]] = collections.defaultdict(list)
@@ -205,7 +208,7 @@ class _Heap:
         gc.unfreeze()
         for thing in gc.get_objects():
             self.by_type[type(thing)].append(thing)
-        # Those made by this scan itself are younger than its list of objects, so they are not in it.
+        # What this scan makes itself is younger than its list of objects, so it is not in it.
         self._holders = [
             thing for kind, things in self.by_type.items() if kind not in _DULL for thing in things
         ]
@@ -224,7 +227,8 @@ class _Heap:
     def holders(self, wanted: Iterable[object]) -> dict[int, list[Any]]:
         """Return, by id of what is wanted, the objects that refer to it.
 
-        `gc.get_referrers` compares each reference with everything wanted in turn; one set serves any number.
+        `gc.get_referrers` compares each reference with everything wanted in turn; a set serves any
+        number at the same cost.
         """
         ids = frozenset(map(id, wanted))
         found: dict[int, list[Any]] = collections.defaultdict(list)
@@ -249,12 +253,12 @@ class _Adopting:
         self.is_bystander = is_bystander
         self.is_under_test = is_under_test
         self.heap = _Heap()
-        # By id of the original: what stands for it. `originals` keeps them alive, so that no id is used twice.
+        # By id of the original: what stands for it. `originals` keeps it alive, and its id taken.
         self.twins: dict[int, Any] = {}
         self.originals: dict[int, Any] = {}
-        # Replaced functions, bound methods of them …: decided place by place, not once for all places.
+        # Replaced functions and factories: decided place by place, not once for all places.
         self.captured: set[int] = set()
-        # Carriers: the original inside a bound method, a staticmethod or a partial.
+        # Carriers: the original inside a bound method or a staticmethod.
         self.inside: dict[int, Any] = {}
         self.table_places: set[tuple[int, str]] = set()
 
@@ -262,7 +266,8 @@ class _Adopting:
         """Find everything, decide whose it is, and put the twins in place."""
         heap = self.heap
         self.conditions = list(heap.instances(threading.Condition))
-        # A real thread that waits waits for a lock of its own. `vars` would make a dict that the heap does not know yet.
+        # A real thread that waits does so for a lock of its own, left alone. (Not by `vars`, which
+        # would make a dict that the heap does not know yet.)
         waited_for = {
             id(waiter)
             for condition in self.conditions
@@ -295,11 +300,11 @@ class _Adopting:
         self._keep_states()
 
     def forget(self) -> None:
-        """Let go of everything: the heap holds this scan, and the scan the heap, and the next one would find them."""
+        """Let go of everything: heap and scan hold each other, and the next would find them."""
         self.heap.forget()
         vars(self).clear()
 
-    # --- what is looked for -----------------------------------------------------------------------------------------
+    # --- what is looked for -----------------------------------------------------------------------
 
     def _find_captured(self) -> None:
         for patch in patching.replaced_names():
@@ -327,7 +332,7 @@ class _Adopting:
                 self.inside[id(static)] = static.__func__
                 yield static
 
-    # --- whose it is ------------------------------------------------------------------------------------------------
+    # --- whose it is ------------------------------------------------------------------------------
 
     def _find_owners(self) -> None:
         """Say of each container that holds something wanted whose it is."""
@@ -405,7 +410,7 @@ class _Adopting:
         is_left = module_name in _LEFT_ALONE or self.is_bystander(module_name)
         return _Owner.BYSTANDER if is_left else _Owner.FOREIGN
 
-    # --- twins ------------------------------------------------------------------------------------------------------
+    # --- twins ------------------------------------------------------------------------------------
 
     def _adopt(self, primitive: Any) -> None:
         holders = self.held_by.get(id(primitive), ())
@@ -458,11 +463,10 @@ class _Adopting:
             self._pair(carrier, getattr(twin, carrier.__name__))
 
     def _adopt_local_classes(self) -> None:
-        for cls in list(self.heap.instances(type)):
+        for cls in _REAL_LOCAL.__subclasses__():
             # What the event loop policy keeps is replaced for each run by `patching`.
-            if _REAL_LOCAL not in cls.__bases__ or cls.__module__ == "asyncio.events":
-                continue
-            if self._whose(cls.__module__) is _Owner.BYSTANDER:
+            is_left = self._whose(cls.__module__) is _Owner.BYSTANDER
+            if is_left or cls.__module__ == "asyncio.events":
                 continue
             local_class = twins.LocalClass(cls, self.heap.instances(cls))
             for name in local_class.NAMES:
@@ -485,7 +489,7 @@ class _Adopting:
             self.adoption.resets.append(workers.reset)
 
     def _adopt_threads(self) -> None:
-        """Have threads that were made and not started be started in the run (from 3.13 on they hold a real handle)."""
+        """Have threads that were made, not started, be simulated; from 3.13 they hold a handle."""
         for thread in self.heap.instances(threading.Thread):
             handle = getattr(thread, "_handle", None)
             if handle is None or thread.ident is not None or self._is_left_to_bystanders(thread):
@@ -496,7 +500,7 @@ class _Adopting:
         owners = {self._whose(type(thing).__module__), *self._roots(thing)}
         return _Owner.BYSTANDER in owners
 
-    # --- placing ----------------------------------------------------------------------------------------------------
+    # --- placing ----------------------------------------------------------------------------------
 
     def _place_all(self) -> None:
         touched: dict[int, Any] = {}
@@ -563,7 +567,9 @@ class _Adopting:
     def _places_in_class(self, cls: type, namespace: dict[str, Any]) -> Iterator[Place]:
         for name, value in list(namespace.items()):
             if (twin := self._twin_for(value, namespace)) is not _GONE:
-                yield _class_place(cls, name, value, twin)
+                # A builtin in a class is not bound to instances; a function in its place would be.
+                is_bound = isinstance(twin, types.FunctionType) and not hasattr(value, "__get__")
+                yield _class_place(cls, name, value, staticmethod(twin) if is_bound else twin)
 
     def _places_in_dict(self, mapping: dict[Any, Any], holder: object) -> Iterator[Place]:
         module = self.modules.get(id(mapping))
@@ -670,17 +676,17 @@ class _Adopting:
         owners = [o for o in self.owners.get(id(mapping), ()) if not _is_container(o)]
         return f"a {type(owners[0]).__qualname__}" if owners else "a dict"
 
-    # --- what runs leave in objects made before ---------------------------------------------------------------------
+    # --- what runs leave in objects made before ---------------------------------------------------
 
     def _repair_conditions(self) -> None:
-        """Have those forgotten that an ended run left waiting: `notify` would wake them instead of somebody alive."""
+        """Have those forgotten that an ended run left waiting: `notify` would wake only them."""
         for condition in self.conditions:
             if isinstance(getattr(condition, "_lock", None), threads.Lock):
                 self.adoption.resets.append(functools.partial(_forget_waiters, condition))
 
     def _keep_states(self) -> None:
-        """Have each run find flags, counts and items as they were: a run that ended midway leaves them as they fell."""
-        for thing in self.heap.instances(asyncio.mixins._LoopBoundMixin):  # type: ignore[attr-defined] # private
+        """Have each run find flags, counts and items as they were, though one ended midway."""
+        for thing in self.heap.instances(asyncio.mixins._LoopBoundMixin):
             # One that no loop has used; the loops of runs are all different.
             if thing._loop is None and not self._is_left_to_bystanders(thing):
                 self.adoption.resets.append(twins.State(thing, ("_loop", *vars(thing))).reset)
@@ -693,11 +699,15 @@ class _Adopting:
 
     def _holds_a_twin(self, thing: Any) -> bool:
         condition = getattr(thing, "_cond", None) or getattr(thing, "_condition", None)
-        lock = getattr(thing, "mutex", None) if condition is None else getattr(condition, "_lock", None)
+        lock = (
+            getattr(thing, "mutex", None)
+            if condition is None
+            else getattr(condition, "_lock", None)
+        )
         return isinstance(lock, threads.Lock)
 
     def _are_others_alive(self) -> bool:
-        """Tell whether real threads that may use what was adopted run on meanwhile: then nothing is put back."""
+        """Tell whether real threads run on that may use what was adopted: it is left as it is."""
         for thread in threading.enumerate():
             if thread is threading.current_thread() or isinstance(thread, threading._DummyThread):
                 continue
@@ -761,7 +771,7 @@ def _found_in(items: Any, twin: object) -> object:
 
 
 def _exchange(items: Any, index: int, original: object, twin: object, value: object) -> None:
-    """Put the twin in place of the original, or the original in place of the twin, wherever it has moved to."""
+    """Exchange twin and original, wherever the item has moved to."""
     old = original if value is twin else twin
     if index < len(items) and items[index] is old:
         items[index] = value
@@ -783,7 +793,7 @@ def _attribute_place(owner: Any, name: str, original: object, twin: object) -> P
 
 
 def _partial_place(partial: Any, func: Any, args: tuple[Any, ...]) -> Place:
-    """Return the place of what a `functools.partial` holds in C; its keywords are an ordinary dict."""
+    """Return the place of what a `functools.partial` holds in C; its keywords are a plain dict."""
     original, twin = (partial.func, partial.args), (func, args)
 
     def read() -> object:

@@ -1,7 +1,7 @@
-"""Stand-ins for what was made before the run: simulated inside a run, the real object everywhere else.
+"""Stand-ins for what was made before a run: simulated inside it, the real object everywhere else.
 
-Locks need none of their own, since `threads.Lock` falls through to a real lock by itself. It does not know where the
-originals are held.
+Locks need no class of their own, since `threads.Lock` falls through to a real lock by itself. It
+does not know where the originals are held.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def current_actor() -> Actor | None:
     return None if world is None else world.kernel.current
 
 
-# --- locks ----------------------------------------------------------------------------------------------------------
+# --- locks ----------------------------------------------------------------------------------------
 
 
 class LockTwin:
@@ -50,7 +50,7 @@ class LockTwin:
     def reset(self) -> None:
         """Put the simulated lock back to how the original was found."""
         self.lock.reset()
-        # Whoever held it for a moment on another thread of the process must not block every run that follows.
+        # Whoever held it for a moment on another thread must not block every run that follows.
         if self.is_held_at_start and is_held(self.real):
             # Nobody knows who holds it, so no fiber counts as the owner.
             self.lock.owner = threads._OUTSIDE
@@ -63,13 +63,14 @@ def is_held(real: Any) -> bool:
     if type(real) is not threads._real_rlock_type:
         return bool(real.locked())
     # A re-entrant lock cannot be asked before 3.14, and its owner can always take it once more.
-    if real._is_owned() or not real.acquire(blocking=False):
+    reentrant: Any = real
+    if reentrant._is_owned() or not real.acquire(blocking=False):
         return True
     real.release()
     return False
 
 
-# --- SimpleQueue ----------------------------------------------------------------------------------------------------
+# --- SimpleQueue ----------------------------------------------------------------------------------
 
 
 class QueueTwin(threads.SimpleQueue):
@@ -152,21 +153,23 @@ def _drain(real: Any) -> list[Any]:
 
 
 class Workers:
-    """What a `ThreadPoolExecutor` made before keeps of its workers, anew for each run. Not part of a run."""
+    """What an executor made before keeps of its workers, anew in each run. Any thread."""
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
         self._state = State(executor, ("_shutdown", "_broken"))
         self._threads: set[Any] = set()
-        self._idle = threading.Semaphore(0)
+        idle: Any = threading.Semaphore(0)
+        self._idle = idle
         self._lock = LockTwin(threads._real_allocate_lock())
-        self._idle._cond = threading.Condition(self._lock.lock)  # type: ignore[attr-defined] # private
+        lock: Any = self._lock.lock
+        idle._cond = threading.Condition(lock)
         self.replacements = {"_threads": self._threads, "_idle_semaphore": self._idle}
 
     def reset(self) -> None:
         """Forget a run that is over: its workers ended with it."""
         self._threads.clear()
-        self._idle._value = 0  # type: ignore[attr-defined] # private
+        self._idle._value = 0
         self._lock.reset()
         self._state.reset()
 
@@ -185,7 +188,9 @@ class State:
 
     def __init__(self, thing: Any, names: tuple[str, ...]) -> None:
         self._thing = thing
-        self._values = {name: _copied(getattr(thing, name)) for name in names if hasattr(thing, name)}
+        self._values = {
+            name: _copied(getattr(thing, name)) for name in names if hasattr(thing, name)
+        }
 
     def reset(self) -> None:
         """Put the attributes back."""
@@ -197,13 +202,14 @@ def _copied(value: Any) -> Any:
     return value.copy() if type(value) in (deque, list, set) else value
 
 
-# --- thread-locals --------------------------------------------------------------------------------------------------
+# --- thread-locals --------------------------------------------------------------------------------
 
 
 class LocalTwin(threads.Local):
     """A simulated `threading.local` that stands for a real one. Any thread.
 
-    The main thread of a run starts with a copy of what the original holds for the real thread, every other one empty.
+    The main thread of a run starts with a copy of what the original holds for the real thread,
+    every other one empty.
     """
 
     __slots__ = ("_real",)
@@ -260,10 +266,11 @@ def _first_namespace(real: Any, actor: Actor) -> dict[str, Any]:
 
 
 class LocalClass:
-    """A subclass of the real `threading.local`, made to keep one namespace for each fiber. Any thread.
+    """A subclass of the real `threading.local` that keeps one namespace for each fiber. Any thread.
 
-    Its instances stay what they are, those made inside a run too: methods that call `super()` would refuse a twin of
-    another class. Only the content of the namespace of this operating-system thread is exchanged, when a fiber looks.
+    Its instances stay what they are, those made inside a run too: methods that call `super()` would
+    refuse a twin of another class. Only the content of the namespace of this operating-system
+    thread is exchanged, when a fiber looks.
     """
 
     NAMES = ("__getattribute__", "__setattr__", "__delattr__")
@@ -275,7 +282,7 @@ class LocalClass:
         self._known: dict[int, _Namespaces] = {}
 
     def accessor(self, name: str) -> Any:
-        """Return what stands for `__getattribute__`, `__setattr__` or `__delattr__` of the class."""
+        """Return what stands for one of `NAMES` in the class."""
         original: Any = getattr(self.cls, name)
 
         def access(local: Any, *args: Any) -> Any:
@@ -336,7 +343,7 @@ class _Namespaces:
 
 
 def _arguments(local: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what a real thread-local was made with; it keeps that in C, for its own later calls of `__init__`."""
+    """Return what a real thread-local was made with; it keeps that in C, for later `__init__`s."""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
     for held in gc.get_referents(local):

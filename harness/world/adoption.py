@@ -463,7 +463,8 @@ class _Adopting:
             self._pair(carrier, getattr(twin, carrier.__name__))
 
     def _adopt_local_classes(self) -> None:
-        for cls in _REAL_LOCAL.__subclasses__():
+        subclasses: list[type] = _REAL_LOCAL.__subclasses__()
+        for cls in subclasses:
             # What the event loop policy keeps is replaced for each run by `patching`.
             is_left = self._whose(cls.__module__) is _Owner.BYSTANDER
             if is_left or cls.__module__ == "asyncio.events":

@@ -1,7 +1,8 @@
-"""Every exception of the harness and all its wording, in three families told apart by whose fault it is.
+"""Every exception of the harness and all its wording, in three families by whose fault it is.
 
-`Violation`: the code under test. `HarnessError`: the caller of the harness. `InternalError`: the harness itself.
-This module does not know how a run is made or judged; callers pass facts, it makes sentences.
+`Violation`: the code under test. `HarnessError`: the caller of the harness. `InternalError`: the
+harness itself. This module does not know how a run is made or judged; callers pass facts, it
+makes sentences.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Violation(AssertionError):
 
 
 class HarnessError(Exception):
-    """The caller of the harness asked for something it cannot do. One line says what, the rule, the way out."""
+    """The caller asked for what cannot be done. One line says what, the rule, the way out."""
 
 
 class Blocked(HarnessError):
@@ -84,7 +85,8 @@ def evidence_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
 def blocked_outside(seconds: float, where: str) -> Blocked:
     """The watchdog found one step that does not end."""
     return Blocked(
-        f"blocked outside the simulation: one step took more than {seconds:g} s of real time at {where}. "
+        f"blocked outside the simulation: one step took more than {seconds:g} s of real time "
+        f"at {where}. "
         "Everything that waits must be simulated: give the code under test a double, "
         "or make what it waits for inside the scenario."
     )
@@ -100,9 +102,11 @@ def unsupported(what: str, way_out: str) -> Unsupported:
 def nondeterminism(step: int, first: str, second: str) -> Nondeterminism:
     """Two runs of one tape parted at `step`."""
     return Nondeterminism(
-        f"nondeterminism at step {step}: the same tape led to {first} in one run and to {second} in another. "
-        "The order comes from outside the tape: from hashes or addresses (iterating a set of objects), "
-        "from state that a run leaves behind, or from a clock or file that is not simulated."
+        f"nondeterminism at step {step}: the same tape led to {first} in one run "
+        f"and to {second} in another. "
+        "The order comes from outside the tape: from hashes or addresses (iterating a set of "
+        "objects), from state that a run leaves behind, or from a clock or file that is not "
+        "simulated."
     )
 
 

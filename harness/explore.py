@@ -1,9 +1,11 @@
 """Runs a function under many schedules and says what they are worth: holds, violated, or not known.
 
-    settle once, unrecorded ─► pins ─► plain run ─► random walks …      (a sweep of faults takes the place of the walks)
-                                └─ a violation is run again, recorded: same tape, same end, or it is nondeterminism
+    settle once, unrecorded ─► pins ─► plain run ─► random walks … (or a sweep of faults)
+                                └─ a violation is run again, recorded: same tape, same end,
+                                   or it is nondeterminism
 
-The engine without pytest: command line and plugin stand on it. It does not know scenarios, variants or files.
+The engine without pytest: command line and plugin stand on it. It does not know scenarios, variants
+or files.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import CodeType, FunctionType
 from typing import Any, cast
 
@@ -25,6 +27,7 @@ from harness.core.kernel import Limits
 from harness.core.tape import Tape, deviations, replayed
 from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse, nondeterminism
+from harness.faults import Fired
 from harness.search.random_walk import random_walk, seed_of_run
 from harness.trial import Trial, run
 from harness.world.ground import Ground, prepared
@@ -46,7 +49,8 @@ class Settings:
         seed: where random search starts, 0 ≤ seed < 2**64.
         seeds: (first, end): one random walk for each seed instead, and nothing else.
         strategy: `random` (the plain run, then random walks) or `plain` (the plain run alone).
-        granularity: `shared` (points at shared accesses and synchronisation) or `sync` (synchronisation only).
+        granularity: `shared` (points at shared accesses and synchronisation) or `sync`
+            (synchronisation only).
         order: asyncio order, `fifo`, `tasks` or `any`.
         timeouts: `idle`: a time-out fires only when nobody can run.
         stop_after: violations after which the search ends.
@@ -190,7 +194,8 @@ class Exploration:
             raise self.failures[0].violation
         if self.verdict == "inconclusive":
             raise HarnessError(
-                f"{self.name} is inconclusive: {self.why_inconclusive}. A limit that is hit is no pass."
+                f"{self.name} is inconclusive: {self.why_inconclusive}. "
+                "A limit that is hit is no pass."
             )
 
 
@@ -248,7 +253,7 @@ def explore(
     chosen = _settings(settings, overrides)
     with _prepared(chosen) as ground:
         return _Explorer(
-            function, chosen, name or name_of(function), class_name, ground, progress
+            function, chosen, name or name_of(function), class_name, ground, progress=progress
         ).explore()
 
 
@@ -261,10 +266,10 @@ def record(
     class_name: str = "",
     **overrides: Any,
 ) -> Record:
-    """Run `function(sim)` once with a given tape and keep everything that happened. See `explore`."""
+    """Run `function(sim)` once with a given tape and keep all that happened. See `explore`."""
     chosen = _settings(settings, overrides)
     with _prepared(chosen) as ground:
-        explorer = _Explorer(function, chosen, name or name_of(function), class_name, ground, None)
+        explorer = _Explorer(function, chosen, name or name_of(function), class_name, ground)
         explorer.settle()
         history = History()
         trial = explorer.run(replayed(choices), history)
@@ -285,7 +290,7 @@ def run_token(function: Callable[[Any], Any], token: Token, **overrides: Any) ->
     """Run `function(sim)` once as a token says. See `explore` for what is raised."""
     chosen = _settings(settings_of(token), overrides)
     with _prepared(chosen) as ground:
-        explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground, None)
+        explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground)
         explorer.settle()
         explorer.add(explorer.run(replayed(token.choices)))
         return explorer.result()
@@ -310,12 +315,12 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     base = settings or Settings()
-    known = {name for name in Settings.__slots__}  # type: ignore[attr-defined] # dataclass slots
-    for name in overrides:
+    known = {each.name for each in fields(Settings)}
+    for name, value in overrides.items():
         if name not in known:
             raise misuse(
                 name,
-                overrides[name],
+                value,
                 "is no setting.",
                 f"The settings are {', '.join(sorted(known))}.",
             )
@@ -325,7 +330,8 @@ def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
 def _prepared(settings: Settings) -> AbstractContextManager[Ground]:
     if here.world is not None:
         raise HarnessError(
-            "explore() was called inside a run: explore from outside, and use the simulation you have."
+            "explore() was called inside a run: explore from outside, "
+            "and use the simulation you have."
         )
     standing = _standing.get()
     if standing is not None:
@@ -338,7 +344,7 @@ def _prepared(settings: Settings) -> AbstractContextManager[Ground]:
 
 
 class _Standing:
-    """The ground that several explorations share: prepared when first wanted, again when the settings differ."""
+    """The ground that several explorations share: prepared when wanted, anew for other settings."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -369,9 +375,10 @@ _standing: ContextVar[_Standing | None] = ContextVar("standing", default=None)
 
 @contextmanager
 def shared_ground() -> Iterator[None]:
-    """Have the explorations inside the block share their preparation, which takes longer than a small exploration.
+    """Have the explorations inside the block share their preparation.
 
-    Locks and functions that are made inside the block and outside any run are not seen: import everything before.
+    It takes longer than a small exploration. Locks and functions that are made inside the block and
+    outside any run are not seen: import everything before.
     """
     standing = _Standing()
     token = _standing.set(standing)
@@ -392,7 +399,8 @@ class _Explorer:
         name: str,
         class_name: str,
         ground: Ground,
-        progress: Progress | None,
+        *,
+        progress: Progress | None = None,
     ) -> None:
         self.function = function
         self.settings = settings
@@ -408,7 +416,7 @@ class _Explorer:
         self.unknown = ""
         self.fingerprint = fingerprint_of(function, ground)
 
-    # --- the search -------------------------------------------------------------------------------------------------
+    # --- the search -------------------------------------------------------------------------------
 
     def explore(self) -> Exploration:
         """Make the runs that the settings ask for."""
@@ -421,7 +429,8 @@ class _Explorer:
         return self.result()
 
     def settle(self) -> Trial:
-        """Make one run that does not count: the first of a process differs (caches are filled, modules imported)."""
+        """Make one run that does not count: the first of a process is not like the others."""
+        # It fills caches and imports modules.
         return self.run(replayed(()))
 
     def _run_pins(self) -> None:
@@ -443,7 +452,7 @@ class _Explorer:
                 yield self.run(random_walk(seed_of_run(settings.seed, index)))
 
     def _sweep(self, schedules: int) -> Iterator[Trial]:
-        """Let a sweep strike at its first site, then at its second, … until a run in which it did not."""
+        """Let a sweep strike at its first site, then at its second, … until it strikes nowhere."""
         made = 0
         for index in range(schedules):
             site = 0
@@ -475,7 +484,7 @@ class _Explorer:
             sweep_at=sweep_at,
         )
 
-    # --- what they came to ------------------------------------------------------------------------------------------
+    # --- what they came to ------------------------------------------------------------------------
 
     def add(self, trial: Trial) -> None:
         """Count a run and keep its violation."""
@@ -501,7 +510,8 @@ class _Explorer:
         history = History()
         again = self.run(replayed(trial.choices), history)
         step = _parting(trial, again)
-        # Two orders may ask for choices of the same widths and come to the same end: only two records tell them apart.
+        # Two orders may ask for choices of the same widths and come to the same end: only two
+        # records tell them apart.
         if step is not None or self.settings.check_determinism or not self.failures:
             other = History()
             self.run(replayed(trial.choices), other)
@@ -547,7 +557,8 @@ class _Explorer:
         shown = order or (
             "n/a" if not inspect.iscoroutinefunction(self.function) else self.settings.order
         )
-        return f"{subject}, strategy {self.settings.strategy}, asyncio order {shown}, timeouts {self.settings.timeouts}"
+        strategy, timeouts = self.settings.strategy, self.settings.timeouts
+        return f"{subject}, strategy {strategy}, asyncio order {shown}, timeouts {timeouts}"
 
     def _rows(self, violation: Violation, trial: Trial) -> list[tuple[str, str]]:
         when = f"step {trial.steps}, t = {to_seconds(trial.virtual_ns):g} s, schedule {self.runs}"
@@ -555,13 +566,7 @@ class _Explorer:
             ("when", when),
             *[row for row in violation.evidence if row[0] not in ("when", "modes")],
         ]
-        rows.extend(
-            (
-                "fault",
-                f"{type(fired.verdict).__name__} at {fired.site.kind} {fired.site.ordinal} of '{fired.site.name}'",
-            )
-            for fired in trial.fired[:6]
-        )
+        rows.extend(("fault", _struck(fired)) for fired in trial.fired[:6])
         return rows
 
     def token_of(self, choices: Sequence[int]) -> str:
@@ -600,6 +605,11 @@ class _Explorer:
             tuple(self.stale_pins),
             "" if self.failures else self.unknown,
         )
+
+
+def _struck(fired: Fired) -> str:
+    site = fired.site
+    return f"{type(fired.verdict).__name__} at {site.kind} {site.ordinal} of '{site.name}'"
 
 
 def replay_command(token: str) -> str:
@@ -643,13 +653,14 @@ def _described(trial: Trial, step: int) -> str:
     return f"the verdict {trial.verdict} after {trial.steps} steps"
 
 
-# --- fingerprint ----------------------------------------------------------------------------------------------------
+# --- fingerprint ----------------------------------------------------------------------------------
 
 
 def fingerprint_of(function: Callable[..., Any], ground: Ground) -> str:
     """Return a hash of the byte code of the function and of the classes and helpers beside it.
 
-    Decorators' arguments and line numbers are no part of it, so that pasting a pin does not spoil the pin.
+    Decorators' arguments and line numbers are no part of it, so that pasting a pin does not spoil
+    the pin.
     """
     digest = hashlib.sha256()
     for code in _codes_of(function, ground):

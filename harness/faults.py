@@ -1,11 +1,12 @@
-"""Faults: rules look at a site and give a verdict; which *possible* fault comes true is a choice on the tape.
+"""Faults: a rule looks at a site and gives a verdict; the tape chooses which *may* come true.
 
-A rule is any callable `rule(site) -> Verdict`. The first verdict that is not `Pass` wins, in install order. This module
-is pure: it does not know how a verdict is carried out (doubles and world do that) nor where choices come from.
+A rule is any callable `rule(site) -> Verdict`. The first verdict that is not `Pass` wins, in
+install order. This module is pure: it does not know how a verdict is carried out (doubles and world
+do that) nor where choices come from.
 
-A *certain* rule is what a scripted double does (message 7 always fails): it is obeyed on every run. Any other rule only
-says what *may* happen: each time, one choice on the tape decides, and 0 means that nothing happens, so the plain run is
-free of faults and a fault counts as one deviation.
+A *certain* rule is what a scripted double does (message 7 always fails): it is obeyed on every run.
+Any other rule only says what *may* happen: each time, one choice on the tape decides, and 0 means
+that nothing happens, so the plain run is free of faults and a fault counts as one deviation.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ class Site:
     """One place in a run where a fault may strike.
 
     Args:
-        kind: `call` (a call of a double), `await` (a task is about to be resumed), `lock` (an acquire), `spawn` (a
-            thread or task starts) or `timer` (a timer is due).
+        kind: `call` (a call of a double), `await` (a task is about to be resumed), `lock` (an
+            acquire), `spawn` (a thread or task starts) or `timer` (a timer is due).
         name: the double, lock, thread or task that is touched.
         actor: spawn path of the thread or task that is here, such as `0.2.1`.
-        ordinal: how many sites of this kind and name came before in this run, from 1, fixed at entry.
+        ordinal: how many sites of this kind and name came before in this run, from 1, fixed at
+            entry.
         key: what is asked for (message id, argument), empty if there is none.
         lane: lane of a call, empty if there is none.
         argument: whatever the caller passed along.
@@ -65,7 +67,11 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The operation raises `exception`: an instance, a class, or a callable that makes a new one each time."""
+    """The operation raises `exception`.
+
+    Args:
+        exception: an instance, a class, or a callable that makes a new one each time.
+    """
 
     exception: BaseException | type[BaseException] | Callable[[], BaseException]
 
@@ -119,7 +125,7 @@ PASS = Pass()
 
 
 class Consultable(Protocol):
-    """Something that knows which fault strikes at a site."""
+    """Something that knows which fault strikes at a site. Any thread that calls a double asks."""
 
     def consult(self, site: Site) -> Verdict:
         """Return the verdict for `site`."""
@@ -139,7 +145,7 @@ class _Installed:
 
 @dataclass(slots=True)
 class Fired:
-    """One fault that struck, for reports."""
+    """One fault that struck, for reports. One run."""
 
     site: Site
     verdict: Verdict
@@ -150,11 +156,13 @@ class Faults:
     """The rules of one run, in install order. One thread at a time.
 
     Args:
-        choose: the tape: `choose(2)` answers 0 for no fault and 1 for the fault. Without one, nothing possible happens.
+        choose: the tape: `choose(2)` answers 0 for no fault and 1 for the fault. Without one,
+            nothing possible happens.
         note: records a choice that a sweep made: `note(choice, 2)`.
 
     Attributes:
-        sweep_at: the site of a sweep (from 1) at which it strikes in this run; None leaves sweeps to the tape.
+        sweep_at: the site of a sweep (from 1) at which it strikes in this run; None leaves sweeps
+            to the tape.
         sweep_sites: how many such sites this run has met.
         swept: a sweep struck in this run.
     """
@@ -192,11 +200,11 @@ class Faults:
         self.rules.append(_Installed(rule, at_most, certain, kinds=getattr(rule, "kinds", None)))
 
     def watches(self, kind: str) -> bool:
-        """Tell whether any rule may care for sites of `kind`; a rule without `kinds` cares for all."""
+        """Tell whether a rule may care for sites of `kind`; one without `kinds` cares for all."""
         return any(entry.kinds is None or kind in entry.kinds for entry in self.rules)
 
     def consult(self, site: Site) -> Verdict:
-        """Return the verdict for `site`: the first that is not `Pass` and, unless certain, that the tape lets happen."""
+        """Return the first verdict but `Pass` that is certain or that the tape lets happen."""
         for entry in self.rules:
             if entry.kinds is not None and site.kind not in entry.kinds:
                 continue
@@ -274,9 +282,10 @@ def fail_nth(
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A rule that is to be tried at every one of its sites, one site a run, until a run in which it did not strike.
+    """A rule to be tried at every one of its sites, one site a run, until a run without a strike.
 
-    `explore` sees it and walks it: run i lets it strike at the i-th site that `matches`. An unfinished walk is no pass.
+    `explore` sees it and walks it: run i lets it strike at the i-th site that `matches`. An
+    unfinished walk is no pass.
 
     Args:
         verdict: what strikes.
@@ -293,6 +302,7 @@ class Sweep:
     schedules: int = 1
 
     def __call__(self, site: Site) -> Verdict:
+        """Return the verdict if `site` counts; which of those is struck is for `Faults` to say."""
         return self.verdict if self.matches(site) else PASS
 
 
@@ -302,7 +312,7 @@ def fail_each(
     name: str | None = None,
     schedules: int = 1,
 ) -> Sweep:
-    """Return a sweep that fails call 1 of the doubles, then call 2, … until a run in which none failed.
+    """Return a sweep that fails call 1 of the doubles, then call 2, … until no call failed.
 
     Args:
         exception: what the call raises.
@@ -324,7 +334,7 @@ CancelMode = Literal["parked", "ready", "both"]
 
 
 def cancel_each(actor: str, *, mode: CancelMode = "both", schedules: int = 1) -> Sweep:
-    """Return a sweep that cancels the named task at every one of its suspensions, one suspension a run.
+    """Return a sweep that cancels the named task at each of its suspensions, one suspension a run.
 
     Args:
         actor: name of the task, as in `storm.spawn(…, name=…)`.
@@ -367,12 +377,12 @@ class _Strike:
 
 
 def crash(*actors: str) -> Rule:
-    """Return a rule under which one of the named threads or tasks may die at any site: no `finally` of it runs."""
+    """Return a rule under which a named thread or task may die at any site: no `finally` runs."""
     return _Strike(Crash(), _names("actors", actors))
 
 
 def pause(*actors: str, seconds: float) -> Rule:
-    """Return a rule under which one of the named threads or tasks may stand still for `seconds` at any site."""
+    """Return a rule under which a named thread or task may stand still for `seconds` anywhere."""
     return _Strike(Pause(seconds), _names("actors", actors))
 
 

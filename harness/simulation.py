@@ -1,8 +1,9 @@
-"""What a scenario holds in its hands: a simulation that makes doubles and faults, and storms that keep promises.
+"""What a scenario holds in its hands: a simulation, its doubles and faults, storms with promises.
 
-A storm is a nursery: leaving the block means that everything the storm spawned has ended and everyone else has settled,
-so a leak is exactly what outlived it. Promises are declared before the chaos, as values, and watched while it lasts.
-It does not know how often, or with which tape, the scenario is run.
+A storm is a nursery: leaving the block means that everything the storm spawned has ended and
+everyone else has settled, so a leak is exactly what outlived it. Promises are declared before the
+chaos, as values, and watched while it lasts. It does not know how often, or with which tape, the
+scenario is run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from types import CodeType, TracebackType
 from typing import Any, Self
 
@@ -98,14 +100,15 @@ class _Common:
         return self._world.silence()
 
     def background(self, name: str) -> None:
-        """Except threads and tasks called `name` (or matching the pattern) from every leak bound of this run."""
+        """Except threads and tasks called `name` (or matching it) from the run's leak bounds."""
         self._world.backgrounds.add(name)
 
 
 class Simulation(_Common):
     """A run of threaded code. Made by the harness; used by the thread that runs the scenario.
 
-    Inside the scenario everything of `threading`, `queue`, `concurrent.futures`, `asyncio` and `time` is simulated.
+    Inside the scenario everything of `threading`, `queue`, `concurrent.futures`, `asyncio` and
+    `time` is simulated.
     """
 
     def pool(
@@ -163,7 +166,7 @@ class AsyncSimulation(_Common):
     def pool(
         self, name: str, *, size: int | None = None, latency: Any = 0.0, **options: Any
     ) -> AsyncFakePool:
-        """Return a pool whose latencies and faults come from this run's tape; see `Simulation.pool`."""
+        """Return a pool that takes latencies and faults from the tape; see `Simulation.pool`."""
         return AsyncFakePool(
             name,
             size=size,
@@ -209,7 +212,7 @@ class AsyncSimulation(_Common):
         return storm
 
 
-# --- storms ---------------------------------------------------------------------------------------------------------
+# --- storms ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +226,17 @@ class _Parked:
 
 
 class _Outcome:
-    """What became of one spawned actor. invariant: `error` and `value` are not both set."""
+    """What became of one spawned actor.
+
+    invariant: `error` and `value` are not both set.
+    """
 
     __slots__ = ("actor", "consumed", "crashed", "ended", "error", "name", "runner", "value")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # What tells of its end: the kernel's actor of a thread, a future for a task.
+        self.actor: Any = None
         self.value: Any = _PENDING
         self.error: BaseException | None = None
         self.ended = False
@@ -296,12 +304,14 @@ class _Nursery:
 
     @property
     def elapsed(self) -> float:
-        """Virtual seconds from entering the storm to the end of the last spawned actor (or to now)."""
+        """Virtual seconds from entering the storm to the last end of its actors, or to now."""
         end = self._ended_ns if self._ended_ns is not None else self.now_ns()
         return to_seconds(end - self._started_ns)
 
     def results(self) -> list[Any]:
-        """Return what the spawned functions returned, in spawn order; None for one that was cancelled or crashed.
+        """Return what the spawned functions returned, in spawn order.
+
+        None stands for one that was cancelled or crashed.
 
         Raises:
             ExceptionGroup: what they raised, if any did and `errors` was not asked before.
@@ -313,7 +323,7 @@ class _Nursery:
         return [None if outcome.value is _PENDING else outcome.value for outcome in self._outcomes]
 
     def errors(self) -> list[BaseException | None]:
-        """Return what each spawned function raised, None for nothing, in spawn order. They count as taken."""
+        """Return what each spawned function raised, None for nothing, and count it as taken."""
         self._consume()
         return [outcome.error for outcome in self._outcomes]
 
@@ -354,13 +364,14 @@ class _Nursery:
     def _names(self, function: Callable[..., object], copies: int, name: str | None) -> list[str]:
         if not self._entered:
             raise HarnessError(
-                "spawn() was called outside the storm: enter it first, `with sim.storm(…) as storm:`."
+                "spawn() was called outside the storm: enter it first, "
+                "`with sim.storm(…) as storm:`."
             )
         if copies < 1:
             raise misuse(
                 "copies", copies, "must be at least 1.", "Leave the spawn out to have none."
             )
-        stem = name or getattr(function, "__name__", "actor")
+        stem = name or str(getattr(function, "__name__", "actor"))
         return [stem] if copies == 1 else [f"{stem}-{index}" for index in range(1, copies + 1)]
 
     def _note_end(self, outcome: _Outcome) -> None:
@@ -393,7 +404,8 @@ class Storm(_Nursery):
             thread = threading.Thread(
                 target=self._run, args=(outcome, function, args), name=each, daemon=True
             )
-            thread._harness_root = function  # type: ignore[attr-defined] # the guard wants to know what really runs
+            # The guard against missing points wants to know what really runs.
+            thread._harness_root = function  # type: ignore[attr-defined] # an attribute of ours
             outcome.runner = thread
             thread.start()
             outcome.actor = self._world.idents[thread.ident or 0]
@@ -441,7 +453,8 @@ class AsyncStorm(_Nursery):
         """Start tasks that run `function(*args)`; see `Storm.spawn`.
 
         Raises:
-            HarnessError: called outside the storm, `copies` is below 1, or `function` is no coroutine function.
+            HarnessError: called outside the storm, `copies` is below 1, or `function` is no
+                coroutine function.
         """
         for each in self._names(function, copies, name):
             coroutine = function(*args)
@@ -459,7 +472,7 @@ class AsyncStorm(_Nursery):
             outcome.runner = task
             ended = asyncio.get_running_loop().create_future()
             outcome.actor = ended
-            task.add_done_callback(lambda done, outcome=outcome: self._done(done, outcome))
+            task.add_done_callback(partial(self._done, outcome=outcome))
             if isinstance(task, loops.SimTask):
                 self._world.own.add(task.number)
                 task.on_crash = lambda outcome=outcome: self._crashed(outcome)
@@ -502,13 +515,14 @@ class AsyncStorm(_Nursery):
         self._judge()
 
 
-# --- who is left ----------------------------------------------------------------------------------------------------
+# --- who is left ----------------------------------------------------------------------------------
 
 
 def survivors(world: World, since: int = 0) -> Iterator[tuple[int, Survivor]]:
-    """Yield who is alive and was born after number `since`: threads by spawn path, then tasks by creation.
+    """Yield who is alive and was born after number `since`.
 
-    The main thread and task, those that a storm spawned, background ones and those already judged are excepted.
+    Threads come first, by spawn path, then tasks, by creation. The main thread and task, those that
+    a storm spawned, background ones and those already judged are excepted.
     """
     for _, actor in sorted(world.kernel.live.items()):
         fiber = actor.fiber
@@ -535,7 +549,7 @@ def survivors(world: World, since: int = 0) -> Iterator[tuple[int, Survivor]]:
 
 
 def is_left(world: World, task: loops.SimTask) -> bool:
-    """Tell whether a pending task counts as left behind: it is parked, and nobody said that it may be."""
+    """Tell whether a pending task is left behind: it is parked, and nobody said that it may be."""
     waiter: Any = getattr(task, "_fut_waiter", None)
     is_parked = waiter is not None and not waiter.done()
     return (

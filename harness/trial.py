@@ -6,6 +6,7 @@ It does not know which tape comes next, nor where the function came from.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import sys
 import traceback
@@ -40,7 +41,7 @@ class _Inconclusive(Exception):
 
 @dataclass(slots=True)
 class Trial:
-    """What came of one run.
+    """What came of one run. One thread makes and reads it.
 
     Args:
         verdict: `holds`, the name of a check, or `inconclusive`.
@@ -88,7 +89,8 @@ def run(
         order: asyncio order.
         limits: when to give up.
         history: filled with what happens, if given.
-        sweep_at: the site (from 1) at which an installed sweep strikes; None to leave sweeps to the tape.
+        sweep_at: the site (from 1) at which an installed sweep strikes; None to leave sweeps to the
+            tape.
 
     Raises:
         HarnessError: the run could not be simulated.
@@ -159,7 +161,7 @@ class _Judge:
     def body(self) -> None:
         """Run the function as the main thread, then see what is left."""
         world = self.world
-        if inspect.iscoroutinefunction(self.function):
+        if _is_coroutine_function(self.function):
             simulation = self.simulation = AsyncSimulation(world)
             asyncio.run(self._async_body(simulation))
         else:
@@ -170,12 +172,13 @@ class _Judge:
     async def _async_body(self, simulation: AsyncSimulation) -> None:
         self.world.main_task = asyncio.current_task()
         await self.function(simulation)
-        await loops.settle(self.world)
+        if len(self.world.kernel.live) > 1 or len(waits.pending_tasks(self.world)) > 1:
+            await loops.settle(self.world)
 
     def _finish(self) -> None:
-        """Judge what everyone's end leaves: exceptions nobody took, threads and tasks nobody ended."""
+        """Judge what is left at the end: exceptions nobody took, threads and tasks nobody ended."""
         world = self.world
-        if not world.stopping:
+        if len(world.kernel.live) > 1:
             world.settle()
         for name, exc in self._forgotten():
             raise self.on_unhandled(name, exc)
@@ -202,17 +205,17 @@ class _Judge:
         return found
 
     def _judge_stuck_helpers(self) -> None:
-        """A thread that the scenario's own body started and that can never go on is a deadlock, not a leak."""
+        """Call it a deadlock, not a leak, if a thread that the body started can never go on."""
         code = getattr(self.function, "__code__", None)
         for _, actor in sorted(self.world.kernel.live.items()):
             born: Any = actor.born
             if code is None or actor.runnable or actor is self.world.main or born is None:
                 continue
-            file, line, name = born
+            file, _, name = born
             if (file, name) == (code.co_filename, code.co_qualname) and actor.deadline is None:
                 raise self._deadlock([waits.wait_of(self.world, actor)], [])
 
-    # --- callbacks of the world -------------------------------------------------------------------------------------
+    # --- callbacks of the world -------------------------------------------------------------------
 
     def on_left_task(self, task: loops.SimTask) -> None:
         """Keep the description of a task that `asyncio.run` is about to cancel."""
@@ -238,8 +241,8 @@ class _Judge:
             summary = f"nobody can go on and no timer is left: {names} {verb} for ever."
         rows = [("waits", str(wait)) for wait in everyone[:20] if not wait.crashed]
         gone = [*self.world.crashed.values(), *self.world.crashed_tasks]
-        names = [getattr(each, "name", "") or each.get_name() for each in gone]
-        rows.extend(("crashed", f"'{name}'") for name in names)
+        lost = [getattr(each, "name", "") or each.get_name() for each in gone]
+        rows.extend(("crashed", f"'{name}'") for name in lost)
         return Violation("Deadlock", summary, [*rows, *self._modes()])
 
     def on_unhandled(self, name: str, exc: BaseException) -> Violation:
@@ -269,10 +272,11 @@ class _Judge:
         return violation
 
     def on_limit(self, limit: str) -> BaseException | None:
-        """A limit of the kernel was hit: return what ends the run, or None to let it go on and look again later.
+        """Return what ends the run that hit a limit of the kernel, or None to look again later.
 
-        Nothing was written and nobody waits for anything new, but a loop over local variables would look the same. So
-        a few more looks are taken, and only if they keep showing the same few states is it called a livelock.
+        Nothing was written and nobody waits for anything new, but a loop over local variables would
+        look the same. So a few more looks are taken, and only if they keep showing the same few
+        states is it called a livelock.
         """
         if limit not in ("steps", "advances"):
             return _Inconclusive(limit)
@@ -296,7 +300,8 @@ class _Judge:
             ("turns", str(waits.wait_of_task(task))) for task in waits.pending_tasks(world)[:12]
         ]
         if limit == "advances":
-            summary = f"a time storm: the clock moved {world.kernel.advances} times and nothing else happened."
+            moves = world.kernel.advances
+            summary = f"a time storm: the clock moved {moves} times and nothing else happened."
             rows = waiting or [("where", where)]
         else:
             turning = [
@@ -320,6 +325,11 @@ class _Judge:
             ),
             ("modes", f"time-outs idle, asyncio order {order}"),
         ]
+
+
+@functools.lru_cache(maxsize=64)
+def _is_coroutine_function(function: Callable[[Any], Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
 
 
 def _members(exc: BaseException) -> list[tuple[str, str]]:
@@ -349,12 +359,12 @@ def _user_frame(frame: FrameType | None) -> FrameType | None:
 
 
 def _fingerprint(world: World) -> int:
-    """Return a number for where everybody is and what their local variables are; equal numbers, nothing new."""
+    """Return a number for where everybody is and what their variables are: equal, nothing new."""
     parts: list[object] = []
     for path, actor in sorted(world.kernel.live.items()):
         current = actor is world.kernel.current
         frame = sys._getframe() if current else (actor.fiber.gr_frame if actor.fiber else None)
-        # Where exactly the one who runs is caught by a look is a matter of counting, not of progress.
+        # Where exactly a look catches the one who runs is a matter of counting, not of progress.
         parts.append((path, _state_of(frame)))
     parts.extend(
         (task.path, *[_state_of(frame, 1) for frame in waits.task_frames(task)])

@@ -1,1 +1,4 @@
-"""Pure decisions: tape, clock, kernel, history. It does not know threads, asyncio, wall time or global randomness."""
+"""Pure decisions: tape, clock, kernel, history.
+
+It does not know threads, asyncio, wall time or global randomness.
+"""

@@ -1,7 +1,8 @@
 """Virtual time: integer nanoseconds inside, seconds at the edge.
 
-The conversion rounds to the nearest nanosecond, so that sums of decimal seconds made by the code under test in floats land
-on the same instants as the same sums made by a scenario. It does not know who moves the clock, or when.
+The conversion rounds to the nearest nanosecond, so that sums of decimal seconds made by the code
+under test in floats land on the same instants as the same sums made by a scenario. It does not know
+who moves the clock, or when.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happened in one run, as frozen events, and one number that two equal runs share.
 
-An event holds nothing that another process would see differently: no address, no ident, no frame. The history does not
-decide anything, and a run without one makes the same choices.
+An event holds nothing that another process would see differently: no address, no ident, no frame.
+The history does not decide anything, and a run without one makes the same choices.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Event:
     where: str = ""
 
     def key(self) -> tuple[str, str, str, int, str]:
-        """Return what two equal runs share; steps differ between versions of Python, names of files between machines."""
+        """Return what two equal runs share."""
+        # Not the step, which differs between versions of Python, nor the file, between machines.
         return (self.actor, self.operation, self.target, self.time_ns, self.outcome)
 
 
@@ -50,7 +51,7 @@ class History:
         self.events.append(event)
 
     def digest(self) -> str:
-        """Return a hash over actor path, operation, target, virtual time and outcome of every event."""
+        """Return a hash over path, operation, target, virtual time and outcome of every event."""
         digest = hashlib.sha256()
         for event in self.events:
             digest.update(repr(event.key()).encode())

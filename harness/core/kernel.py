@@ -1,16 +1,23 @@
 """The kernel decides who runs next, when time moves, and what it means that nobody can run.
 
 Principles:
-1. Exactly one actor is current; it keeps running until it blocks, ends, or a decision says otherwise.
-2. A decision exists only where at least two actors could go on; it is answered by the tape and by nothing else.
-3. Choice 0 keeps the current actor; the others follow in the order of their spawn paths, which no run can change.
-4. Time moves only when nobody can run, and then straight to the earliest deadline. All that is due then can run.
+1. Exactly one actor is current; it runs until it blocks, ends, or a decision says otherwise.
+2. A decision exists only where at least two actors could go on; it is answered by the tape and by
+   nothing else.
+3. Choice 0 keeps the current actor; the others follow in the order of their spawn paths, which no
+   run can change.
+4. Time moves only when nobody can run, and then straight to the earliest deadline. All that is due
+   then can run.
 5. Whoever asked to settle is woken before time moves.
-6. When nobody can run and no deadline is left, the kernel says so; what that means is for others to judge.
-7. Spinning is seen: reads that go round without anything changing, and clocks that move without anything happening.
+6. When nobody can run and no deadline is left, the kernel says so; what that means is for others to
+   judge.
+7. Spinning is seen: reads that go round without anything changing, and clocks that move without
+   anything happening.
 
 It is pure: it knows actors by name and path, not how they are made to run, nor what they wait for.
-Source: the idle rule is that of Go's testing/synctest package, extended to locks, which are owned here.
+
+Source: the idle rule is that of Go's testing/synctest package, extended to locks, which are owned
+    here.
 """
 
 from __future__ import annotations
@@ -26,14 +33,17 @@ Path = tuple[int, ...]
 
 _by_path = attrgetter("path")
 
-#: Decisions without a change after which the current actor, if it never left, is asked to let others run.
+#: Decisions without a change after which the current actor, if it never left, must let others run.
 FAIR_TURN = 500
 
 
 class Actor:
     """A thread as the kernel sees it: where it comes from, whether it can run, until when it waits.
 
-    invariant: an actor is runnable, parked, or ended, and only one of these; it is in `Kernel.runnable` iff runnable.
+    Touched by the one thread of its kernel.
+
+    invariant: an actor is runnable, parked, or ended, and only one of these; it is in
+        `Kernel.runnable` iff runnable.
     """
 
     __slots__ = (
@@ -62,7 +72,7 @@ class Actor:
         # What it waits for; any object, None while it runs.
         self.awaits: object = None
         self.deadline: int | None = None
-        # The number of its armed timer, 0 if none is armed; a heap entry with another number is stale.
+        # The number of its armed timer, 0 if none; a heap entry with another number is stale.
         self.timer = 0
         # Its timer came due and it has not run since.
         self.fired = False
@@ -104,13 +114,15 @@ class Limits:
 class Kernel:
     """The state of one run. One thread.
 
-    invariant: every live actor is runnable or parked; `current` is runnable between `resume` and `park` or `end`.
+    invariant: every live actor is runnable or parked; `current` is runnable between `resume` and
+        `park` or `end`.
 
     Args:
         choose: the tape, asked for a number below n ≥ 2.
         limits: when to give up.
-        overrun: called with "steps" (nothing changes), "advances" (only the clock moves), "total_steps", "virtual_ns" or
-            "actors" when a limit is hit; it is expected not to return.
+        overrun: called with "steps" (nothing changes), "advances" (only the clock moves),
+            "total_steps", "virtual_ns" or "actors" when a limit is hit; it is expected not to
+            return.
     """
 
     __slots__ = (
@@ -139,7 +151,7 @@ class Kernel:
         self,
         choose: Callable[[int], int],
         limits: Limits | None = None,
-        overrun: Callable[[str], None] = lambda limit: None,
+        overrun: Callable[[str], None] = lambda _limit: None,
     ) -> None:
         self.choose = choose
         self.now_ns = 0
@@ -162,10 +174,10 @@ class Kernel:
         self._turn_started = 0
         self._next_look = FAIR_TURN
 
-    # --- actors -----------------------------------------------------------------------------------------------------
+    # --- actors -----------------------------------------------------------------------------------
 
     def spawn(self, name: str, parent: Actor | None = None) -> Actor:
-        """Add an actor that can run; its path is its parent's, and its number among the parent's children."""
+        """Add an actor that can run; its path is its parent's and its number among the children."""
         if parent is None:
             path: Path = (self._roots,)
             self._roots += 1
@@ -193,10 +205,10 @@ class Kernel:
         self.live.pop(actor.path, None)
         self.change()
 
-    # --- waiting ----------------------------------------------------------------------------------------------------
+    # --- waiting ----------------------------------------------------------------------------------
 
     def park(self, awaits: object, deadline: int | None = None) -> None:
-        """Make the current actor wait for `awaits`, at most until the instant `deadline` in nanoseconds."""
+        """Make the current actor wait for `awaits`, at most until the instant `deadline` (ns)."""
         actor = self.current
         assert actor is not None, "only the current actor parks"
         assert actor.runnable, "an actor parks once"
@@ -237,7 +249,7 @@ class Kernel:
                 self.runnable.remove(actor)
 
     def resumed(self, actor: Actor) -> bool:
-        """Note that a parked actor goes on; tell whether its timer came due. Called once per park."""
+        """Note that a parked actor goes on; tell whether its timer came due. Once per park."""
         actor.awaits = None
         actor.deadline = None
         actor.timer = 0
@@ -251,7 +263,7 @@ class Kernel:
         self.advances = 0
         self._changed_armed = self._armed
 
-    # --- decisions --------------------------------------------------------------------------------------------------
+    # --- decisions --------------------------------------------------------------------------------
 
     def decide(self) -> Actor:
         """Say who goes on at a point of the current actor, which could go on itself."""
@@ -280,7 +292,7 @@ class Kernel:
         return other
 
     def next(self) -> Actor | None:
-        """Say who goes on now that the current actor cannot; None if nobody can and no deadline is left."""
+        """Say who goes on now that the current actor cannot; None if no deadline is left either."""
         self.steps += 1
         candidates = self.runnable
         if not candidates:
@@ -306,10 +318,10 @@ class Kernel:
     def _in_order(runnable: list[Actor], current: Actor) -> list[Actor]:
         return [current, *(actor for actor in runnable if actor is not current)]
 
-    # --- idleness ---------------------------------------------------------------------------------------------------
+    # --- idleness ---------------------------------------------------------------------------------
 
     def _idle(self) -> list[Actor]:
-        """Nobody can run: wake those who settle, else move time to the earliest deadline. Returns who can run then."""
+        """Wake those who settle, else move time to the next deadline; return who can run then."""
         if self.settling:
             woken, self.settling = self.settling, []
             self.wake_all(woken)
@@ -332,7 +344,7 @@ class Kernel:
             actor.fired = True
             due.append(actor)
         self.wake_all(due)
-        # In the order in which they were armed: the default of the real system, and any other is a choice.
+        # In the order in which they were armed: the real system's default; any other is a choice.
         return due
 
     def _advance(self, deadline: int) -> None:
@@ -341,7 +353,7 @@ class Kernel:
         if deadline > self._limits.virtual_ns:
             self.overrun("virtual_ns")
         if self.advances > self._limits.advances:
-            # Somebody who armed a timer before all this and still waits for it is about to do something.
+            # Who armed a timer before all this and still waits for it is about to do something.
             if any(
                 actor.timer == number and number <= self._changed_armed
                 for _, number, actor in self.timers
@@ -351,7 +363,7 @@ class Kernel:
                 self.overrun("advances")
 
     def _look(self) -> Actor | None:
-        """See from time to time whether the current actor spins; return who has a turn instead, for fairness."""
+        """Look whether the current actor spins; return who has a turn instead, for fairness."""
         steps = self.steps
         self._next_look = steps + FAIR_TURN // 2
         if steps > self._limits.total_steps:

@@ -1,7 +1,8 @@
 """The tape: the one source of choices of a run, and the record of what it answered.
 
-A choice among n is an integer below n, and 0 is always what the real system would do by default. So any list of integers
-is a valid run: where it ends, or asks for more than there is, the answer is 0. The tape does not know what is chosen.
+A choice among n is an integer below n, and 0 is always what the real system would do by default. So
+any list of integers is a valid run: where it ends, or asks for more than there is, the answer is 0.
+The tape does not know what is chosen.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Tape:
 
 
 def replayed(choices: Sequence[int]) -> Tape:
-    """Return a tape that answers with `choices`, then with zeros; a choice that is not to be had becomes 0."""
+    """Return a tape that answers `choices`, then 0; a choice that is not to be had becomes 0."""
     position = 0
 
     def draw(options: int) -> int:

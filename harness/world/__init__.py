@@ -1,1 +1,4 @@
-"""The only code that touches the concurrency of Python itself. It does not know scenarios, checks or reports."""
+"""The only code that touches the concurrency of Python itself.
+
+It does not know scenarios, checks or reports.
+"""

@@ -1,8 +1,8 @@
 """Virtual time as the code under test reads it: `time` and `datetime`.
 
-Inside a run the monotonic clocks start at 0 and the wall clock at 2000-01-01 00:00 UTC; both move only when the kernel
-moves them. `datetime`, and `localtime` and its like without an argument, are answered by time-machine, which reaches
-them in C. It does not know who sleeps, or why.
+Inside a run the monotonic clocks start at 0 and the wall clock at 2000-01-01 00:00 UTC; both move
+only when the kernel moves them. `datetime`, and `localtime` and its like without an argument, are
+answered by time-machine, which reaches them in C. It does not know who sleeps, or why.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ def perf_counter_ns() -> int:
 
 
 def ctime(seconds: float | None = None, /) -> str:
-    """Return a text for the wall clock. Stands for `time.ctime`, which time-machine does not reach."""
+    """Return the wall clock as text. For `time.ctime`, which time-machine does not reach."""
     return _real_ctime(time.time() if seconds is None else seconds)
 
 
 def asctime(moment: Any = None, /) -> str:
-    """Return a text for the wall clock. Stands for `time.asctime`, which time-machine does not reach."""
+    """Return the wall clock as text. For `time.asctime`, which time-machine does not reach."""
     return _real_asctime(time.localtime() if moment is None else moment)
 
 
 class _RunTraveller(time_machine.Traveller):
-    """A traveller that is wherever the run of this thread is; threads outside any run stay in the present."""
+    """A traveller to where this thread's run is; threads outside any run stay in the present."""
 
     _present_ns = 0
 

@@ -1,6 +1,7 @@
 """Which run, if any, this operating-system thread is inside of.
 
-Every replaced function asks here first; where there is no run, it is the real thing. It does not know what a run is.
+Every replaced function asks here first; where there is no run, it is the real thing. It does not
+know what a run is.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from .fibers import World
 
 
-# A real thread-local, taken before anything is replaced: other threads of the process keep their real clocks and locks
-# while a run goes on, and a context variable would not do, since a thread starts with an empty context.
+# A real thread-local, taken before anything is replaced: other threads of the process keep their
+# real clocks and locks while a run goes on, and a context variable would not do, since a thread
+# starts with an empty context.
 class Here(_thread._local):
     """The run of this thread. Any thread; each sees its own."""
 

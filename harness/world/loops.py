@@ -1,5 +1,4 @@
-"""asyncio inside a run: the real selector event loop over a simulated selector, and the order of
-its ready queue.
+"""asyncio inside a run: the real loop over a simulated selector, the order of its ready queue.
 
 `select` parks the fiber until somebody writes to the loop or a timer of the loop is due. Which
 ready handle runs next is a choice: under `fifo` only timers due at the same instant may swap, under
@@ -32,12 +31,15 @@ from .threads import creation_site
 _real_selector = selectors.DefaultSelector
 _real_task = asyncio.Task
 _real_future = asyncio.Future
-_real_make_self_pipe = asyncio.selector_events.BaseSelectorEventLoop._make_self_pipe
-_real_close_self_pipe = asyncio.selector_events.BaseSelectorEventLoop._close_self_pipe
-_real_write_to_self = asyncio.selector_events.BaseSelectorEventLoop._write_to_self
+# Any: their private names are in no stub.
+_loop_class: Any = asyncio.selector_events.BaseSelectorEventLoop
+_runners: Any = asyncio.runners
+_real_make_self_pipe = _loop_class._make_self_pipe
+_real_close_self_pipe = _loop_class._close_self_pipe
+_real_write_to_self = _loop_class._write_to_self
 _real_run_forever = asyncio.base_events.BaseEventLoop.run_forever
 _real_default_handler = asyncio.base_events.BaseEventLoop.default_exception_handler
-_real_cancel_all = asyncio.runners._cancel_all_tasks
+_real_cancel_all = _runners._cancel_all_tasks
 _TimerHandle = asyncio.TimerHandle
 
 
@@ -79,12 +81,10 @@ class Selector(selectors.BaseSelector):
             if self.settling:
                 self._settle()
         else:
-            # A turn of the loop that waits for nothing: others may run, and a loop that only spins
-            # is seen.
+            # A turn that waits for nothing: others may run, and a loop that only spins is seen.
             world.point()
         self._woken = False
-        # Beyond 2**24 s a timer due exactly now would never be taken: the default resolution rounds
-        # away.
+        # Beyond 2**24 s a timer due exactly now would never be taken: the default is rounded away.
         loop._clock_resolution = max(1e-9, 2 * math.ulp(kernel.now_ns / 1e9))
         return []
 
@@ -142,7 +142,7 @@ def make_self_pipe(loop: Any) -> None:
 
 
 def _close_left(reference: weakref.ref[Any]) -> None:
-    """Close a loop whose run is over: when it is freed, the real methods would look for a real pipe."""
+    """Close a loop whose run is over: once freed, it would look for a real pipe."""
     loop = reference()
     if loop is not None:
         loop._closed = True
@@ -180,7 +180,7 @@ def run_forever(loop: Any) -> None:
 
 
 def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
-    """Fail the run with an error that nobody took; stands for `BaseEventLoop.default_exception_handler`."""
+    """Fail the run with an error nobody took; for `BaseEventLoop.default_exception_handler`."""
     world = here.world
     if world is None:
         _real_default_handler(loop, context)
@@ -206,7 +206,7 @@ def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
 
 
 def cancel_all_tasks(loop: Any) -> None:
-    """Note who is left parked before `asyncio.run` cancels everyone; stands for `asyncio.runners._cancel_all_tasks`."""
+    """Note who is left parked before `asyncio.run` cancels all; for `runners._cancel_all_tasks`."""
     world = here.world
     if world is not None and not world.stopping:
         for task in asyncio.all_tasks(loop):
@@ -296,8 +296,7 @@ class ReadyQueue(deque[Any]):
             self.look_back()
         kernel = world.kernel
         current = kernel.current
-        # A turn of the loop is one await: other threads may run here, and a loop that only turns is
-        # seen.
+        # A turn of the loop is one await: others may run here, and a loop that only turns is seen.
         if current is not None and not world.silenced:
             target = kernel.decide()
             if target is not current:
@@ -327,7 +326,7 @@ class ReadyQueue(deque[Any]):
         return handle
 
     def _width_of_ties(self) -> int:
-        """Count the timers due at the same instant at the head of the queue; 1 if the head is no timer."""
+        """Count the timers due at one instant at the head of the queue; 1 if the head is none."""
         when = getattr(self[0], "_when", None)
         if when is None:
             return 1
@@ -339,7 +338,7 @@ class ReadyQueue(deque[Any]):
         return width
 
     def _first_of_chain(self, index: int) -> int:
-        """Return the first handle that must run before the one at `index`, or `index` if it may run now."""
+        """Return which handle must run before the one at `index`; `index` if it may run now."""
         handle = self[index]
         if isinstance(handle, _TimerHandle):
             when = handle._when  # type: ignore[attr-defined] # private to asyncio
@@ -360,15 +359,14 @@ class ReadyQueue(deque[Any]):
                 index -= 1
         return index
 
-    # --- faults at awaits: the slow path
-    # -----------------------------------------------------------------------------
+    # --- faults at awaits: the slow path ----------------------------------------------------------
 
     def look_back(self) -> None:
         """Let a fault strike the task that has just parked, while it is parked."""
         task, self.last = self.last, None
         if task is None or task.done():
             return
-        waiter = task._fut_waiter
+        waiter: Any = getattr(task, "_fut_waiter", None)
         if waiter is not None and not waiter.done():
             verdict = self.world.consult("await", task.get_name(), who=task.get_name(), ready=False)
             match verdict:
@@ -387,8 +385,7 @@ class ReadyQueue(deque[Any]):
         world.note("resume", name)
         if task.crashed:
             return self._nothing()
-        # Without rules only the record brought us here, and a record must not change what a later
-        # rule meets.
+        # Without rules only the record brought us here, which must not change what a rule meets.
         if world.wary:
             # The first step is no suspension: nothing has been awaited yet.
             if getattr(task.get_coro(), "cr_suspended", True):
@@ -413,7 +410,8 @@ class ReadyQueue(deque[Any]):
                 return self._nothing()
             case _:
                 raise HarnessError(
-                    f"verdict={verdict!r} cannot strike at an await: Cancel, Crash, Hang, Delay and Pause can. "
+                    f"verdict={verdict!r} cannot strike at an await: "
+                    "Cancel, Crash, Hang, Delay and Pause can. "
                     "To have an operation fail, let the rule look at sites of kind 'call'."
                 )
 

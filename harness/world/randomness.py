@@ -1,7 +1,8 @@
-"""Randomness inside a run comes from the tape: one choice, made when the first random number is wanted.
+"""Randomness inside a run is one choice of the tape, made when the first number is wanted.
 
-A run that wants none has no such choice. `random`, `uuid4`, `os.urandom`, `secrets` and every `random.Random()` without a
-seed follow from it; a generator with a seed of its own is left alone. It does not know what the numbers are for.
+A run that wants none has no such choice. `random`, `uuid4`, `os.urandom`, `secrets` and every
+`random.Random()` without a seed follow from it; a generator with a seed of its own is left alone.
+It does not know what the numbers are for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from .here import here
 
 _real_urandom = os.urandom
 _real_seed = random.Random.seed
-_real_global: random.Random = random._inst  # type: ignore[attr-defined] # the generator behind random.random()
+# The generator behind `random.random()`.
+_real_global: random.Random = random._inst
 
 #: How many different seeds the tape can choose.
 SEEDS = 1 << 16
@@ -59,7 +61,7 @@ def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
 
 
 def global_function(name: str) -> Callable[..., Any]:
-    """Return what stands for `random.<name>`: the same function, after the global generator is seeded for this run."""
+    """Return what stands for `random.<name>`: the same, after seeding the generator for the run."""
     # `seed` is looked up when it is called: without a seed of its own it, too, must ask the tape.
     method: Callable[..., Any] | None = None if name == "seed" else getattr(_real_global, name)
 

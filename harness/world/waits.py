@@ -1,7 +1,7 @@
 """Who waits for what, where, and who could end it: the words of a deadlock or a leak.
 
-A wait is named by the outermost call of the standard library below the first frame that is somebody's code:
-`Queue.get at broken.py:19`, never "waits on a lock". It does not judge.
+A wait is named by the outermost call of the standard library below the first frame that is
+somebody's code: `Queue.get at broken.py:19`, never "waits on a lock". It does not judge.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from .fibers import World
 from .loops import Selector
 from .threads import Lock, SimpleQueue, is_plumbing
 
-
 _IDLE_LOOP = "its event loop, which has nothing to run"
 
 
@@ -34,7 +33,8 @@ class Wait:
     Args:
         who: its name.
         kind: `thread` or `task`.
-        what: the operation it is in and what that waits for, such as `Lock.acquire (held by 'caller-2')`.
+        what: the operation it is in and what that waits for, such as
+            `Lock.acquire (held by 'caller-2')`.
         where: `file.py:line` of the first frame that is somebody's code.
         source: the source line there, empty if it cannot be read.
         owner: name of the thread that holds what is waited for, empty if nobody does.
@@ -53,7 +53,7 @@ class Wait:
 
     @property
     def is_idle_loop(self) -> bool:
-        """Whether it is a thread that only runs an event loop with nothing to do: its tasks are what matters."""
+        """Whether it is a thread whose event loop has nothing to do: its tasks are what matters."""
         return self.what == _IDLE_LOOP
 
     def __str__(self) -> str:
@@ -97,8 +97,10 @@ def wait_of(world: World, actor: Actor) -> Wait:
     elif isinstance(awaits, str):
         what = f"{operation} for {awaits}" if operation else awaits
     elif owner:
-        crashed = isinstance(awaits, Lock) and awaits.owner in world.crashed.values()
-        what = f"{operation} ({'held by' if not crashed else 'still held by'} '{owner}'{', which crashed' if crashed else ''})"
+        held = f"held by '{owner}'"
+        if isinstance(awaits, Lock) and awaits.owner in world.crashed.values():
+            held = f"still {held}, which crashed"
+        what = f"{operation} ({held})"
     if not isinstance(awaits, Selector) and _runs_a_loop(frames):
         what += ", inside its own event loop, which cannot run meanwhile"
     where, source = place(user)
@@ -165,17 +167,18 @@ def parked(world: World) -> list[Wait]:
     """Describe everyone who is parked: threads by spawn path, then tasks by creation."""
     threads = [actor for path, actor in sorted(world.kernel.live.items()) if not actor.runnable]
     waits = [wait_of(world, actor) for actor in threads]
-    tasks = [task for task in pending_tasks(world) if _is_parked(task)]
+    tasks = [task for task in pending_tasks(world) if is_parked(task)]
     return [*waits, *(wait_of_task(task) for task in tasks)]
 
 
-def _is_parked(task: Any) -> bool:
+def is_parked(task: Any) -> bool:
+    """Tell whether a task waits for something that has not happened, or has crashed."""
     waiter = getattr(task, "_fut_waiter", None)
     return bool(getattr(task, "crashed", False)) or (waiter is not None and not waiter.done())
 
 
 def cycle(world: World) -> list[Actor]:
-    """Return a cycle of threads each of which waits for a lock that the next one holds, or an empty list."""
+    """Return a circle of threads that each wait for a lock the next one holds, or an empty list."""
     for start in sorted(world.kernel.live.values(), key=lambda actor: actor.path):
         seen: list[Actor] = []
         actor: Actor | None = start
@@ -194,7 +197,7 @@ def cycle(world: World) -> list[Actor]:
 
 
 def _outermost_plumbing(frames: list[FrameType]) -> tuple[str, FrameType | None]:
-    """Return the operation just below the innermost frame that is somebody's code, and that frame."""
+    """Return the operation just below the innermost frame of somebody's code, and that frame."""
     operation = ""
     for frame in frames:
         code = frame.f_code
@@ -219,7 +222,7 @@ _THREAD_STARTS = (
 
 
 def _type_name(frame: FrameType, qualname: str) -> str:
-    """Name the method by the class of the object it was called on: `Thread.join`, `Queue.get`, `Lock.acquire`."""
+    """Name a method by the class it was called on: `Thread.join`, `Queue.get`, `Lock.acquire`."""
     function = qualname.rpartition(".")[2]
     subject = frame.f_locals.get("self")
     if subject is None or "." not in qualname:

@@ -1,5 +1,4 @@
-"""What must not be swallowed or waited for: time-outs, Ctrl-C, and code that blocks outside the
-simulation.
+"""What must not be swallowed or waited for: time-outs, Ctrl-C, code that blocks outside the run.
 
 The standard library catches BaseException in threads, executor jobs and tasks, so an exception
 raised there by a signal handler would be taken for the job's own. Here the handler leaves the run
@@ -30,6 +29,7 @@ from harness.errors import HarnessError, blocked_outside
 from .fibers import World
 from .here import here
 from .threads import is_plumbing
+from .waits import frames_of, is_parked, pending_tasks, task_frames
 
 _allocate_lock = _thread.allocate_lock
 _start_new_thread = _thread.start_new_thread
@@ -107,8 +107,7 @@ class Watchdog:
         faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
         os._exit(STUCK_STATUS)
 
-    # --- signals
-    # ----------------------------------------------------------------------------------------------------
+    # --- signals ----------------------------------------------------------------------------------
 
     def _install_handlers(self) -> Callable[[], None]:
         if threading.current_thread() is not threading.main_thread():
@@ -168,9 +167,6 @@ def _leaving(handler: Callable[..., Any]) -> Callable[[int, FrameType | None], N
 
 def all_stacks(world: World) -> str:
     """Return where every thread and task of the run is, for the one who was interrupted."""
-    from .waits import _is_parked as is_parked
-    from .waits import frames_of, pending_tasks, task_frames
-
     stacks = []
     for _, actor in sorted(world.kernel.live.items()):
         doing = "can run" if actor.runnable else "waits"

@@ -40,7 +40,7 @@ def runs(
     """
     settings = Settings(granularity=granularity)
     with _prepared(settings) as ground:
-        explorer = _Explorer(program, settings, program.__name__, "", ground, None)
+        explorer = _Explorer(program, settings, program.__name__, "", ground)
         explorer.settle()
         return [explorer.run(replayed(tape), History()) for tape in tapes]
 

@@ -1,4 +1,4 @@
-"""What is not simulated yet and is refused inside a run, in one clear line, instead of being passed through.
+"""What is not simulated yet: refused inside a run, in one line, rather than passed through.
 
 It does not know why the code under test wants these things.
 """
@@ -19,6 +19,11 @@ from typing import Any
 from harness.errors import unsupported
 
 from .here import here
+
+_BETWEEN_PROCESSES = (
+    *("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier"),
+    *("Queue", "JoinableQueue", "SimpleQueue", "Pipe", "Pool", "Manager"),
+)
 
 
 def _refusing(real: Callable[..., Any], what: str, way_out: str) -> Callable[..., Any]:
@@ -71,10 +76,15 @@ def refusals() -> Iterator[tuple[Any, str, Any]]:
         "start",
         _refusing(start, "multiprocessing", "Use threads in the scenario."),
     )
-    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
+    for name in _BETWEEN_PROCESSES:
+        real = getattr(multiprocessing, name)
+        way_out = "Use threading and queue instead."
+        yield multiprocessing, name, _refusing(real, f"multiprocessing.{name}", way_out)
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"):
         if hasattr(os, name):
             yield os, name, _refusing(getattr(os, name), f"os.{name}", double)
-    for name in ("signal", "alarm", "setitimer", "sigwait", "pause", "set_wakeup_fd"):
+    waits = ("sigwait", "sigwaitinfo", "sigtimedwait", "pause")
+    for name in ("signal", "alarm", "setitimer", "set_wakeup_fd", *waits):
         if hasattr(signal, name):
             way_out = "Call the handler from the scenario instead."
             yield signal, name, _refusing(getattr(signal, name), f"signal.{name}", way_out)

@@ -22,12 +22,14 @@ import os
 import queue
 import random
 import secrets
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import types
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +49,7 @@ import pytest
 
 from harness.errors import HarnessError, Unsupported
 from harness.explore import explore
+from harness.world.refusals import refusals
 
 SCHEDULES = 20
 
@@ -1748,7 +1751,12 @@ REFUSED = {
         "multiprocessing",
         lambda: concurrent.futures.ProcessPoolExecutor(1).submit(print),
     ),
+    "multiprocessing.Lock": ("multiprocessing", lambda: multiprocessing.Lock()),
+    "multiprocessing.Queue": ("multiprocessing", lambda: multiprocessing.Queue()),
+    "multiprocessing.Pool": ("multiprocessing", lambda: multiprocessing.Pool(1)),
     "os.fork": ("os.fork", lambda: os.fork()),
+    "os.posix_spawn": ("os.posix_spawn", lambda: os.posix_spawn("/bin/true", ["true"], {})),
+    "select.select": ("select.select", lambda: select.select([], [], [], 0)),
     "signal.signal": ("signal.signal", lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN)),
     "signal.alarm": ("signal.alarm", lambda: signal.alarm(1)),
     "signal.setitimer": (
@@ -1770,6 +1778,23 @@ def test_what_is_not_simulated_is_refused_in_one_clear_line(name: str) -> None:
     assert message.startswith(what)
     assert "is not simulated, and is refused rather than passed through. " in message
     assert len(message.splitlines()) == 1
+
+
+def test_everything_on_the_list_of_refusals_refuses() -> None:
+    """Each replacement, called inside, says what it stands for; outside it is the real thing."""
+    for owner, name, _ in refusals():
+        with pytest.raises(Unsupported, match="is not simulated, and is refused"):
+            explore(lambda sim, owner=owner, name=name: getattr(owner, name)(), schedules=1)
+
+
+def test_another_event_loop_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event loop written in C cannot be simulated: it says so instead of running for real."""
+    uvloop = types.ModuleType("uvloop")
+    uvloop.new_event_loop = asyncio.SelectorEventLoop
+    monkeypatch.setitem(sys.modules, "uvloop", uvloop)
+
+    with pytest.raises(Unsupported, match=r"^uvloop is not simulated"):
+        explore(lambda sim: uvloop.new_event_loop(), schedules=1)
 
 
 def test_code_under_test_cannot_swallow_a_refusal() -> None:

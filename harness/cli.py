@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from harness.errors import HarnessError, InternalError, misuse
 
@@ -257,8 +257,11 @@ def _run(
 
     total = sum(len(columns) for _, columns in selected)
     runs: list[_Run] = []
-    # What code under test prints is no part of the output.
     interrupted = False
+    # Where a progress bar is drawn, nothing is written beside it.
+    at_once = options.command == "run" and not options.json and not sys.stderr.isatty()
+    stdout = sys.stdout
+    # What code under test prints is no part of the output.
     with (
         _progress(total, settings) as (start, progress),
         contextlib.redirect_stdout(sys.stderr),
@@ -271,6 +274,8 @@ def _run(
                     began = time.perf_counter()
                     cell = _cell(each, column, settings, progress)
                     runs.append(_Run(cell, time.perf_counter() - began))
+                    if at_once:
+                        _print_run(runs[-1], alone=total == 1, file=stdout)
         except KeyboardInterrupt:
             # What was found so far is shown all the same.
             interrupted = True
@@ -279,7 +284,9 @@ def _run(
     elif options.command == "matrix":
         _print_matrix(runs)
     else:
-        _print_runs(runs, alone=total == 1)
+        for run in [] if at_once else runs:
+            _print_run(run, alone=total == 1, file=stdout)
+        _print_sum(runs)
     problems = [run.cell for run in runs if run.cell.problem]
     for cell in problems:
         _complain(cell.explain())
@@ -342,26 +349,22 @@ def _replay(options: argparse.Namespace) -> int:
 # --- output ---------------------------------------------------------------------------------------
 
 
-def _print_runs(runs: Sequence[_Run], *, alone: bool) -> None:
-    for run in runs:
-        cell = run.cell
-        mark = "ok  " if cell.is_as_declared else "FAIL"
-        name = f"{cell.scenario.name}{f'[{cell.column.name}]' if cell.column.name else ''}"
-        done = cell.exploration
-        counts = f"{done.violating} of {done.schedules} schedules" if done else "not run"
-        expected = cell.column.expected
-        wanted = expected if isinstance(expected, str) else " or ".join(expected)
-        verdict = cell.verdict if cell.is_as_declared else f"{cell.verdict}, declared {wanted}"
-        print(f"{mark} {name}: {verdict} ({counts}, {run.seconds:.2f} s)")
-        if not cell.is_as_declared and not cell.problem:
-            print(_indented(cell.explain()))
-        elif cell.violation is not None:
-            print(
-                _indented(str(cell.violation))
-                if alone
-                else f"     replay: python -m harness replay {cell.token}"
-            )
-    _print_sum(runs)
+def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
+    cell = run.cell
+    mark = "ok  " if cell.is_as_declared else "FAIL"
+    name = f"{cell.scenario.name}{f'[{cell.column.name}]' if cell.column.name else ''}"
+    done = cell.exploration
+    counts = f"{done.violating} of {done.schedules} schedules" if done else "not run"
+    expected = cell.column.expected
+    wanted = expected if isinstance(expected, str) else " or ".join(expected)
+    verdict = cell.verdict if cell.is_as_declared else f"{cell.verdict}, declared {wanted}"
+    lines = [f"{mark} {name}: {verdict} ({counts}, {run.seconds:.2f} s)"]
+    if not cell.is_as_declared and not cell.problem:
+        lines.append(_indented(cell.explain()))
+    elif cell.violation is not None:
+        replay = f"     replay: python -m harness replay {cell.token}"
+        lines.append(_indented(str(cell.violation)) if alone else replay)
+    print("\n".join(lines), file=file, flush=True)
 
 
 def _print_matrix(runs: Sequence[_Run]) -> None:

@@ -1,11 +1,12 @@
-"""A run: simulated threads as greenlets of one operating-system thread, switched as the kernel says.
+"""A run: simulated threads as greenlets of one real thread, switched as the kernel says.
 
     hub ──starts──► fiber ──switch──► fiber ──switch──► fiber
      ▲                │  (straight from one to the next)  │
      └── ends, aborts ┴───────────────────────────────────┘
 
-A fiber is started from the hub only: a greenlet inherits the recursion depth and C stack of whoever starts it. Leaving a
-run is always by the hub; whatever is then left is told to `Stop`. It does not know locks, clocks or loops.
+A fiber is started from the hub only: a greenlet inherits the recursion depth and C stack of whoever
+starts it. Leaving a run is always by the hub; whatever is then left is told to `Stop`. It does not
+know locks, clocks or loops.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import contextvars
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +37,7 @@ _real_ident = _thread.get_ident
 #: How often a fiber is told to stop before it is given up.
 MAX_STOPS = 20
 
-#: Fibers that refused to stop. Dropping the last reference would throw into them at an arbitrary moment.
+#: Fibers that refused to stop. Dropping the last reference would throw into them at any moment.
 GRAVEYARD: list[greenlet] = []
 
 
@@ -75,8 +77,8 @@ class World:
         self.silenced = 0
         # How many loops are running.
         self.loops = 0
-        # Above 0, switching must save and restore what CPython keeps per operating-system thread: while a loop runs,
-        # and throughout if somebody traces (coverage, a debugger).
+        # Above 0, switching must save and restore what CPython keeps per operating-system thread:
+        # while a loop runs, and throughout if somebody traces (coverage, a debugger).
         self.careful = int(_is_traced())
         # Asked at each point and wait once a rule is installed.
         self.wary = False
@@ -90,7 +92,7 @@ class World:
         self.entropy: random.Random | None = None
         self.refused: list[Actor] = []
         self.crashed: dict[int, Actor] = {}
-        # Names (patterns) that no leak bound counts, and numbers of those that a storm spawned or has judged.
+        # Names (patterns) that no leak bound counts; numbers of whom a storm spawned or has judged.
         self.backgrounds: set[str] = set()
         self.own: set[int] = set()
         self.excused: set[int] = set()
@@ -110,7 +112,7 @@ class World:
         self._hub = getcurrent()
         self._tracer: Any = None
 
-    # --- running ----------------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------
 
     def run(self, body: Callable[[], None]) -> None:
         """Run `body` as the main thread until it ends, the run is aborted, or nobody can go on.
@@ -134,7 +136,7 @@ class World:
         actor = self.kernel.spawn("MainThread")
         actor.name = _thread_name() or actor.name
         self.main = actor
-        # The main fiber is the main thread: its ident is real, and it sees the context of whoever runs it.
+        # The main fiber is the main thread: its ident is real, its context that of who runs it.
         self._make_fiber(actor, main, ident=_real_ident(), context=contextvars.copy_context())
         here.world = self
         try:
@@ -160,9 +162,10 @@ class World:
                     self.failure = self.on_stuck()
                 return
             if self._tracer is not None and target is not main:
-                # A thread starts untraced; `threading` gives it a tracer of its own if there is to be one.
+                # A thread starts untraced; `threading` gives it a tracer if there is to be one.
                 sys.settrace(None)
-            # Only what a fiber hands to the hub counts: the next one to start, or None when it has ended or aborted.
+            # Only what a fiber hands to the hub counts: who is to start next, or None when it has
+            # ended or aborted.
             target = target.fiber.switch()
             if self._tracer is not sys.gettrace():
                 sys.settrace(self._tracer)
@@ -200,7 +203,7 @@ class World:
             try:
                 if not self.stopping:
                     function()
-                    # A crashed one is unwound when the run is torn down, and has not run to its end.
+                    # A crashed one is unwound at teardown, and has not run to its end.
                     fiber.completed = not self.stopping
             except Stop:
                 pass
@@ -234,7 +237,7 @@ class World:
         self._next_ident += 1
         return self._next_ident
 
-    # --- switching --------------------------------------------------------------------------------------------------
+    # --- switching --------------------------------------------------------------------------------
 
     def point(self) -> None:
         """Let another actor go on here, if the tape says so. Called by the current fiber."""
@@ -247,7 +250,7 @@ class World:
             self.switch(target)
 
     def park(self, awaits: object, deadline: int | None = None) -> bool:
-        """Make the current fiber wait until it is woken or the instant `deadline` (ns); tell whether time ran out."""
+        """Park the current fiber until woken or `deadline` (ns); tell whether time ran out."""
         if self.stopping:
             raise Stop
         kernel = self.kernel
@@ -260,7 +263,7 @@ class World:
         return kernel.resumed(current)
 
     def switch(self, target: Actor | None) -> None:
-        """Go on as `target`, or leave to the hub if there is none; return when this fiber is resumed."""
+        """Go on as `target`, or as the hub if it is None; return when this fiber is resumed."""
         if self.careful:
             self._switch_carefully(target)
         elif target is not None and target.fiber:
@@ -271,7 +274,7 @@ class World:
             raise Stop
 
     def _switch_carefully(self, target: Actor | None) -> None:
-        """Switch and keep what CPython has per operating-system thread and not per greenlet: the loop's, the tracer."""
+        """Switch and keep what CPython has per real thread, not greenlet: loop, hooks, tracer."""
         tracer = sys.gettrace()
         loop = asyncio._get_running_loop()
         if loop is not None:
@@ -356,7 +359,7 @@ class World:
                 return ".".join(map(str, path)), task.get_name()
         return current.path_text, current.name
 
-    # --- identity ---------------------------------------------------------------------------------------------------
+    # --- identity ---------------------------------------------------------------------------------
 
     @property
     def current(self) -> Actor | None:
@@ -369,11 +372,11 @@ class World:
         return current.fiber.ident if current is not None else _real_ident()
 
     def number(self) -> int:
-        """Return the next creation number: what simulated objects hash by, so that sets have one order."""
+        """Return the next creation number: objects that hash by it lie in sets in one order."""
         self.hash_numbers += 1
         return self.hash_numbers
 
-    # --- faults -----------------------------------------------------------------------------------------------------
+    # --- faults -----------------------------------------------------------------------------------
 
     def consult(
         self, kind: SiteKind, name: str, *, who: str = "", key: str = "", ready: bool = False
@@ -405,32 +408,34 @@ class World:
         finally:
             self.silenced -= 1
 
-    # --- teardown ---------------------------------------------------------------------------------------------------
+    # --- teardown ---------------------------------------------------------------------------------
 
     def _tear_down(self) -> None:
         """Unwind every fiber that is left; name those that refuse."""
         self.stopping = True
         kernel = self.kernel
+        left = [*kernel.live.values(), *self.crashed.values()]
+        if left:
+            self._stop_all(left)
+        kernel.current = None
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(None, None)
+
+    def _stop_all(self, left: list[Actor]) -> None:
         for reference in self.tasks:
             task = reference()
             if task is not None:
                 # It is cut off on purpose: asyncio need not warn of it.
                 task._log_destroy_pending = False
-        left = [*kernel.live.values(), *self.crashed.values()]
         with warnings.catch_warnings():
             # Who is cut off leaves coroutines that nobody awaits and files that nobody closes.
-            if left:
-                warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")
             for actor in reversed(left):
                 self._stop(actor)
-            if left:
-                self._drop_tasks()
-        kernel.current = None
-        asyncio._set_running_loop(None)
-        sys.set_asyncgen_hooks(None, None)
+            self._drop_tasks()
 
     def _drop_tasks(self) -> None:
-        """End the coroutines of tasks that nobody will run any more, without a word from asyncio."""
+        """End the coroutines of tasks that nobody will run again, without a word from asyncio."""
         for reference in self.tasks:
             task = reference()
             if task is None:
@@ -455,7 +460,7 @@ class World:
         self.refused.append(actor)
 
     def dispose(self) -> None:
-        """Take apart what refers to itself, so that a run is freed at once and not by the next collection."""
+        """Take apart what refers to itself: a run is freed at once, not by the next collection."""
         for actor in self.roots:
             fiber = actor.fiber
             fiber.actor = fiber.world = None
@@ -474,7 +479,7 @@ class World:
 
 
 class Fiber(greenlet):
-    """The greenlet of one actor, and what belongs to the thread it stands for."""
+    """The greenlet of one actor, and what belongs to the thread it stands for. One world."""
 
     ident: int
     actor: Actor | None
@@ -498,18 +503,15 @@ def current_world() -> World:
     world = here.world
     if world is None:
         raise HarnessError(
-            "no run is going on in this thread: call this from a function that harness.explore runs."
+            "no run is going on in this thread: "
+            "call this from a function that harness.explore runs."
         )
     return world
 
 
 def _is_traced() -> bool:
-    import threading
-
     return sys.gettrace() is not None or threading.gettrace() is not None
 
 
 def _thread_name() -> str:
-    import threading
-
     return threading.current_thread().name

@@ -1,6 +1,7 @@
 """Everything that must stand before the first run of an exploration and be gone after the last.
 
-    adopt what was made before → replace names → insert points → watch → (runs) → and back, whatever happens
+    adopt what was made before → replace names → insert points → watch → (runs)
+    and back, whatever happens ◄───────────────────────────────────────────┘
 
 It does not know what the runs are for.
 """
@@ -21,6 +22,7 @@ from .adoption import Adoption, adopted
 from .fibers import World
 from .hook import at_point
 from .points import Granularity, IsUnderTest, Rewriter, under_test
+from .threads import Lock
 from .watchdog import Watchdog
 
 #: Objects in the youngest generation after which garbage is collected between two runs.
@@ -35,35 +37,42 @@ class Ground:
     adoption: Adoption
     watchdog: Watchdog
     is_under_test: IsUnderTest
+    own_locks: list[Lock]
 
     def run(self, world: World, body: Callable[[], None]) -> None:
         """Run `body` in `world`; what it raises comes out, and nothing of the run stays behind."""
         patching.fresh(world)
+        kept = patching.KeptState()
         self.watchdog.world = world
         try:
-            with patching.kept_state():
-                world.run(body)
+            world.run(body)
         finally:
             self.watchdog.world = None
+            kept.restore()
             self.adoption.reset()
+            for lock in self.own_locks:
+                lock.reset()
             if gc.get_count()[0] > GARBAGE:
                 gc.collect()
 
     def guard(self, world: World, root: Callable[..., object]) -> None:
-        """Make sure that points were where they must have been: every failure of them so far ended in a green verdict.
+        """Make sure that points were where they must have been: without them all is green.
 
         Raises:
             InternalError: a thread ran code under test that must have met a point, and met none.
         """
         for actor in world.roots:
+            if actor.pointed:
+                continue
             function = root if actor is world.main else _root_of(actor.fiber.thread)
             code = _code_of(function)
-            if code is None or not actor.fiber.completed or actor.pointed or world.silenced:
+            if code is None or not actor.fiber.completed or world.silenced:
                 continue
             if self.is_under_test(code.co_filename) and self.rewriter.must_report(code):
                 raise InternalError(
-                    f"'{actor.name}' ran {code.co_qualname} ({code.co_filename}:{code.co_firstlineno}), which is under "
-                    "test, and met no scheduling point: nothing could have been seen."
+                    f"'{actor.name}' ran {code.co_qualname} "
+                    f"({code.co_filename}:{code.co_firstlineno}), which is under test, and met no "
+                    "scheduling point: nothing could have been seen."
                 )
 
 
@@ -99,12 +108,12 @@ def prepared(
         adoption = stack.enter_context(adopted(patching.is_bystander, chosen))
         stack.callback(gc.enable if was_collecting else gc.disable)
         gc.disable()
-        stack.enter_context(patching.installed(rewriter.install_new))
+        own_locks = stack.enter_context(patching.installed(rewriter.install_new))
         rewriter.install()
-        # What there is now is looked through by no collection until the end, and by no search for new functions.
+        # What there is now no collection and no search for new functions looks through again.
         gc.freeze()
         stack.callback(gc.unfreeze)
         stack.callback(rewriter.restore)
         watchdog = Watchdog(watchdog_seconds, lambda: list(adoption.out_of_reach))
         stack.enter_context(watchdog.watching())
-        yield Ground(rewriter, adoption, watchdog, chosen)
+        yield Ground(rewriter, adoption, watchdog, chosen, own_locks)

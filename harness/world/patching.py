@@ -122,8 +122,7 @@ def _names() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _lock_names() -> Iterator[tuple[Any, str, Any]]:
-    # Import locks read these two from _thread itself, and only both together exclude each other
-    # rightly.
+    # Import locks read these two from _thread itself, and only both together exclude rightly.
     yield _thread, "allocate_lock", threads.Lock
     yield _thread, "get_ident", threads.get_ident
     yield _thread, "_local", threads.Local
@@ -210,7 +209,7 @@ def _random_names() -> Iterator[tuple[Any, str, Any]]:
 
 
 class _NoSignals:
-    """Stands for the `signal` that `asyncio.Runner` sees: Ctrl-C must reach the run, not cancel a task in it."""
+    """The `signal` that `asyncio.Runner` sees: Ctrl-C is to reach the run, not to cancel a task."""
 
     SIGINT = 2
     default_int_handler = None
@@ -253,8 +252,7 @@ def _identity(thing: Any) -> int:
     return _number_of(thing) if isinstance(thing, concurrent.futures.Future) else id(thing)
 
 
-# --- captured names
-# -------------------------------------------------------------------------------------------------
+# --- captured names -------------------------------------------------------------------------------
 
 #: Packages whose own clocks and locks stay real: they run around a run, not inside it.
 BYSTANDERS = (
@@ -264,6 +262,7 @@ BYSTANDERS = (
     "pluggy",
     "xdist",
     "execnet",
+    "__channelexec__",
     "hypothesis",
     "coverage",
     "pytest_timeout",
@@ -281,7 +280,7 @@ def is_bystander(module_name: str) -> bool:
 
 
 def captured_names(table: Iterable[Patch]) -> list[Patch]:
-    """Return patches for every module that took a replaced function by `from … import`, under whatever name."""
+    """Return patches for modules that took a replaced function by `from … import`, as any name."""
     replacements: dict[int, Any] = {}
     originals: list[Any] = []
     in_table = set()
@@ -301,53 +300,64 @@ def captured_names(table: Iterable[Patch]) -> list[Patch]:
     return found
 
 
-# --- what a run leaves behind
-# ---------------------------------------------------------------------------------------
+# --- what a run leaves behind ---------------------------------------------------------------------
 
 
-@contextmanager
-def kept_state() -> Iterator[None]:
-    """Restore what the standard library remembers of threads, once the block (one run) is over."""
-    active, limbo = threading._active.copy(), threading._limbo.copy()  # type: ignore[attr-defined]
-    dangling = set(threading._dangling)  # type: ignore[attr-defined]
-    shutdown_locks = set(getattr(threading, "_shutdown_locks", ()))
-    queues = dict(concurrent.futures.thread._threads_queues)
-    counter, executor_counter = threading._counter, concurrent.futures.ThreadPoolExecutor._counter  # type: ignore[attr-defined]
-    filters = warnings.filters[:]
-    threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]
-    concurrent.futures.ThreadPoolExecutor._counter = itertools.count().__next__  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        _refill(threading._active, active)  # type: ignore[attr-defined]
-        _refill(threading._limbo, limbo)  # type: ignore[attr-defined]
-        threading._dangling.clear()  # type: ignore[attr-defined]
-        threading._dangling.update(dangling)  # type: ignore[attr-defined]
+# What they remember is private, and in no stub.
+_of_threads: Any = threading
+_of_executors: Any = concurrent.futures.thread
+_of_warnings: Any = warnings
+_executor: Any = concurrent.futures.ThreadPoolExecutor
+_NO_LOCKS: set[Any] = set()
+
+
+class KeptState:
+    """What the standard library remembers of threads: taken at the start of a run, put back after.
+
+    Not a context manager: this is done for every run.
+    """
+
+    def __init__(self) -> None:
+        self._active = _of_threads._active.copy()
+        self._limbo = _of_threads._limbo.copy()
+        self._dangling = set(_of_threads._dangling.data)
+        self._shutdown_locks = set(getattr(threading, "_shutdown_locks", _NO_LOCKS))
+        self._queues = dict(_of_executors._threads_queues.data)
+        self._counters = (_of_threads._counter, _executor._counter)
+        self._filters = _of_warnings.filters[:]
+        _of_threads._counter = itertools.count(1).__next__
+        _executor._counter = itertools.count().__next__
+
+    def restore(self) -> None:
+        """Put it back."""
+        _refill(_of_threads._active, self._active)
+        _refill(_of_threads._limbo, self._limbo)
+        # Weak collections: the threads of the run are gone from them as soon as they are freed.
+        _refill(_of_threads._dangling.data, self._dangling)
+        _refill(_of_executors._threads_queues.data, self._queues)
         if hasattr(threading, "_shutdown_locks"):
-            threading._shutdown_locks.clear()
-            threading._shutdown_locks.update(shutdown_locks)
-        _refill(concurrent.futures.thread._threads_queues, queues)
-        concurrent.futures.thread._shutdown = False
-        threading._counter = counter  # type: ignore[attr-defined]
-        concurrent.futures.ThreadPoolExecutor._counter = executor_counter  # type: ignore[attr-defined]
-        if warnings.filters != filters:
-            warnings.filters[:] = filters
-            warnings._filters_mutated()  # type: ignore[attr-defined] # as catch_warnings does
+            _refill(_of_threads._shutdown_locks, self._shutdown_locks)
+        _of_executors._shutdown = False
+        _of_threads._counter, _executor._counter = self._counters
+        if _of_warnings.filters != self._filters:
+            _of_warnings.filters[:] = self._filters
+            # As catch_warnings does.
+            _of_warnings._filters_mutated()
         threads._sentinels.clear()
 
 
-def _refill(mapping: Any, content: Any) -> None:
-    mapping.clear()
-    mapping.update(content)
+def _refill(collection: Any, content: Any) -> None:
+    if len(collection) != len(content) or collection != content:
+        collection.clear()
+        collection.update(content)
 
 
-# --- installing
-# -----------------------------------------------------------------------------------------------------
+# --- installing -----------------------------------------------------------------------------------
 
 
 @contextmanager
-def installed(on_import: Callable[[], None]) -> Iterator[None]:
-    """Have everything replaced inside the block.
+def installed(on_import: Callable[[], None]) -> Iterator[list[threads.Lock]]:
+    """Have everything replaced inside the block; yields the locks that stand for the library's own.
 
     Args:
         on_import: called after a module was imported inside a run.
@@ -359,11 +369,11 @@ def installed(on_import: Callable[[], None]) -> Iterator[None]:
         stack.callback(_assert_restored, patches)
         stack.callback(patches.restore)
         patches.install()
-        yield
+        yield [patch.value for patch in table if isinstance(patch.value, threads.Lock)]
 
 
 def _import_patch(on_import: Callable[[], None]) -> Patch:
-    bootstrap: Any = importlib._bootstrap  # type: ignore[attr-defined]
+    bootstrap: Any = importlib._bootstrap
     find_and_load = bootstrap._find_and_load
 
     def load(name: str, import_: Any) -> Any:
@@ -371,8 +381,7 @@ def _import_patch(on_import: Callable[[], None]) -> Patch:
         if world is None or world.kernel.current is None:
             return find_and_load(name, import_)
         if world.stopping:
-            # A finaliser or a hook of somebody's imports while the run is torn down: not to be told
-            # to stop.
+            # A finaliser or an import hook, while the run is torn down: not to be told to stop.
             here.world = None
             try:
                 return find_and_load(name, import_)

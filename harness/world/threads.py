@@ -1,5 +1,4 @@
-"""Simulated locks, thread start and join, idents and thread-locals: what stands below everything in
-`threading`.
+"""Simulated locks, thread start and join, idents, thread-locals: what all of `threading` stands on.
 
 Condition, Event, Semaphore, Barrier, Queue, Future and the executors are the standard library's own
 code over these. None of them is a scheduling point by itself: points come from the code under test;
@@ -18,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from harness.core.clock import to_ns
@@ -69,7 +69,7 @@ class Lock:
     __slots__ = ("__weakref__", "owner", "real", "role", "waiters")
 
     def __new__(cls, real: Any = None, role: str = "") -> Any:
-        """Make one, or a real lock where there is no run: other threads of the process go on as ever."""
+        """Make one, or a real lock where there is no run: other threads go on as ever."""
         if here.world is None and real is None:
             return cls._make_real()
         return object.__new__(cls)
@@ -87,7 +87,7 @@ class Lock:
         self.role = role
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock, waiting for it if `blocking`, at most `timeout` seconds; tell whether it was taken."""
+        """Take the lock, waiting if `blocking`, at most `timeout` seconds; tell if it was taken."""
         world = here.world
         if world is None or world.kernel.current is None:
             return self._acquire_outside(blocking, timeout)
@@ -117,8 +117,7 @@ class Lock:
         try:
             while True:
                 fired = world.park(self, deadline)
-                # Both may be true: the lock came free at the very instant the time ran out. Then it
-                # is taken.
+                # Both may be true: the lock came free when the time ran out. Then it is taken.
                 if self.owner is None:
                     self.owner = current
                     break
@@ -184,8 +183,8 @@ class Lock:
             )
 
     def _suffer(self, world: World) -> None:
-        # The bookkeeping of a thread that comes up or ends takes locks too: no place where a
-        # program could be struck.
+        # The bookkeeping of a thread that comes up or ends takes locks too: a program cannot be
+        # struck there.
         frame: Any = sys._getframe(2)
         while frame is not None and is_plumbing(frame.f_code.co_filename):
             frame = frame.f_back
@@ -202,7 +201,8 @@ class Lock:
         if not blocking or timeout >= 0:
             return False
         raise HarnessError(
-            "a lock made inside a run is held and wanted after that run is over: nobody can release it. "
+            "a lock made inside a run is held and wanted after that run is over: "
+            "nobody can release it. "
             "Make the lock before the run, or give each run its own."
         )
 
@@ -232,7 +232,7 @@ class RLock(Lock):
         self.count = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock once more, waiting for it if another thread has it; tell whether it was taken."""
+        """Take the lock once more, waiting if another thread has it; tell if it was taken."""
         world = here.world
         if world is None or world.kernel.current is None:
             return self._acquire_outside(blocking, timeout)
@@ -345,12 +345,12 @@ def suffer(world: World, verdict: object) -> None:
             raise verdict.make()
         case Cancel():
             raise HarnessError(
-                "verdict=Cancel() strikes tasks at an await, not threads. Use Fail or Crash for a thread."
+                "verdict=Cancel() strikes tasks at an await, not threads. "
+                "Use Fail or Crash for a thread."
             )
 
 
-# --- threads
-# --------------------------------------------------------------------------------------------------------
+# --- threads --------------------------------------------------------------------------------------
 
 
 def get_ident() -> int:
@@ -360,14 +360,21 @@ def get_ident() -> int:
 
 
 def creation_site() -> tuple[str, int, str]:
-    """Return file, line and function of the innermost caller outside the standard library and the harness."""
-    frame = sys._getframe(1)
-    fallback = frame
+    """Return file, line and function of the innermost caller that is somebody's code."""
+    found = sys._getframe(1)
+    frame: FrameType | None = found
+    # Not a call each: this is done for every task and thread.
+    known = _plumbing
     while frame is not None:
-        if not is_plumbing(frame.f_code.co_filename):
-            return (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
-        frame = frame.f_back  # type: ignore[assignment] # None ends the loop
-    return (fallback.f_code.co_filename, fallback.f_lineno, fallback.f_code.co_qualname)
+        filename = frame.f_code.co_filename
+        plumbing = known.get(filename)
+        if plumbing is None:
+            plumbing = is_plumbing(filename)
+        if not plumbing:
+            found = frame
+            break
+        frame = frame.f_back
+    return (found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname)
 
 
 _plumbing: dict[str, bool] = {}
@@ -376,7 +383,7 @@ _STDLIB_FOLDER = threading.__file__.rsplit("threading", 1)[0]
 
 
 def is_plumbing(filename: str) -> bool:
-    """Tell whether a file belongs to the standard library or the harness: nobody's code under test."""
+    """Tell whether a file is the standard library's or the harness's: nobody's code under test."""
     known = _plumbing.get(filename)
     if known is None:
         in_library = filename.startswith(_STDLIB_FOLDER) and "-packages" not in filename
@@ -399,8 +406,9 @@ def start_new_thread(
         return _real_start_new_thread(function, args, kwargs or {})
     if world.stopping:
         raise Stop
-    thread = getattr(function, "__self__", None)
-    known = isinstance(thread, threading.Thread)
+    starter = getattr(function, "__self__", None)
+    # Any: what is set on it below is private to `threading`.
+    thread: Any = starter if isinstance(starter, threading.Thread) else None
 
     def body() -> None:
         try:
@@ -416,13 +424,11 @@ def start_new_thread(
             if sentinel is not None and sentinel.owner is not None:
                 sentinel.release()
 
-    actor = world.spawn(
-        thread.name if known else "thread", body, creation_site(), thread if known else None
-    )
-    ident = actor.fiber.ident
-    if known:
-        # The starter need not wait until the thread has come up: what `start` waits for is true
-        # already.
+    name = thread.name if thread is not None else "thread"
+    actor = world.spawn(name, body, creation_site(), thread)
+    ident: int = actor.fiber.ident
+    if thread is not None:
+        # The starter need not wait until the thread has come up: what `start` waits for is true.
         thread._ident = ident
         thread._started._flag = True
         if hasattr(thread, "_set_native_id"):
@@ -435,7 +441,10 @@ def start_new_thread(
 
 
 def set_sentinel() -> Lock:
-    """Return the lock that is released when the current thread ends; stands for `_thread._set_sentinel` (≤ 3.12)."""
+    """Return the lock that is released when the current thread ends.
+
+    Stands for `_thread._set_sentinel` (≤ 3.12).
+    """
     ident = get_ident()
     sentinel = _sentinels.get(ident)
     if sentinel is None:
@@ -497,7 +506,8 @@ def start_joinable_thread(
         finally:
             chosen._set_done()
 
-    body.__self__ = getattr(function, "__self__", None)  # type: ignore[attr-defined] # read by start_new_thread
+    # Read by start_new_thread.
+    body.__self__ = getattr(function, "__self__", None)  # type: ignore[attr-defined] # as of a method
     chosen._ended.owner = _OUTSIDE
     chosen.ident = start_new_thread(body)
     chosen._ended.owner = world.idents[chosen.ident]
@@ -506,7 +516,7 @@ def start_joinable_thread(
 
 
 def make_handle() -> Any:
-    """Return a thread handle for the thread about to be made; stands for the class `_thread._ThreadHandle` (3.13)."""
+    """Return a handle of the thread about to be made, for `_thread._ThreadHandle` (3.13)."""
     world = here.world
     if world is None or world.kernel.current is None:
         return _real_thread_handle()
@@ -516,13 +526,11 @@ def make_handle() -> Any:
 _real_thread_handle: Any = getattr(_thread, "_ThreadHandle", None)
 
 
-# --- SimpleQueue
-# ----------------------------------------------------------------------------------------------------
+# --- SimpleQueue ----------------------------------------------------------------------------------
 
 
 class SimpleQueue:
-    """A simulated `queue.SimpleQueue`: unbounded, first in first out, and safe to re-enter. Any
-    thread.
+    """A simulated `queue.SimpleQueue`: unbounded, first in first out, re-entrant. Any thread.
 
     The standard library's Python version is not re-entrant: a finaliser that puts while a put goes
     on would wait for itself.
@@ -559,7 +567,8 @@ class SimpleQueue:
                 raise queue.Empty
             if world is None or world.kernel.current is None:
                 raise HarnessError(
-                    "a queue made inside a run is empty and waited for after the run: nobody can fill it."
+                    "a queue made inside a run is empty and waited for after the run: "
+                    "nobody can fill it."
                 )
             self._wait(world, None if timeout is None else world.kernel.now_ns + to_ns(timeout))
         item = self._items.popleft()
@@ -599,8 +608,7 @@ class SimpleQueue:
     __class_getitem__ = classmethod(lambda cls, _item: cls)
 
 
-# --- thread-locals
-# --------------------------------------------------------------------------------------------------
+# --- thread-locals --------------------------------------------------------------------------------
 
 _MISSING = object()
 

@@ -42,8 +42,11 @@ def run(body: Callable[[], Any], seed: int | None = None) -> tuple[Any, World]:
     world = World(tape)
     patching.fresh(world)
     results: list[Any] = []
-    with patching.kept_state():
+    kept = patching.KeptState()
+    try:
         world.run(lambda: results.append(body()))
+    finally:
+        kept.restore()
     assert not world.unhandled
     return (results[0] if results else None), world
 

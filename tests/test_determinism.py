@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from harness import replay
 from harness.core.token import Token
 from harness.errors import Nondeterminism
 from harness.explore import explore, run_token
@@ -157,6 +158,16 @@ def test_a_token_replays_the_history_it_was_made_of(program: Callable[[Any], Any
         assert again.token == failure.token
 
 
+def test_a_token_is_enough_to_find_and_replay_its_program() -> None:
+    """`harness.replay` finds the program by the name in the token and leads to the same end."""
+    failure = explore(lost_updates.attribute).failures[0]
+
+    again = replay(failure.token)
+
+    assert again.verdict == failure.check
+    assert again.failures[0].digest == failure.digest
+
+
 @pytest.mark.parametrize("program", recorded.SHARED, ids=lambda program: program.__name__)
 def test_two_explorations_are_equal(program: Callable[[Any], Any]) -> None:
     """The same seed leads to the same violations by the same tokens in the same schedules."""
@@ -184,7 +195,7 @@ def test_sets_of_the_standard_library_have_one_order(
     program: Callable[[Any], Any], choices: tuple[int, ...]
 ) -> None:
     """What goes through sets replays identically a hundred times in one process."""
-    runs = digests.runs(program, [choices] * 100)
+    [runs] = digests.runs([program], [choices] * 100)
 
     assert len({digests.digest(run) for run in runs}) == 1
     assert len({tuple(run.choices) for run in runs}) == 1
@@ -209,7 +220,7 @@ def test_sets_have_the_same_order_in_five_other_processes(
 
 def test_leftovers_that_a_run_cancels_are_a_leak_and_no_nondeterminism() -> None:
     """Eight tasks that `asyncio.run` cancels are named in the same order every time."""
-    runs = digests.runs(recorded.leftovers_cancelled, [DEVIATING] * 10)
+    [runs] = digests.runs([recorded.leftovers_cancelled], [DEVIATING] * 10)
     verdicts = {str(run.violation) for run in runs}
 
     [verdict] = verdicts

@@ -15,8 +15,9 @@ from typing import Any
 
 from harness.core.history import History
 from harness.core.tape import replayed
-from harness.explore import Settings, _Explorer, _prepared
-from harness.trial import Trial
+from harness.trial import Trial, run
+from harness.world.ground import prepared
+from harness.world.sites import Granularity
 from tests.programs import recorded
 
 #: The plain run, and four others.
@@ -32,17 +33,24 @@ def choices(seed: int | None) -> tuple[int, ...]:
 
 
 def runs(
-    program: Callable[[Any], None], tapes: Iterable[tuple[int, ...]], granularity: str = "shared"
-) -> list[Trial]:
-    """Record one run for each tape.
+    programs: Iterable[Callable[[Any], None]],
+    tapes: Iterable[tuple[int, ...]],
+    granularity: Granularity = "shared",
+) -> list[list[Trial]]:
+    """Record one run for each program and tape.
 
-    `harness.explore.record` prepares the ground for each run; hundreds of runs stand on one here.
+    `harness.explore.record` prepares the ground for each run; all of these stand on one.
     """
-    settings = Settings(granularity=granularity)
-    with _prepared(settings) as ground:
-        explorer = _Explorer(program, settings, program.__name__, "", ground)
-        explorer.settle()
-        return [explorer.run(replayed(tape), History()) for tape in tapes]
+    every = list(tapes)
+    found = []
+    with prepared(granularity=granularity, watchdog_seconds=5.0) as ground:
+        for program in programs:
+            # The first run of a process differs: caches are filled, modules are imported.
+            run(program, replayed(()), ground)
+            found.append(
+                [run(program, replayed(tape), ground, history=History()) for tape in every]
+            )
+    return found
 
 
 def digest(trial: Trial) -> str:
@@ -51,12 +59,15 @@ def digest(trial: Trial) -> str:
     return trial.history.digest()
 
 
-def digests(programs: tuple[Callable[[Any], None], ...], granularity: str) -> dict[str, str]:
+def digests(
+    programs: tuple[Callable[[Any], None], ...], granularity: Granularity
+) -> dict[str, str]:
     """Return the digest of each program under each seed."""
+    trials = runs(programs, map(choices, SEEDS), granularity)
     return {
         f"{program.__name__} {granularity} seed {seed}": digest(trial)
-        for program in programs
-        for seed, trial in zip(SEEDS, runs(program, map(choices, SEEDS), granularity), strict=True)
+        for program, row in zip(programs, trials, strict=True)
+        for seed, trial in zip(SEEDS, row, strict=True)
     }
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from types import CodeType, TracebackType
 from typing import Any, Self
 
-from harness.checks import Check, LeakBound, Survivor
+from harness.checks import Check, EventuallyJudge, LeakBound, Survivor
 from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, FakePool, Gate, InFlight
 from harness.errors import HarnessError, Violation, misuse
@@ -351,6 +351,11 @@ class _Nursery:
         self._started_ns = self.now_ns()
         self._judges = [check.watch(self) for check in self._checks]
 
+    def _patience_ns(self) -> int:
+        """Return for how much longer some promise may still come true, 0 if all are decided."""
+        waiting = [judge for judge in self._judges if isinstance(judge, EventuallyJudge)]
+        return max((judge.still_waits() for judge in waiting), default=0)
+
     def _judge(self) -> None:
         for check, judge in zip(self._checks, self._judges, strict=True):
             violation = judge()
@@ -437,6 +442,9 @@ class Storm(_Nursery):
         if self._ended_ns is None:
             self._ended_ns = self.now_ns()
         self._world.settle()
+        while patience_ns := self._patience_ns():
+            self._world.sleep(min(patience_ns, _next_ns(self._world)))
+            self._world.settle()
         self._judge()
 
 
@@ -512,7 +520,21 @@ class AsyncStorm(_Nursery):
         if self._ended_ns is None:
             self._ended_ns = self.now_ns()
         await loops.settle(self._world)
+        while patience_ns := self._patience_ns():
+            step_ns = min(patience_ns, _next_ns(self._world, asyncio.get_running_loop()))
+            await asyncio.sleep(to_seconds(step_ns))
+            await loops.settle(self._world)
         self._judge()
+
+
+def _next_ns(world: World, loop: Any = None) -> int:
+    """Return how long it is until the next timer of anybody, a very long time if there is none."""
+    kernel = world.kernel
+    due = [deadline for deadline, number, actor in kernel.timers if actor.timer == number]
+    if loop is not None:
+        # What this task's own loop has in store is no timer of the kernel while the loop runs.
+        due += [to_ns(handle.when()) for handle in loop._scheduled if not handle.cancelled()]
+    return min((each - kernel.now_ns for each in due if each > kernel.now_ns), default=1 << 62)
 
 
 # --- who is left ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -422,6 +423,46 @@ def test_a_condition_waits_for_what_is_left_of_its_time() -> None:
     assert judge.still_waits() == 0
     seen.clear()
     assert judge() is None
+
+
+@pytest.mark.parametrize(("within", "expected"), [(3.0, "holds"), (2.9, "Eventually")])
+def test_a_storm_goes_on_for_as_long_as_a_condition_may_take(within: float, expected: str) -> None:
+    """A ticker of the code under test makes it true three seconds after the storm."""
+
+    def program(sim: Simulation) -> None:
+        seen: list[int] = []
+
+        def later() -> None:
+            for second in range(3):
+                time.sleep(1.0)
+                seen.append(second)
+
+        def start_a_ticker() -> None:
+            threading.Thread(target=later, name="ticker").start()
+
+        sim.background("ticker")
+        with sim.storm(Eventually(lambda: len(seen) == 3, within=within)) as storm:
+            storm.spawn(start_a_ticker)
+        assert sim.now() == 3.0
+
+    assert verdict(program) == expected
+
+
+@pytest.mark.parametrize(("within", "expected"), [(3.0, "holds"), (2.9, "Eventually")])
+def test_an_asynchronous_storm_goes_on_too(within: float, expected: str) -> None:
+    """The asyncio twin, with a task and a callback of the loop."""
+
+    async def program(sim: AsyncSimulation) -> None:
+        seen: list[int] = []
+
+        async def start() -> None:
+            asyncio.get_running_loop().call_later(3.0, seen.append, 1)
+
+        async with sim.storm(Eventually(lambda: seen, within=within)) as storm:
+            storm.spawn(start)
+        assert sim.now() == 3.0
+
+    assert verdict(program) == expected
 
 
 # --- misuse ---------------------------------------------------------------------------------------

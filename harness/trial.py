@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import FrameType
@@ -102,7 +102,7 @@ def run(
     world.faults.sweep_at = sweep_at
     world.on_limit = judge.on_limit
     world.on_stuck = judge.on_stuck
-    world.on_unhandled = judge.on_unhandled
+    world.on_unhandled = judge.on_unhandled_elsewhere
     world.on_left_task = judge.on_left_task
     violation: Violation | None = None
     verdict, limit = "holds", ""
@@ -222,8 +222,14 @@ class _Judge:
         if is_left(self.world, task):
             self.left_tasks.append(survivor_of(task))
 
-    def on_stuck(self) -> Violation:
+    def on_stuck(self) -> BaseException:
         """Nobody can run and no timer is left, and the main thread has not ended."""
+        for storm in self.simulation.storms if self.simulation is not None else ():
+            for raised in storm.unconsumed():
+                for each in _leaves(raised):
+                    # Whoever waits for an actor that misused the harness waits for its misuse.
+                    if isinstance(each, (HarnessError, InternalError)):
+                        return each
         everyone = waits.parked(self.world)
         circle = waits.cycle(self.world)
         return self._deadlock(everyone, circle)
@@ -245,8 +251,23 @@ class _Judge:
         rows.extend(("crashed", f"'{name}'") for name in lost)
         return Violation("Deadlock", summary, [*rows, *self._modes()])
 
+    def on_unhandled_elsewhere(self, name: str, exc: BaseException) -> BaseException:
+        """Nobody took `exc` in another thread or task: return what ends the run."""
+        try:
+            return self.on_unhandled(name, exc)
+        except (HarnessError, InternalError) as fault:
+            return fault
+
     def on_unhandled(self, name: str, exc: BaseException) -> Violation:
-        """Nobody took `exc`."""
+        """Nobody took `exc`.
+
+        Raises:
+            HarnessError: it is, or holds, a misuse of the harness: no fault of the code under test.
+            InternalError: or a fault of the harness itself.
+        """
+        for each in _leaves(exc):
+            if isinstance(each, (HarnessError, InternalError)):
+                raise each
         where = _raised_at(exc)
         shown = "".join(traceback.format_exception_only(exc)).strip()
         who = name if name.startswith("the ") else f"'{name}'"
@@ -330,6 +351,14 @@ class _Judge:
 @functools.lru_cache(maxsize=64)
 def _is_coroutine_function(function: Callable[[Any], Any]) -> bool:
     return inspect.iscoroutinefunction(function)
+
+
+def _leaves(exc: BaseException) -> Iterator[BaseException]:
+    if not isinstance(exc, BaseExceptionGroup):
+        yield exc
+        return
+    for each in exc.exceptions:
+        yield from _leaves(each)
 
 
 def _members(exc: BaseException) -> list[tuple[str, str]]:

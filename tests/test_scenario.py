@@ -587,3 +587,63 @@ def test_a_column_without_a_class_has_no_name() -> None:
     """It stands for a test of the user's own."""
     assert Column(None).name == ""
     assert Column(MaxInFlight, ("Failed",)).expected == "Failed"
+
+
+# --- whose fault ----------------------------------------------------------------------------------
+
+
+def misused_in_the_body(sim: Simulation) -> None:
+    """No slots."""
+    sim.pool("origin", size=0)
+
+
+def misused_in_a_storm(sim: Simulation) -> None:
+    """No slots, seen by one of the storm's own."""
+    with sim.storm() as storm:
+        storm.spawn(misused_in_the_body, sim)
+
+
+def misused_in_a_thread(sim: Simulation) -> None:
+    """No slots, seen by a thread of the code under test."""
+    thread = threading.Thread(target=misused_in_the_body, args=(sim,))
+    thread.start()
+    thread.join()
+
+
+def misused_and_waited_for(sim: Simulation) -> None:
+    """No slots, and somebody waits for what will never come."""
+    opened = threading.Event()
+
+    def opener() -> None:
+        misused_in_the_body(sim)
+        opened.set()
+
+    with sim.storm() as storm:
+        storm.spawn(opened.wait)
+        storm.spawn(opener)
+
+
+async def misused_in_a_task(sim: AsyncSimulation) -> None:
+    """No slots, seen by a task."""
+
+    async def opener() -> None:
+        sim.pool("origin", size=0)
+
+    async with sim.storm() as storm:
+        storm.spawn(opener)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        misused_in_the_body,
+        misused_in_a_storm,
+        misused_in_a_thread,
+        misused_and_waited_for,
+        misused_in_a_task,
+    ],
+)
+def test_misuse_is_never_a_verdict(program: Callable[..., Any]) -> None:
+    """Wherever it happens it is the caller's fault; a variant must not seem caught by it."""
+    with pytest.raises(HarnessError, match="size=0 must be at least 1"):
+        harness.explore(program, schedules=3)

@@ -129,8 +129,8 @@ class Kernel:
         "_armed",
         "_changed_armed",
         "_limits",
-        "_next_look",
         "_roots",
+        "_total_steps",
         "_turn_started",
         "advances",
         "born",
@@ -138,6 +138,7 @@ class Kernel:
         "choose",
         "current",
         "live",
+        "next_look",
         "now_ns",
         "on_decision",
         "overrun",
@@ -167,12 +168,13 @@ class Kernel:
         self.changed = 0
         self.on_decision: Callable[[list[Actor], int], None] | None = None
         self._limits = limits or Limits()
+        self._total_steps = self._limits.total_steps
         self.overrun: Any = overrun
         self._roots = 0
         self._armed = 0
         self._changed_armed = 0
         self._turn_started = 0
-        self._next_look = FAIR_TURN
+        self.next_look = FAIR_TURN
 
     # --- actors -----------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class Kernel:
         self.steps = steps = self.steps + 1
         current = self.current
         assert current is not None, "a point belongs to the current actor"
-        if steps >= self._next_look:
+        if steps >= self.next_look:
             fair = self._look()
             if fair is not None:
                 return self.resume(fair)
@@ -293,7 +295,9 @@ class Kernel:
 
     def next(self) -> Actor | None:
         """Say who goes on now that the current actor cannot; None if no deadline is left either."""
-        self.steps += 1
+        self.steps = steps = self.steps + 1
+        if steps > self._total_steps:
+            self.overrun("total_steps")
         candidates = self.runnable
         if not candidates:
             candidates = self._idle()
@@ -365,8 +369,8 @@ class Kernel:
     def _look(self) -> Actor | None:
         """Look whether the current actor spins; return who has a turn instead, for fairness."""
         steps = self.steps
-        self._next_look = steps + FAIR_TURN // 2
-        if steps > self._limits.total_steps:
+        self.next_look = steps + FAIR_TURN // 2
+        if steps > self._total_steps:
             self.overrun("total_steps")
         quiet = steps - self.changed
         if quiet < FAIR_TURN:

@@ -276,6 +276,9 @@ class SimFuture(_real_future):  # type: ignore[type-arg] # Future is generic onl
             return self.number
 
 
+_popleft = deque.popleft
+
+
 class ReadyQueue(deque[Any]):
     """The ready queue of one loop: the next handle to run is a choice of the tape. One loop."""
 
@@ -290,6 +293,19 @@ class ReadyQueue(deque[Any]):
     def popleft(self) -> Any:
         """Take the handle that runs next."""
         world = self.world
+        kernel = world.kernel
+        if (
+            len(kernel.runnable) == 1
+            and kernel.steps < kernel.next_look
+            and not (world.wary or world.silenced or world.stopping)
+            and world.history is None
+        ):
+            # The usual case, and the hot path: no other thread could go on.
+            kernel.steps += 1
+            return _popleft(self) if len(self) == 1 else self._choose()
+        return self._popleft_slowly(world)
+
+    def _popleft_slowly(self, world: World) -> Any:
         if world.stopping:
             raise Stop
         if world.wary and self.last is not None:
@@ -304,7 +320,7 @@ class ReadyQueue(deque[Any]):
         if len(self) > 1 and not world.silenced:
             handle = self._choose()
         else:
-            handle = super().popleft()
+            handle = _popleft(self)
         if world.wary or world.history is not None:
             handle = self._watch(handle)
         return handle
@@ -313,12 +329,12 @@ class ReadyQueue(deque[Any]):
         if self.fifo:
             width = self._width_of_ties()
             if width < 2:
-                return super().popleft()
+                return _popleft(self)
         else:
             width = len(self)
         index = self.world.tape.choose(width)
         if index == 0:
-            return super().popleft()
+            return _popleft(self)
         if not self.free:
             index = self._first_of_chain(index)
         handle = self[index]

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from harness.checks import LeakBound, Survivor
@@ -157,6 +157,8 @@ class _Judge:
         self.simulation: _Common | None = None
         self.left_tasks: list[Survivor] = []
         self._looks: list[int] = []
+        # The timers of all loops when a time storm was first suspected.
+        self._timers: list[Any] | None = None
 
     def body(self) -> None:
         """Run the function as the main thread, then see what is left."""
@@ -301,14 +303,29 @@ class _Judge:
         """
         if limit not in ("steps", "advances"):
             return _Inconclusive(limit)
+        if limit == "advances" and self._timers_from_before():
+            return None
         self._looks.append(_fingerprint(self.world))
         if len(self._looks) < LOOKS:
             return None
         states, self._looks = len(set(self._looks)), []
         if states > STATES_MAX:
+            self._timers = None
             self.world.kernel.change()
             return None
         return self._livelock(limit)
+
+    def _timers_from_before(self) -> bool:
+        """Tell whether a timer of a loop that was armed at the first look is still to come.
+
+        A loop has one timer for the kernel, which it arms anew at each turn; who sleeps for an hour
+        beside a task that polls every second is seen only in the loop's own list.
+        """
+        loops_now: list[Any] = [task.get_loop() for task in waits.pending_tasks(self.world)]
+        armed = [handle for loop in dict.fromkeys(loops_now) for handle in loop._scheduled]
+        if self._timers is None:
+            self._timers = armed
+        return any(handle in armed and not handle.cancelled() for handle in self._timers)
 
     def _livelock(self, limit: str) -> Violation:
         world = self.world
@@ -407,13 +424,19 @@ def _state_of(frame: FrameType | None, depth: int = 6) -> tuple[object, ...]:
     while frame is not None and len(found) < depth:
         if not is_plumbing(frame.f_code.co_filename):
             values = tuple((name, _value(value)) for name, value in frame.f_locals.items())
-            found.append((frame.f_code.co_qualname, values))
+            names = frame.f_code.co_names
+            shared = tuple(_value(frame.f_globals.get(name)) for name in names)
+            found.append((frame.f_code.co_qualname, values, shared))
         frame = frame.f_back
     return tuple(found)
 
 
-def _value(value: object) -> object:
+def _value(value: object, depth: int = 1) -> object:
+    """Return what would differ if `value` were another, or had other plain attributes."""
     if isinstance(value, (int, float, str, bytes, bool, type(None))):
         return value
     length = len(value) if isinstance(value, (list, dict, set, tuple)) else -1
+    attributes = getattr(value, "__dict__", None) if depth else None
+    if isinstance(attributes, dict) and not isinstance(value, (type, ModuleType)):
+        return (id(value), length, *(_value(each, 0) for each in list(attributes.values())))
     return (id(value), length)

@@ -127,7 +127,7 @@ class Kernel:
 
     __slots__ = (
         "_armed",
-        "_changed_armed",
+        "_armed_midway",
         "_limits",
         "_roots",
         "_total_steps",
@@ -172,7 +172,7 @@ class Kernel:
         self.overrun: Any = overrun
         self._roots = 0
         self._armed = 0
-        self._changed_armed = 0
+        self._armed_midway = 0
         self._turn_started = 0
         self.next_look = FAIR_TURN
 
@@ -263,7 +263,6 @@ class Kernel:
         """Note that something changed: neither a spin nor a time storm so far."""
         self.changed = self.steps
         self.advances = 0
-        self._changed_armed = self._armed
 
     # --- decisions --------------------------------------------------------------------------------
 
@@ -356,10 +355,13 @@ class Kernel:
         self.advances += 1
         if deadline > self._limits.virtual_ns:
             self.overrun("virtual_ns")
+        if self.advances == self._limits.advances // 2:
+            self._armed_midway = self._armed
         if self.advances > self._limits.advances:
-            # Who armed a timer before all this and still waits for it is about to do something.
+            # Who armed a timer half the way ago and still waits for it does not just rearm it: the
+            # one who sleeps for an hour is about to do something for those who poll every second.
             if any(
-                actor.timer == number and number <= self._changed_armed
+                actor.timer == number and number <= self._armed_midway
                 for _, number, actor in self.timers
             ):
                 self.advances = 0

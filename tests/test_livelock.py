@@ -1,0 +1,153 @@
+"""What spins and what only takes long: a livelock must be seen, and a false alarm must not."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness import AsyncSimulation, Simulation, explore
+
+LONG = 12_000
+
+turned = 0
+
+
+class Meter:
+    """Something that counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def counts_an_attribute(_: Simulation) -> None:
+    """Move items through a queue, and count them in an attribute."""
+    meter, items = Meter(), queue.Queue[int]()
+    while meter.count < LONG:
+        items.put(1)
+        items.get()
+        meter.count += 1
+
+
+def counts_a_global(_: Simulation) -> None:
+    """Count in a module's global."""
+    global turned
+    turned = 0
+    event = threading.Event()
+    while turned < LONG:
+        event.set()
+        turned += 1
+
+
+def reads_a_long_list(_: Simulation) -> None:
+    """Read shared data, and add up in a local variable."""
+    meter = Meter()
+    total = 0
+    for number in range(2 * LONG):
+        if meter.count == 0:
+            total += number
+    assert total
+
+
+def polls_for_a_slow_thread(_: Simulation) -> None:
+    """Look every second for something that takes two thousand."""
+    done = threading.Event()
+    slow = threading.Thread(target=lambda: (time.sleep(2_000), done.set()))
+    slow.start()
+    while not done.is_set():
+        time.sleep(1)
+    slow.join()
+
+
+async def polls_for_a_slow_task(_: AsyncSimulation) -> None:
+    """Look every second for a task that takes two thousand."""
+    slow = asyncio.create_task(asyncio.sleep(2_000))
+    while not slow.done():
+        await asyncio.sleep(1)
+
+
+def retries_for_long(_: Simulation) -> None:
+    """Sleep two thousand times in a row."""
+    for _attempt in range(2_000):
+        time.sleep(0.5)
+
+
+async def turns_often(_: AsyncSimulation) -> None:
+    """Give way twelve thousand times."""
+    for _turn in range(LONG):
+        await asyncio.sleep(0)
+
+
+def hands_over_for_long(_: Simulation) -> None:
+    """Two threads take turns, six thousand times each."""
+    mine, yours = threading.Semaphore(1), threading.Semaphore(0)
+
+    def play(first: threading.Semaphore, second: threading.Semaphore) -> None:
+        for _turn in range(LONG // 2):
+            first.acquire()
+            second.release()
+
+    players = [
+        threading.Thread(target=play, args=(mine, yours)),
+        threading.Thread(target=play, args=(yours, mine)),
+    ]
+    for player in players:
+        player.start()
+    for player in players:
+        player.join()
+
+
+@pytest.mark.parametrize("granularity", ["sync", "shared"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        counts_an_attribute,
+        counts_a_global,
+        reads_a_long_list,
+        polls_for_a_slow_thread,
+        polls_for_a_slow_task,
+        retries_for_long,
+        turns_often,
+        hands_over_for_long,
+    ],
+)
+def test_a_long_run_is_no_livelock(program: Callable[[Any], Any], granularity: str) -> None:
+    """What goes on for long and comes to an end holds, however little of it is seen."""
+    found = explore(program, schedules=2, granularity=granularity)
+
+    assert found.verdict == "holds", found.violation or found.why_inconclusive
+
+
+def waits_for_nobody(_: Simulation) -> None:
+    """Look for something that nobody does."""
+    meter = Meter()
+    while meter.count == 0:
+        pass
+
+
+def polls_for_nobody(_: Simulation) -> None:
+    """Look every second for something that nobody does."""
+    meter = Meter()
+    while meter.count == 0:
+        time.sleep(1)
+
+
+async def polls_for_no_task(_: AsyncSimulation) -> None:
+    """Look every second for something that no task does."""
+    meter = Meter()
+    while meter.count == 0:
+        await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize("program", [waits_for_nobody, polls_for_nobody, polls_for_no_task])
+def test_going_round_for_nothing_is_a_livelock(program: Callable[[Any], Any]) -> None:
+    """What goes round and shows nothing new is named, and is no pass."""
+    found = explore(program, schedules=2)
+
+    assert found.verdict == "Livelock"
+    assert found.steps < 20_000

@@ -113,6 +113,9 @@ def prepared(
         # What there is now no collection and no search for new functions looks through again.
         gc.freeze()
         stack.callback(gc.unfreeze)
+        # What the runs have left in cycles (an exception that a frame of its own holds) goes while
+        # all else is frozen: later the search through the heap would meet it every time.
+        stack.callback(gc.collect)
         stack.callback(rewriter.restore)
         watchdog = Watchdog(watchdog_seconds, lambda: list(adoption.out_of_reach))
         stack.enter_context(watchdog.watching())

@@ -17,7 +17,7 @@ class FiveAttempts(Reader):
     """R0a: asks five times.
 
     Bug: a failing article costs five calls of fifteen seconds each; no interleaving is needed.
-    Seen in: altmount before its retry cap, S1 of May 2026: five calls, worst stall 75 s.
+    Seen in: altmount before its storm S1: five calls for each failing article, worst stall 75 s.
     Caught by: failing_article_costs_two_calls (Calls).
     """
 
@@ -29,7 +29,7 @@ class ConstantDelay(Reader):
     """R0b: waits the same 20 ms before every retry.
 
     Bug: readers that fail together come back together, again and again.
-    Seen in: altmount before its jitter, S3 of May 2026.
+    Seen in: altmount before its storm S3: 20 ms after every error but a time-out.
     Caught by: failing_article_costs_two_calls, retries_spread (Failed).
     """
 
@@ -41,7 +41,7 @@ class ThreeAttempts(Reader):
     """R1: asks three times.
 
     Bug: the cap counts retries where it should count attempts; no interleaving is needed.
-    Seen in: retry-go, where `Attempts(n)` and "n retries" are easily confused.
+    Seen in: failsafe-go #22 of November 2023: `WithMaxAttempts(4)` called five times.
     Caught by: failing_article_costs_two_calls (Calls).
     """
 
@@ -53,7 +53,7 @@ class OneAttempt(Reader):
     """R1: never asks again.
 
     Bug: a single hiccup of one connection ends the stream; no interleaving is needed.
-    Seen in: clients that pass the number of retries as the number of attempts.
+    Seen in: zyte-autoextract #30 of January 2021: the number of retries passed as that of attempts.
     Caught by: second_attempt_recovers (Unhandled), failing_article_costs_two_calls (Calls).
     """
 
@@ -90,7 +90,7 @@ class RetriesMissing(Reader):
     """R4: asks again for an article that does not exist.
 
     Bug: every missing article costs two calls and a delay; no interleaving is needed.
-    Seen in: altmount, whose invariant I3 exists because of it.
+    Seen in: deno_cache_dir #46 of February 2024: every 404 was asked for again.
     Caught by: missing_article_is_asked_for_once (Calls).
     """
 
@@ -102,7 +102,7 @@ class MissingByText(Reader):
     """R4: knows a missing article by the text of its error, and so misses code 423.
 
     Bug: the other code of the same category is taken for a hiccup; no interleaving is needed.
-    Seen in: error handling by substring, as altmount's "data corruption detected" still is.
+    Seen in: kingpin #339 of April 2016: a new text for the same code 422, retried until told apart.
     Caught by: missing_article_is_asked_for_once (Calls).
     """
 
@@ -114,7 +114,7 @@ class PatientAfterDeadline(Reader):
     """R5: backs off after a time-out, too.
 
     Bug: who has waited fifteen seconds waits a little longer; no interleaving is needed.
-    Seen in: altmount before S3, whose delay function made no difference at first.
+    Seen in: no issue that we know of; it is the exception in the table of altmount's retries.
     Caught by: hung_article_fails_after_two_timeouts (Elapsed).
     """
 
@@ -126,7 +126,7 @@ class DeafWhilePausing(Reader):
     """R6: sleeps through a cancellation between two attempts.
 
     Bug: the reader is closed during the delay, and its download lives on and tries again.
-    Seen in: altmount's invariant I4; any retry helper that calls sleep().
+    Seen in: spring-kafka #1480, fixed in January 2021; occurrent #866 of August 2026.
     Caught by: close_ends_retries (LeakBound).
     """
 
@@ -151,7 +151,7 @@ class WindowPlusOne(Reader):
     """R9: schedules one segment too many.
 
     Bug: `ahead > window` where `ahead >= window` is meant; no interleaving is needed.
-    Seen in: every hand-written bounded buffer, sooner or later.
+    Seen in: no issue that we know of; altmount guards against it by its invariant I1.
     Caught by: steady_read_fills_the_window, slow_pool_fills_the_window (MaxInFlight).
     """
 
@@ -163,7 +163,7 @@ class SchedulesTwice(Reader):
     """R11: schedules a segment again when it wakes up.
 
     Bug: the manager sleeps on a full window, wakes, and goes on with the index from before.
-    Seen in: altmount's invariant I2, one request per segment.
+    Seen in: no issue that we know of; altmount guards against it by its invariant I2.
     Caught by: steady_read_fills_the_window, slow_pool_fills_the_window (Calls, MaxInFlight).
     """
 
@@ -180,7 +180,7 @@ class LastErrorWins(Segment):
     """R12: overwrites the first error with a later one.
 
     Bug: a download fails, the reader is closed, and the consumer learns of the close only.
-    Seen in: altmount's segment, which was fixed to keep the first error.
+    Seen in: golang/go #24283 of March 2018: a close overwrites the error stored in a pipe.
     Caught by: first_error_wins (Failed).
     """
 
@@ -194,7 +194,7 @@ class DataBeatsError(Segment):
     """R12: lets data that come late hide an error.
 
     Bug: a release fails the segment, and a download that finishes afterwards revives it.
-    Seen in: altmount's segment, whose rule is that an error beats data.
+    Seen in: no issue that we know of; altmount's segment states the rule: an error beats data.
     Caught by: first_error_wins (Failed).
     """
 
@@ -205,18 +205,20 @@ class DataBeatsError(Segment):
 
 
 class CloseWithoutTicker(Reader):
-    """R14: wakes the manager only if its lock happens to be free, and never again.
+    """R14: lets a cancellation slip by the manager, and broadcasts only once.
 
-    Bug: the manager has seen no cancellation and is about to wait; the broadcast comes before it
-    waits, and close waits for the manager to the end of its patience.
+    Bug: the manager has seen no cancellation and is about to wait; the one broadcast comes before
+    it waits, and close waits for the manager to the end of its patience.
     Seen in: altmount issue #426 of March 2026: 26 managers and 25 closes parked for ever.
-    Caught by: close_frees_a_blocked_read (Elapsed), interrupt_frees_everyone (LeakBound).
+    Caught by: close_may_come_at_any_moment (Elapsed).
     """
 
-    def _broadcast(self) -> None:
-        if self._changed.acquire(blocking=False):
-            self._changed.notify_all()
-            self._changed.release()
+    def _await_change(self) -> None:
+        self._changed.release()
+        time.sleep(0)
+        self._changed.acquire()
+        if not self._has_room():
+            self._changed.wait()
 
     def _join_manager(self) -> None:
         if self._manager is not None:
@@ -236,22 +238,20 @@ class InterruptWithoutBroadcast(Reader):
 
 
 class UnlockedSignal(Reader):
-    """R15: advances and signals without the lock that the manager waits with.
+    """R15: finds the window full under the lock, and waits for room without it.
 
-    Bug: the manager has found the window full and is about to wait; the reader takes the last
-    segment and signals nobody; both sleep for ever.
-    Seen in: altmount's reader, still so in September 2026; only close rescues it.
+    Bug: the manager is about to wait when the reader takes the last segment and signals, to nobody;
+    both sleep for ever.
+    Seen in: altmount, still so in September 2026; cpp-channel #37 of January 2024.
     Caught by: window_of_one_never_stalls (Deadlock).
     """
 
-    def _advance(self) -> None:
-        self._segments[self._consumed].release()
-        self._offset = 0
-        self._consumed += 1
-        # A signal that does not take the lock reaches only those who wait already.
-        if self._changed.acquire(blocking=False):
-            self._changed.notify_all()
-            self._changed.release()
+    def _await_change(self) -> None:
+        self._changed.release()
+        time.sleep(0)
+        self._changed.acquire()
+        if not self._scope.is_set():
+            self._changed.wait()
 
 
 class CloseOnlyWaits(Reader):
@@ -259,7 +259,7 @@ class CloseOnlyWaits(Reader):
 
     Bug: the window is full and nobody reads any more, so close waits to the end of its patience
     while the downloads keep their connections.
-    Seen in: altmount before S9; a reader closed in mid-stream held its slots for 30 s.
+    Seen in: altmount before its storm S9: a stream closed in the middle held its slots for 30 s.
     Caught by: close_frees_a_blocked_read (Elapsed).
     """
 
@@ -272,7 +272,7 @@ class SlotNotGivenBack(Reader):
     """R17: counts a download that failed as going on.
 
     Bug: the decrement stands behind the download and not in a finally; no interleaving is needed.
-    Seen in: every gauge without try/finally; FakePool's own mutant H2 is the same.
+    Seen in: rapina #516 of April 2026: the gauge of a request that is dropped stays up for ever.
     Caught by: failing_getter_is_final (Failed).
     """
 
@@ -287,7 +287,7 @@ class TruncatedAccepted(Reader):
     """R20: takes a payload that is too short.
 
     Bug: the connection is cut in mid-article, and every byte after it moves up; no interleaving.
-    Seen in: altmount, which checks no length to this day.
+    Seen in: altmount to this day; requests #2275 of October 2014, closed as intended.
     Caught by: second_attempt_recovers (Failed).
     """
 
@@ -299,8 +299,8 @@ class Serialised(Reader):
     """One lock round every public method.
 
     Bug: close waits its turn behind the very read that it should end.
-    Seen in: the first fix that comes to mind for any race.
-    Caught by: close_frees_a_blocked_read, interrupt_frees_everyone (Deadlock).
+    Seen in: gokeyless #186 of September 2017: close waits for the lock of a read that is idle.
+    Caught by: close_frees_a_blocked_read, interrupt_frees_everyone (Elapsed).
     """
 
     def __init__(self, *args: object, **settings: object) -> None:

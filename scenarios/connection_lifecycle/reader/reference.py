@@ -27,6 +27,8 @@ from . import policy
 from .policy import Article, Retry, Slice
 
 logger = logging.getLogger(__name__)
+# Whoever uses the reader decides who hears it.
+logger.addHandler(logging.NullHandler())
 
 
 class ResponseError(Exception):
@@ -280,12 +282,16 @@ class Reader:
     def _take_next(self) -> "Segment | None":
         with self._changed:
             while not self._is_over() and not self._has_room():
-                self._changed.wait(self._scope.remaining())
+                self._await_change()
             if self._is_over():
                 return None
             segment = self._segments[self._scheduled]
             self._scheduled += 1
             return segment
+
+    def _await_change(self) -> None:
+        # The lock is held from the check to the wait, so that nothing can change in between.
+        self._changed.wait(self._scope.remaining())
 
     def _is_over(self) -> bool:
         return self._scope.is_set() or self._scheduled == len(self._segments)

@@ -16,7 +16,7 @@ class CloseWithoutInterrupt(VirtualFile):
     """F0d: closes without interrupting the read first, and unregisters before it has the lock.
 
     Bug: close waits its turn behind a read that waits for the slowest download.
-    Seen in: altmount before S9: a client that went away held its connections for up to 30 s.
+    Seen in: altmount before its storm S9: a client that went away held its connections for 30 s.
     Caught by: disconnect_frees_the_connections, ten_disconnects_wait_for_nobody (Elapsed).
     """
 
@@ -35,7 +35,7 @@ class InterruptUnderLock(VirtualFile):
     """F17: interrupts the read only once it has the lock that the read holds.
 
     Bug: the order of two lines; close waits for the read that its next line would end.
-    Seen in: no release that we know of; this order is all that altmount's fix of S9 consists of.
+    Seen in: gokeyless #186 of September 2017: close takes the lock of the read before it ends it.
     Caught by: disconnect_frees_the_connections, ten_disconnects_wait_for_nobody (Elapsed).
     """
 
@@ -105,7 +105,7 @@ class Serialised(VirtualFile):
     """One lock round every public method.
 
     Bug: close waits its turn behind the very read that it should end.
-    Seen in: the first fix that comes to mind for any race.
+    Seen in: ion-sfu #75 of August 2020: a read in progress keeps the router from closing.
     Caught by: disconnect_frees_the_connections, ten_disconnects_wait_for_nobody (Elapsed).
     """
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, overload
 
 from harness.checks import CHECKS, check_name
 from harness.core.token import Token
@@ -383,11 +383,23 @@ def pins_of(scenario: Scenario, column: Column) -> tuple[str, ...]:
 # --- the decorator --------------------------------------------------------------------------------
 
 
+@overload
+def scenario(  # type: ignore[overload-overlap]  # a class can be called too, but is a subject
+    subject: type[Any] | None = None,
+    /,
+    *,
+    catches: Mapping[Any, Any] | None = None,
+    schedules: Sequence[str] = (),
+    under_test: Sequence[str] = (),
+    matrix: bool = True,
+) -> Callable[[Callable[..., Any]], Callable[..., None]]: ...
+@overload
+def scenario(function: Callable[..., Any], /) -> Callable[..., None]: ...
 def scenario(
     subject: Any = None,
     /,
     *,
-    catches: Mapping[type, Any] | None = None,
+    catches: Mapping[Any, Any] | None = None,
     schedules: Sequence[str] = (),
     under_test: Sequence[str] = (),
     matrix: bool = True,

@@ -384,7 +384,7 @@ def pins_of(scenario: Scenario, column: Column) -> tuple[str, ...]:
 
 
 @overload
-def scenario(  # type: ignore[overload-overlap]  # a class can be called too, but is a subject
+def scenario(
     subject: type[Any] | None = None,
     /,
     *,

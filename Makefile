@@ -28,8 +28,7 @@ storms: setup ## run every scenario: references hold, broken variants are caught
 test: setup ## run the tests of the harness itself
 	@$(VENV) -m pytest -n $(JOBS)
 
-check: format lint types architecture ## all that a change must pass: format, lint, types, architecture, tests, storms
-	@$(VENV) -m pytest tests scenarios -n $(JOBS)
+check: format lint types architecture test ## format, lint, types, architecture and tests
 
 format: setup
 	@$(VENV) -m ruff format --check .
@@ -53,7 +52,7 @@ bench-rivals: setup ## install the rivals into an environment of their own, then
 	@$(VENV) -m tests.interpreters.rivals
 	@$(VENV) -m tests.bench --rivals .harness/rivals
 
-test-all: setup ## probes, determinism and storms on every other supported Python found on this machine
+test-all: setup ## what may differ between Pythons, on every other supported one of this machine
 	@$(VENV) -m tests.interpreters.everywhere
 
 fix: setup ## format and mend what the linter can mend by itself

@@ -751,9 +751,8 @@ def _inside(target: Gauge | Gauged) -> list[str]:
 
 
 def _names_inside(target: Any) -> list[str]:
-    offered = getattr(target, "inside", None)
-    if callable(offered):
-        return [str(name) for name in offered()]
+    if callable(getattr(target, "inside", None)):
+        return [str(name) for name in target.inside()]
     # A pool's log tells: who arrived and has not left.
     inside: dict[int, str] = {}
     for event in getattr(target, "events", ()):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -462,7 +463,7 @@ def test_ctrl_c_ends_the_session_with_the_stacks_of_all_fibers(name: str, tmp_pa
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in output
     assert "threads and tasks of the run, innermost call first:" in output
-    assert "storms.py:9 work" in output
+    assert re.search(r"storms\.py:[789] work", output)
 
 
 def test_loading_the_plugin_is_cheap() -> None:

@@ -83,7 +83,8 @@ def slices(articles: Sequence[Article], start: int = 0, end: int | None = None) 
     Args:
         articles: the articles in the order of the file.
         start: first byte wanted.
-        end: last byte wanted, clamped to the file; None is the last byte of the file.
+        end: last byte wanted, clamped to the file; None is the last byte of the file. Before
+            `start` it leaves nothing.
     """
     ends = list(accumulate(article.size for article in articles))
     last = ends[-1] - 1 if ends else -1
@@ -95,5 +96,5 @@ def slices(articles: Sequence[Article], start: int = 0, end: int | None = None) 
             end=min(end - (after - article.size), article.size - 1),
         )
         for article, after in zip(articles, ends, strict=True)
-        if article.size > 0 and after > start and after - article.size <= end
+        if article.size > 0 and after > start and after - article.size <= end and start <= end
     ]

@@ -25,6 +25,7 @@ class SharedReader(Protocol):
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, b"" at the end of what this reader covers."""
+        ...
 
     def interrupt(self) -> None:
         """Make a blocked read fail now."""

@@ -56,7 +56,7 @@ def subjects() -> Iterator[tuple[type, list[Scenario]]]:
     """Yield each variant with the scenarios of its subject."""
     for storms, broken in PARTS:
         for variant in variants(broken):
-            own = [found for found in scenarios(storms) if issubclass(variant, found.subject)]
+            own = [each for each in scenarios(storms) if issubclass(variant, each.subject or type)]
             yield variant, own
 
 

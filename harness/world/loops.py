@@ -218,6 +218,11 @@ def cancel_all_tasks(loop: Any) -> None:
     _real_cancel_all(loop)
 
 
+_init_task = _real_task.__init__
+_current_task = asyncio.current_task
+_reference = weakref.ref
+
+
 class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for type checkers
     """A task that knows where it comes from and hashes by creation number. One loop.
 
@@ -225,28 +230,28 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
     in every run.
     """
 
-    __slots__ = ("born", "children", "crashed", "left_parked", "number", "on_crash", "path")
+    # Defaults on the class, not slots: what few tasks need costs nothing when a task is made.
+    number: int
+    path: tuple[int, ...] = ()
+    born: object = None
+    children = 0
+    left_parked = False
+    crashed = False
+    on_crash: Callable[[], None] | None = None
 
     def __init__(self, coro: Any, *, loop: Any = None, name: Any = None, **kwargs: Any) -> None:
         world = here.world
-        self.children = 0
-        self.left_parked = False
-        self.crashed = False
-        self.on_crash: Callable[[], None] | None = None
         if world is None:
             self.number = id(self)
-            self.path: tuple[int, ...] = ()
-            self.born: object = None
         else:
-            self.number = world.number()
-            parent: Any = None
+            self.number = world.hash_numbers = world.hash_numbers + 1
             try:
-                parent = asyncio.current_task(loop)
+                parent = _current_task(loop)
             except RuntimeError:
                 parent = None
-            if isinstance(parent, SimTask):
-                parent.children += 1
-                self.path = (*parent.path, parent.children)
+            if type(parent) is SimTask:
+                parent.children = child = parent.children + 1
+                self.path = (*parent.path, child)
             else:
                 world.task_numbers += 1
                 actor = world.kernel.current
@@ -255,8 +260,8 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
             if name is None:
                 world.task_names += 1
                 name = f"Task-{world.task_names}"
-            world.tasks.append(weakref.ref(self))
-        super().__init__(coro, loop=loop, name=name, **kwargs)
+            world.tasks.append(_reference(self))
+        _init_task(self, coro, loop=loop, name=name, **kwargs)
 
     def __hash__(self) -> int:
         return self.number

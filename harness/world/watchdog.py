@@ -29,7 +29,7 @@ from harness.errors import HarnessError, blocked_outside
 from .fibers import World
 from .here import here
 from .threads import is_plumbing
-from .waits import frames_of, is_parked, pending_tasks, task_frames
+from .waits import frames_of, is_parked, pending_tasks, place, task_frames
 
 _allocate_lock = _thread.allocate_lock
 _start_new_thread = _thread.start_new_thread
@@ -138,9 +138,7 @@ def stuck_at(seconds: float, frame: FrameType | None, out_of_reach: list[str]) -
     """Name the step that did not end."""
     while frame is not None and is_plumbing(frame.f_code.co_filename):
         frame = frame.f_back
-    where = (
-        f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
-    )
+    where, _ = place(frame)
     error = blocked_outside(seconds, where)
     if out_of_reach:
         return type(error)(

@@ -1,1 +1,1 @@
-"""Benchmarks: schedules a second, microseconds a decision, memory; ratios in one run, never a verdict."""
+"""Benchmarks: ratios in one run, never a verdict."""

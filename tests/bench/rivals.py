@@ -1,8 +1,8 @@
-"""The tools of others on the same programs, for `make bench-rivals`: each as its own documentation says.
+"""The tools of others on the same programs, each as its own documentation says.
 
-Only imported where they are installed. frontrun patches the locks of its whole process and wants to be told by an
-environment variable, so it has a process of its own: `python -m tests.bench.rivals PROGRAM SCHEDULES` prints its seconds.
-It does not know our side.
+Only imported where they are installed. frontrun patches the locks of its whole process and wants to
+be told by an environment variable, so it has a process of its own: `python -m tests.bench.rivals
+PROGRAM SCHEDULES` prints its seconds. It does not know our side.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def _frontrun() -> Iterator[tuple[str, str, str, Runner]]:
 
 
 def _run_frontrun(name: str, schedules: int) -> float:
-    """It starts the workers itself and cannot see threads that a program starts: the parts of each program, by hand."""
+    """Run the parts of a program by hand.
+
+    It starts the workers itself and cannot see threads that a program starts.
+    """
     import frontrun
 
     setup, workers, holds = _PARTS[name]
@@ -93,9 +96,9 @@ def _run_frontrun(name: str, schedules: int) -> float:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _raise(number: programs.Counter) -> None:

@@ -1,7 +1,7 @@
 """The programs that are timed, in plain `threading` and `asyncio`.
 
-They are the corrected twins, so that every schedule is run. They take whatever they are given and look at nothing of it, so that each tool can run them as they
-are.
+They are the corrected twins, so that every schedule is run. They take whatever they are given and
+look at nothing of it, so that each tool can run them as they are.
 """
 
 from __future__ import annotations

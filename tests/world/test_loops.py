@@ -77,7 +77,7 @@ class Yard:
         for number, (what, *arguments) in enumerate(operations):
             place = f"{name}.{number}"
             try:
-                outcome = await getattr(self, "do_" + what.replace(" ", "_"))(place, *arguments)
+                outcome = await getattr(self, "act_" + what.replace(" ", "_"))(place, *arguments)
             except AssertionError:
                 raise
             except (Exception, asyncio.CancelledError) as exc:
@@ -97,15 +97,15 @@ class Yard:
         self.tasks.append(task)
         return task
 
-    async def do_sleep(self, _place: str, seconds: int) -> None:
+    async def act_sleep(self, _place: str, seconds: int) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
 
-    async def do_hold(self, _place: str, patience: int, seconds: int) -> None:
+    async def act_hold(self, _place: str, patience: int, seconds: int) -> None:
         """Hold the lock for a while."""
         await self.hold(self.lock, "lock", 1, patience, seconds)
 
-    async def do_enter(self, _place: str, patience: int, seconds: int) -> None:
+    async def act_enter(self, _place: str, patience: int, seconds: int) -> None:
         """Be one of two."""
         await self.hold(self.semaphore, "semaphore", 2, patience, seconds)
 
@@ -121,59 +121,59 @@ class Yard:
             self.holders[name] -= 1
             lock.release()
 
-    async def do_wait(self, _place: str, seconds: int) -> bool:
+    async def act_wait(self, _place: str, seconds: int) -> bool:
         """Wait for the event."""
         return await asyncio.wait_for(self.event.wait(), seconds)
 
-    async def do_set(self, _place: str) -> None:
+    async def act_set(self, _place: str) -> None:
         """Set the event."""
         self.event.set()
 
-    async def do_clear(self, _place: str) -> None:
+    async def act_clear(self, _place: str) -> None:
         """Clear the event."""
         self.event.clear()
 
-    async def do_put(self, place: str, seconds: int) -> None:
+    async def act_put(self, place: str, seconds: int) -> None:
         """Put what nobody else puts."""
         async with asyncio.timeout(seconds):
             await self.items.put(place)
         self.put[place] += 1
 
-    async def do_get(self, _place: str, seconds: int) -> str:
+    async def act_get(self, _place: str, seconds: int) -> str:
         """Take what is first."""
         async with asyncio.timeout(seconds):
             item = await self.items.get()
         self.got[item] += 1
         return item
 
-    async def do_notify(self, _place: str, count: int) -> None:
+    async def act_notify(self, _place: str, count: int) -> None:
         """Wake some of those who wait for a notice."""
         async with self.condition:
             self.condition.notify(count)
 
-    async def do_await_notice(self, _place: str, seconds: int) -> None:
+    async def act_await_notice(self, _place: str, seconds: int) -> None:
         """Wait for a notice."""
         async with asyncio.timeout(seconds), self.condition:
             await self.condition.wait()
 
-    async def do_call_soon(self, place: str, count: int) -> None:
+    async def act_call_soon(self, place: str, count: int) -> None:
         """Have the loop call back."""
         for number in range(count):
             asyncio.get_running_loop().call_soon(self.note, place, "called soon", number)
 
-    async def do_call_later(self, place: str, seconds: int) -> None:
+    async def act_call_later(self, place: str, seconds: int) -> None:
         """Have the loop call back later."""
         asyncio.get_running_loop().call_later(seconds, self.note, place, "called later")
 
-    async def do_cancel(self, _place: str, number: int) -> bool | None:
+    async def act_cancel(self, _place: str, number: int) -> bool | None:
         """Cancel a task."""
         return self.tasks[number].cancel() if number < len(self.tasks) else None
 
-    async def do_fail(self, place: str) -> None:
+    async def act_fail(self, place: str) -> None:
         """Fail."""
         raise ValueError(place)
 
-    async def do_group(self, place: str, operations: list[Operation], *how: bool) -> None:
+    async def act_group(self, place: str, operations: list[Operation], *how: bool) -> None:
         """Run one in a group, and perhaps abort it."""
         async with asyncio.TaskGroup() as group:
             self.start(f"{place}/0", operations, group.create_task)
@@ -181,7 +181,7 @@ class Yard:
                 await asyncio.sleep(1)
                 raise ValueError(place)
 
-    async def do_gather(self, place: str, programs: list[list[Operation]]) -> None:
+    async def act_gather(self, place: str, programs: list[list[Operation]]) -> None:
         """Run several at once."""
         await asyncio.gather(
             *[
@@ -191,7 +191,7 @@ class Yard:
             return_exceptions=True,
         )
 
-    async def do_shield(self, place: str, operations: list[Operation]) -> None:
+    async def act_shield(self, place: str, operations: list[Operation]) -> None:
         """Wait for one that is not cancelled with its parent."""
         task = self.start(f"{place}/0", operations, asyncio.create_task)
         async with asyncio.timeout(2):

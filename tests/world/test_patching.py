@@ -438,8 +438,10 @@ def open_descriptors() -> Iterator[int]:
         yield number
 
 
-@pytest.mark.parametrize("granularity", ["shared", "sync"])
-@pytest.mark.parametrize("program", ENDINGS, ids=lambda program: program.__name__)
+@pytest.mark.parametrize(
+    ("program", "granularity"),
+    [*((program, "shared") for program in ENDINGS), (hold, "sync"), (fail, "sync")],
+)
 def test_nothing_of_a_run_stays(program: Callable[[], None], granularity: str) -> None:
     """However a run ends, the process is as before: names, code, threads, tasks, files, clocks."""
     before, state_before = everything(), state()

@@ -47,8 +47,11 @@ from typing import Any
 
 import pytest
 
+from harness.core.tape import replayed
 from harness.errors import HarnessError, Unsupported
 from harness.explore import explore
+from harness.world.fibers import World
+from harness.world.ground import prepared
 from harness.world.refusals import refusals
 
 SCHEDULES = 20
@@ -1782,9 +1785,11 @@ def test_what_is_not_simulated_is_refused_in_one_clear_line(name: str) -> None:
 
 def test_everything_on_the_list_of_refusals_refuses() -> None:
     """Each replacement, called inside, says what it stands for; outside it is the real thing."""
-    for owner, name, _ in refusals():
-        with pytest.raises(Unsupported, match="is not simulated, and is refused"):
-            explore(lambda sim, owner=owner, name=name: getattr(owner, name)(), schedules=1)
+    with prepared(granularity="sync", watchdog_seconds=5) as ground:
+        for owner, name, _ in refusals():
+            lines = getattr(owner, name)
+            with pytest.raises(Unsupported, match="is not simulated, and is refused"):
+                ground.run(World(replayed([])), lambda lines=lines: lines())
 
 
 def test_another_event_loop_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

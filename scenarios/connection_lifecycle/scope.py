@@ -17,7 +17,7 @@ class Scope:
     later than the parent's is not installed.
     """
 
-    # invariant: a callback is called once, either by cancel() or at once by on_set()
+    # invariant: a callback is called once, by cancel() or at once by on_set(), and finds it set
 
     def __init__(self, parent: "Scope | None" = None, *, timeout: float | None = None) -> None:
         """Open a scope, set from the start if the parent already is.
@@ -69,7 +69,8 @@ class Scope:
             self._cause = CancelledError("the scope was cancelled") if cause is None else cause
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
-        self._event.set()
+            # Still under the lock: whoever is called back, at once or later, finds the scope set.
+            self._event.set()
         for callback in callbacks:
             callback()
         self.detach()

@@ -42,6 +42,24 @@ def test_a_callback_that_comes_late_is_called_at_once() -> None:
     assert calls == ["late"]
 
 
+def test_whoever_is_called_back_finds_the_scope_set() -> None:
+    """Also if it registers at the very moment of the cancellation."""
+
+    def program(sim: Any) -> None:
+        scope, seen = Scope(), list[bool]()
+
+        def watch() -> None:
+            scope.on_set(lambda: seen.append(scope.is_set()))
+
+        with sim.storm() as storm:
+            storm.spawn(watch, copies=3)
+            storm.spawn(scope.cancel, copies=2)
+
+        assert seen == [True] * 3
+
+    holds(program, schedules=200)
+
+
 def test_a_callback_that_was_taken_back_is_not_called() -> None:
     """Taking it back again, or after the cancellation, does no harm."""
     scope, calls = Scope(), list[str]()

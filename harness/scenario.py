@@ -800,7 +800,7 @@ class _rewriting:  # noqa: N801 - reads as a verb in a with statement
 
     def __enter__(self) -> None:
         from _pytest.assertion import install_importhook  # noqa: PLC0415 - no public way
-        from _pytest.config import get_config  # noqa: PLC0415
+        from _pytest.config import get_config  # noqa: PLC0415 - as above
 
         if any(type(finder).__name__ == "AssertionRewritingHook" for finder in sys.meta_path):
             # Under pytest: its own hook is there.

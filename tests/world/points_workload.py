@@ -230,7 +230,7 @@ def handle_data() -> object:
     ordered.move_to_end("a")
     chain = collections.ChainMap({"a": 1}, {"a": 2, "b": 3})
     stack = collections.deque(range(5), 3)
-    point = collections.namedtuple("Point", "x y")(1, 2)  # noqa: PYI024
+    point = collections.namedtuple("Point", "x y")(1, 2)  # noqa: PYI024 - both kinds are wanted
     rows = io.StringIO()
     csv.DictWriter(rows, ["a", "b"]).writerow({"a": 1, "b": "x,y"})
     items = [Item("b", 2), Item("a", 1, ["t"])]

@@ -78,7 +78,7 @@ def program(
     tree = ast.parse(path.read_bytes())
     if rewritten:
         rewrite_asserts(tree, path.read_bytes())
-    exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102
+    exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - our own text
     recorder = Recorder()
     rewriter = Rewriter(recorder.hook, granularity=granularity, is_under_test=str(path).__eq__)
     rewriter.install()

@@ -240,21 +240,21 @@ def slow_pool_fills_the_window(sim: Simulation, cls: type[Reader]) -> None:
 @scenario(Reader, catches={SchedulesTwice: Calls, UnlockedSignal: Deadlock})
 def each_article_is_asked_for_once(sim: Simulation, cls: type[Reader]) -> None:
     """A whole read costs one call for each article, though the manager may be held up at times."""
-    film = Film(8, 128)
+    film = Film(16, 128)
     origin = sim.pool("origin", payload=film.bodies.__getitem__)
     reader = cls(lambda: origin, film.slices(), window=4)
     sim.inject(pause("prefetch", seconds=0.010), at_most=5)
 
     def viewer() -> bytes:
         with reader:
-            return reader.read(8 * 128)
+            return reader.read(16 * 128)
 
     # Nothing takes time but the five times that the manager may stand still.
-    with sim.storm(Calls(origin, 8), Elapsed(at_most=5 * 0.010), LeakBound()) as storm:
+    with sim.storm(Calls(origin, 16), Elapsed(at_most=5 * 0.010), LeakBound()) as storm:
         storm.spawn(viewer)
 
     assert storm.results() == [film.content]
-    assert [origin.calls(id=each) for each in film.ids] == [1] * 8
+    assert [origin.calls(id=each) for each in film.ids] == [1] * 16
 
 
 @scenario(
@@ -428,17 +428,24 @@ def first_error_wins(sim: Simulation, cls: type[Segment]) -> None:
     segment = cls(film.slices()[0])
     first, later = TransientError("the first"), TransientError("a later one")
 
+    failed = sim.gate("failed")
+
     def download() -> None:
         segment.set_error(first)
+        failed.open()
+
+    def late() -> None:
+        failed.wait()
         segment.set_data(film.content)
         segment.set_error(later)
         segment.release()
 
     with sim.storm(Elapsed(0.0), LeakBound()) as storm:
         storm.spawn(segment.payload, copies=3)
+        storm.spawn(late)
         storm.spawn(download)
 
-    assert storm.errors() == [first, first, first, None]
+    assert storm.errors() == [first, first, first, None, None]
 
 
 def pauses(arrivals: list[float], *, latency: float) -> list[float]:

@@ -457,7 +457,7 @@ ALLOWED = [
     (references, {"scenarios/reader/storms.py": "import harness"}),
     (references, {"scenarios/reader/reference.py": "from .policy import delay"}),
     (purity, {"harness/core/tape.py": "from random import Random"}),
-    (places, {"docs/design.md": "a and/or b, ./home/x, https://example.com/root/x"}),
+    (places, {"docs/design.md": "a and/or b, ./home/x, https://example.com/home/x"}),
     (portability, {"harness/x.py": "try:\n    import pwd\nexcept ImportError:\n    pwd = None"}),
     (portability, {"harness/x.py": "def f():\n    import resource"}),
     (top_level, {".gitignore": "", "dist/x.whl": "", "README.md": ""}),

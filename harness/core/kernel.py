@@ -29,6 +29,9 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
+from .access import BARRIER, Log
+from .tape import Pick
+
 Path = tuple[int, ...]
 
 _by_path = attrgetter("path")
@@ -55,12 +58,16 @@ class Actor:
         "ended",
         "fiber",
         "fired",
+        "key",
         "last_ran",
         "name",
         "path",
-        "pointed",
+        "points",
         "runnable",
+        "site",
         "timer",
+        "turn",
+        "writes",
     )
 
     def __init__(self, path: Path, name: str) -> None:
@@ -77,8 +84,15 @@ class Actor:
         # Its timer came due and it has not run since.
         self.fired = False
         self.last_ran = 0
-        # It has met a scheduling point in the code under test.
-        self.pointed = False
+        # How many scheduling points in the code under test it has met.
+        self.points = 0
+        # What it is about to touch, as a log calls it, where, and whether it changes it; of the
+        # last point or wait, if the tape wants to see.
+        self.key = 0
+        self.site: Any = None
+        self.writes = True
+        # In whose name it acts: its own, or that of the task whose step its event loop makes.
+        self.turn: Any = self
         # What makes it run, if anything does: the kernel never looks.
         self.fiber: Any = None
         self.born: object = None
@@ -119,6 +133,8 @@ class Kernel:
 
     Args:
         choose: the tape, asked for a number below n ≥ 2.
+        pick: asked who goes on instead, if given: with those who can, in the order of choices.
+        log: filled with what orders the steps of actors, if given.
         limits: when to give up.
         overrun: called with "steps" (nothing changes), "advances" (only the clock moves),
             "total_steps", "virtual_ns" or "actors" when a limit is hit; it is expected not to
@@ -139,9 +155,10 @@ class Kernel:
         "current",
         "live",
         "next_look",
+        "log",
         "now_ns",
-        "on_decision",
         "overrun",
+        "pick",
         "runnable",
         "settling",
         "steps",
@@ -153,8 +170,13 @@ class Kernel:
         choose: Callable[[int], int],
         limits: Limits | None = None,
         overrun: Callable[[str], None] = lambda _limit: None,
+        *,
+        pick: Pick | None = None,
+        log: Log | None = None,
     ) -> None:
         self.choose = choose
+        self.pick = pick
+        self.log = log
         self.now_ns = 0
         self.steps = 0
         self.current: Actor | None = None
@@ -166,7 +188,6 @@ class Kernel:
         self.born = 0
         # The step at which something last changed.
         self.changed = 0
-        self.on_decision: Callable[[list[Actor], int], None] | None = None
         self._limits = limits or Limits()
         self._total_steps = self._limits.total_steps
         self.overrun: Any = overrun
@@ -279,9 +300,11 @@ class Kernel:
         options = len(runnable)
         if options < 2:
             return current
-        choice = self.choose(options)
-        if self.on_decision is not None:
-            self.on_decision(self._in_order(runnable, current), choice)
+        pick = self.pick
+        if pick is None:
+            choice = self.choose(options)
+        else:
+            choice = pick(self._in_order(runnable, current), True)
         if choice == 0:
             return current
         other = runnable[choice - 1]
@@ -305,9 +328,8 @@ class Kernel:
                 return None
         if len(candidates) == 1:
             return self.resume(candidates[0])
-        choice = self.choose(len(candidates))
-        if self.on_decision is not None:
-            self.on_decision(candidates, choice)
+        pick = self.pick
+        choice = self.choose(len(candidates)) if pick is None else pick(candidates, False)
         return self.resume(candidates[choice])
 
     def resume(self, actor: Actor) -> Actor:
@@ -325,6 +347,8 @@ class Kernel:
 
     def _idle(self) -> list[Actor]:
         """Wake those who settle, else move time to the next deadline; return who can run then."""
+        if self.log is not None:
+            self.log.append((None, 0, BARRIER, None))
         if self.settling:
             woken, self.settling = self.settling, []
             self.wake_all(woken)

@@ -2,14 +2,21 @@
 
 A choice among n is an integer below n, and 0 is always what the real system would do by default. So
 any list of integers is a valid run: where it ends, or asks for more than there is, the answer is 0.
-The tape does not know what is chosen.
+The tape does not know what is chosen, but who goes on is asked apart from all else, so that a search
+may look at those who could.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from .access import Log
 
 Draw = Callable[[int], int]
+#: Given those who can go on, in the order of the choices, and whether the first is the one that ran
+#: last and could go on, returns the index of who does.
+Pick = Callable[[Sequence[Any], bool], int]
 
 
 class Tape:
@@ -18,18 +25,29 @@ class Tape:
     Args:
         draw: answers a choice among n with an integer 0 ≤ i < n.
         draw_fault: answers whether a possible fault comes true (0 or 1); by default `draw(2)`.
+        pick: answers who goes on; by default `draw(how many)`, which costs less.
+        log: filled with what the run touches, if given.
 
     Attributes:
         choices: every answer so far, in order.
         widths: among how many each was chosen. Same length as `choices`.
         choose: ask for a choice among n ≥ 2.
         fault: ask whether a possible fault comes true.
+        pick: ask who goes on; None if `choose` is as good.
+        log: what the run touches; None if nobody wants to know.
         note: record a choice that somebody else made: `note(choice, options)`.
     """
 
-    __slots__ = ("choices", "choose", "fault", "note", "widths")
+    __slots__ = ("choices", "choose", "fault", "log", "note", "pick", "widths")
 
-    def __init__(self, draw: Draw, draw_fault: Draw | None = None) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        draw_fault: Draw | None = None,
+        *,
+        pick: Pick | None = None,
+        log: Log | None = None,
+    ) -> None:
         choices: list[int] = []
         widths: list[int] = []
         keep, measure = choices.append, widths.append
@@ -50,11 +68,20 @@ class Tape:
             keep(choice)
             measure(options)
 
+        def pick_one(options: Sequence[Any], could_stay: bool) -> int:
+            assert pick is not None, "only asked if there is one"
+            choice = pick(options, could_stay)
+            keep(choice)
+            measure(len(options))
+            return choice
+
         self.choices = choices
         self.widths = widths
         self.choose: Draw = choose
         self.fault: Draw = fault
         self.note: Callable[[int, int], None] = note
+        self.pick: Pick | None = None if pick is None else pick_one
+        self.log = log
 
 
 def replayed(choices: Sequence[int]) -> Tape:

@@ -24,6 +24,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from harness.core.access import AWAIT, RELEASE, WRITE
 from harness.core.history import Event, History
 from harness.core.kernel import Actor, Kernel, Limits
 from harness.core.tape import Tape
@@ -69,7 +70,7 @@ class World:
         self.tape = tape
         self.order = order
         self.history = history
-        self.kernel = Kernel(tape.choose, limits, self._overrun)
+        self.kernel = Kernel(tape.choose, limits, self._overrun, pick=tape.pick, log=tape.log)
         self.faults = Faults(tape.fault, tape.note)
         self.stopping = False
         self.failure: BaseException | None = None
@@ -179,6 +180,9 @@ class World:
         actor = self.kernel.spawn(name, self.kernel.current)
         actor.born = born
         self._make_fiber(actor, function, ident=self._new_ident(), context=None)
+        starter, log = self.kernel.current, self.kernel.log
+        if log is not None and starter is not None:
+            log.append((starter.turn, id(actor), RELEASE, None))
         actor.fiber.thread = thread
         self.note("spawn", name)
         return actor
@@ -190,6 +194,9 @@ class World:
             assert current is not None, "only a fiber joins"
             actor.fiber.watchers.append(current)
             self.park(what)
+        log, current = self.kernel.log, self.kernel.current
+        if log is not None and current is not None:
+            log.append((current.turn, id(actor) + 1, AWAIT, None))
 
     def _make_fiber(
         self,
@@ -202,6 +209,8 @@ class World:
             # Returns to the hub, which asks the kernel who is next.
             try:
                 if not self.stopping:
+                    if self.kernel.log is not None:
+                        self.kernel.log.append((actor, id(actor), AWAIT, None))
                     function()
                     # A crashed one is unwound at teardown, and has not run to its end.
                     fiber.completed = not self.stopping
@@ -229,6 +238,10 @@ class World:
     def _end(self, actor: Actor) -> None:
         if self.history is not None and not self.stopping:
             self.note("end", actor.name)
+        log = self.kernel.log
+        if log is not None:
+            log.append((actor, id(actor) + 1, RELEASE, None))
+            log.append((actor, id(actor.fiber.thread), WRITE, None))
         self.kernel.end(actor)
         if actor.fiber.watchers and not self.stopping:
             self.kernel.wake_all(actor.fiber.watchers)
@@ -414,6 +427,7 @@ class World:
         """Unwind every fiber that is left; name those that refuse."""
         self.stopping = True
         kernel = self.kernel
+        kernel.log = None
         left = [*kernel.live.values(), *self.crashed.values()]
         if left:
             self._stop_all(left)
@@ -468,6 +482,7 @@ class World:
             fiber.watchers.clear()
             actor.fiber = None
             actor.awaits = None
+            actor.turn = None
         self.roots.clear()
         self.kernel.live.clear()
         self.kernel.timers.clear()

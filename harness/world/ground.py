@@ -62,7 +62,7 @@ class Ground:
             InternalError: a thread ran code under test that must have met a point, and met none.
         """
         for actor in world.roots:
-            if actor.pointed:
+            if actor.points:
                 continue
             function = root if actor is world.main else _root_of(actor.fiber.thread)
             code = _code_of(function)

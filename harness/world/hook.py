@@ -9,11 +9,14 @@ import asyncio
 import concurrent.futures
 import queue
 import threading
-from typing import Any
+import types
+from typing import Any, Final
+
+from harness.core.access import LOOP, READ, WRITE, Log
 
 from .here import here
 from .sites import IMMUTABLE_TYPES
-from .threads import Lock, SimpleQueue
+from .threads import Lock, SimpleQueue, is_plumbing
 
 _SYNCHRONISATION = (
     Lock,
@@ -51,15 +54,105 @@ def at_point(subject: object, site: Any) -> None:
     current = kernel.current
     if current is None or world.silenced or world.stopping:
         return
-    current.pointed = True
-    if type(subject) in IMMUTABLE_TYPES:
+    current.points += 1
+    kind = type(subject)
+    if kind in IMMUTABLE_TYPES:
         return
-    if not site.shared and not is_synchronisation(type(subject)):
+    if not site.shared and not is_synchronisation(kind):
+        if kernel.log is not None:
+            _log_asynchronous(kernel.log, current, subject, site)
         return
     if site.writes:
         kernel.change()
     if world.history is not None:
         world.note("point", f"{site.operation} {site.name}", where=f"{site.file}:{site.line}")
-    target = kernel.decide()
-    if target is not current:
+    door = _door(subject, world, current) if site.blocks else None
+    if door is not _CLOSED:
+        if kernel.pick is not None:
+            _show(current, subject, kind, site)
+        target = kernel.decide()
+        if target is not current:
+            if door is None:
+                world.switch(target)
+            else:
+                _stand_at(door, current, world, target)
+    log = kernel.log
+    if log is not None:
+        if not (site.sync and is_synchronisation(kind)):
+            log.append((current.turn, id(subject) + site.part, site.mode, site))
+        elif (kind, site.name) in _MODES:
+            log.append((current.turn, id(subject), _MODES[kind, site.name], site))
+
+
+#: What must wait is no point: that others run before the wait or in it makes no difference.
+_CLOSED: Final = object()
+
+# What of synchronisation is not told by the locks beneath it: the flag that is read without one.
+_MODES: Final = {
+    (threading.Event, ".is_set()"): READ,
+    (threading.Event, ".wait()"): READ,
+    (threading.Event, ".set()"): WRITE,
+    (threading.Event, ".clear()"): WRITE,
+    (threading.Thread, ".is_alive()"): READ,
+}
+
+
+def _show(current: Any, subject: object, kind: type, site: Any) -> None:
+    """Let the tape see what the current actor is about to do."""
+    current.site = site
+    if site.sync and is_synchronisation(kind):
+        current.key = _key(subject)
+        current.writes = _MODES.get((kind, site.name)) != READ
+    else:
+        current.key = id(subject) + site.part
+        current.writes = site.writes
+
+
+def _key(subject: Any) -> int:
+    """Return what a log calls the lock behind an object of `threading` or `queue`."""
+    if isinstance(subject, Lock):
+        return -subject.number
+    for name in ("_lock", "_cond", "mutex", "_condition"):
+        inner = getattr(subject, name, None)
+        if isinstance(inner, (Lock, threading.Condition)):
+            return _key(inner)
+    number = getattr(subject, "_number", None)
+    return -number if isinstance(number, int) else id(subject)
+
+
+def _door(subject: object, world: Any, current: Any) -> Any:
+    """Return the lock that an operation is about to take, `_CLOSED` if it has to wait."""
+    if isinstance(subject, threading.Condition):
+        subject = getattr(subject, "_lock", None)
+    if isinstance(subject, Lock):
+        owner = subject.owner
+        if owner is None:
+            return subject
+        return None if owner is current else _CLOSED
+    if isinstance(subject, threading.Thread):
+        awaited = world.idents.get(subject.ident)
+        return None if awaited is None or awaited is current else _CLOSED
+    return None
+
+
+def _stand_at(lock: Lock, current: Any, world: Any, target: Any) -> None:
+    """Let `target` run while `current` stands before a free lock: if it is taken, it must wait."""
+    current.awaits = lock
+    lock.waiters.append(current)
+    try:
         world.switch(target)
+    finally:
+        lock.waiters.remove(current)
+        current.awaits = None
+
+
+def _log_asynchronous(log: Log, current: Any, subject: object, site: Any) -> None:
+    """Note that a task uses what belongs to its loop: which of its objects, nobody can tell."""
+    if isinstance(subject, types.CoroutineType):
+        code = subject.cr_code
+        if code is _sleep_code or not is_plumbing(code.co_filename):
+            return
+    log.append((current.turn, LOOP, WRITE, site))
+
+
+_sleep_code: Final = asyncio.sleep.__code__

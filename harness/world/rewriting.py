@@ -17,6 +17,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import CodeType
 from typing import Any, Final
 
@@ -110,6 +111,9 @@ def _may_synchronise(code: CodeType) -> bool:
         op in _WITH for op in code.co_code[::2]
     )
 
+
+# Without arguments, these wait for as long as it takes.
+_WAITING: Final = frozenset({"acquire", "join"})
 
 _WITH: Final = frozenset(
     dis.opmap[name] for name in ("BEFORE_WITH", "LOAD_SPECIAL") if name in dis.opmap
@@ -213,7 +217,16 @@ class _Function:
             return True
         if self._names[call.callee] == "LOAD_SUPER_ATTR":
             return True  # `super(C, x)` without any argument to take for x: nobody writes that
-        self._insert(call.before, at, self._copy(call.kept_depth), site, sync=sync, shared=shared)
+        blocks = name in _WAITING and not call.arguments and self._names[at] != "CALL_FUNCTION_EX"
+        self._insert(
+            call.before,
+            at,
+            self._copy(call.kept_depth),
+            site,
+            sync=sync,
+            shared=shared,
+            blocks=blocks,
+        )
         if call.before in self._inserted:
             self._keep_receiver(call.callee)
             self._append(at, Instr("SWAP", 2), Instr("POP_TOP"))
@@ -258,7 +271,17 @@ class _Function:
         ):
             return
         site = ("call", f"{function.__name__}()", writes)
-        self._insert(call.before, at, self._copy(call.first_depth), site, shared=True)
+        if function is bool and not self._is_variable(argument):
+            return
+        push = self._copy(call.first_depth)
+        self._insert(call.before, at, push, site, shared=True, containers_only=function is bool)
+
+    def _visit_truth(self, at: int) -> None:
+        # What is tested where it has just been read, or made, has had its point. Most of what is
+        # tested is no container: only a look at the type can tell.
+        if self._is_variable(self._operand(at)):
+            site = ("test", "bool()", False)
+            self._insert(at, at, self._copy(1), site, shared=True, containers_only=True)
 
     def _visit_attribute_load(self, at: int) -> None:
         name = self._attribute(at)
@@ -315,7 +338,7 @@ class _Function:
 
     def _visit_cell(self, at: int) -> None:
         variable = self._list[at].arg
-        if not self._cells.get(variable.name, variable.name not in _COMPILER_CELLS):
+        if not self._is_data_cell(variable):
             return
         operation = {"STORE": "write", "DELETE": "delete"}.get(
             self._names[at].split("_")[0], "read"
@@ -326,6 +349,9 @@ class _Function:
             return [self._load_cell(variable)]
 
         self._insert(at, at, push, site, shared=True)
+
+    def _is_data_cell(self, variable: CellVar | FreeVar) -> bool:
+        return self._cells.get(variable.name, variable.name not in _COMPILER_CELLS)
 
     def _visit_subscript(self, at: int) -> None:
         name = self._names[at]
@@ -384,7 +410,11 @@ class _Function:
         self._insert(at, at, self._copy(depth), ("match", what, False), shared=True)
 
     def _visit_with(self, at: int) -> None:
-        self._insert(at, at, self._copy(1), ("with", "with", True), sync=True, shared=True)
+        self._insert(at, at, self._copy(1), ("with", "with", True), sync=True, shared=True, blocks=True)
+
+    def _visit_await(self, at: int) -> None:
+        what = "await" if self._names[at] == "GET_AWAITABLE" else "async with"
+        self._insert(at, at, self._copy(1), (what, what, False), sync=True)
 
     def _visit_special(self, at: int) -> None:
         # 3.14: `with` looks up `__exit__` and `__enter__` one by one; the first lookup stands for
@@ -465,10 +495,7 @@ class _Function:
             local = _last(self._list[callee].arg)
             if not local.startswith("@py_assert"):
                 continue
-            for at in range(callee, -1, -1):
-                if self._names[at].startswith("STORE_FAST") and _first(self._list[at].arg) == local:
-                    found.add(self._operand(at))
-                    break
+            found.add(self._stored_to(local, callee))
         return found
 
     def _is_super(self, at: int) -> bool:
@@ -501,6 +528,26 @@ class _Function:
             and variable in (item.arg if isinstance(item.arg, tuple) else (item.arg,))
             for name, item in zip(self._names, self._list, strict=True)
         )
+
+    def _is_variable(self, at: int) -> bool:
+        """Say whether the item pushes a local variable, or one of a closure that is no point."""
+        name = self._names[at] if at >= 0 else ""
+        if name == "LOAD_DEREF":
+            return not self._is_data_cell(self._list[at].arg)
+        if "LOAD_FAST" not in name:
+            return False
+        local = _last(self._list[at].arg)
+        if not local.startswith("@py_assert"):
+            return True
+        # pytest's rewriting of asserts tests a copy of its own.
+        return self._is_variable(self._stored_to(local, at))
+
+    def _stored_to(self, local: str, at: int) -> int:
+        """Return what pushed the value that was last stored to `local` in the code before `at`."""
+        for store in range(at, -1, -1):
+            if self._names[store].startswith("STORE_FAST") and _first(self._list[store].arg) == local:
+                return self._operand(store)
+        return stack_flow.UNKNOWN
 
     def _origin(self, at: int, depth: int) -> int:
         stack = self._stacks[at]
@@ -554,14 +601,19 @@ class _Function:
         *,
         sync: bool = False,
         shared: bool = False,
+        containers_only: bool = False,
+        blocks: bool = False,
     ) -> None:
         """Insert the hook's call; `push` gets the number of values above the operands by then."""
         if self._rewriting.granularity == "sync" and not sync:
             return
         location = self._list[accessing].location
         # Constants may be anything, whatever the types of `bytecode` say.
-        site: Any = self._site(location, what, sync=sync, shared=shared, is_global=push is None)
-        function: Any = self._rewriting.hook
+        site: Any = self._site(
+            location, what, sync=sync, shared=shared, blocks=blocks, is_global=push is None
+        )
+        hook_of_all = self._rewriting.hook
+        function: Any = _for_containers(hook_of_all) if containers_only else hook_of_all
         if push is None:
             # The site carries the namespace: a dict among the constants would spoil their hash.
             name = (False, "namespace") if PY312 else "namespace"
@@ -591,6 +643,7 @@ class _Function:
         *,
         sync: bool,
         shared: bool,
+        blocks: bool,
         is_global: bool,
     ) -> CodeSite:
         # The compiler copies small blocks and every `finally`; copies are one place, told by their
@@ -613,6 +666,7 @@ class _Function:
                 sync=sync,
                 shared=shared,
                 namespace=self._facts.namespace if is_global else None,
+                blocks=blocks,
             )
         return site
 
@@ -666,8 +720,10 @@ class _Function:
         """Say whether a call of the function meets a site before it can do anything else."""
         if self._code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
             return False  # such a call does not run the body
+        hook: Any = self._rewriting.hook
         for at, name in enumerate(self._names):
-            if any(instr.name == "CALL" for instr in self._inserted.get(at, ())):
+            inserted = self._inserted.get(at, ())
+            if any(instr.name == "LOAD_CONST" and instr.arg is hook for instr in inserted):
                 return True
             if name and not name.startswith(_HARMLESS):
                 return False
@@ -688,6 +744,17 @@ class _Function:
         )
         for index, site in enumerate(order):
             object.__setattr__(site, "index", index)
+
+
+@cache
+def _for_containers(hook: Hook) -> Hook:
+    """Return the hook for places where a container is one possibility among many."""
+
+    def at_container(thing: object, site: CodeSite) -> None:
+        if isinstance(thing, sites.MUTABLE_CONTAINERS):
+            hook(thing, site)
+
+    return at_container
 
 
 # Instructions that neither raise nor branch nor run other code.
@@ -832,6 +899,20 @@ _TOP: Final = {
     "UNPACK_SEQUENCE": ("unpack", "="),
 }
 
+# Since 3.13 the test is an instruction of its own. What follows a comparison is a bool already.
+_TRUTH_TESTS: Final = (
+    ("TO_BOOL",)
+    if PY313
+    else (
+        "UNARY_NOT",
+        *(
+            name
+            for name in dis.opmap
+            if "JUMP" in name and name.endswith(("IF_TRUE", "IF_FALSE", "OR_POP"))
+        ),
+    )
+)
+
 # Only these can be points, beside the calls that `_mark_calls` finds.
 _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
     **dict.fromkeys(_TOP, _Function._visit_top),
@@ -853,6 +934,9 @@ _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
     ),
     **dict.fromkeys(("MATCH_KEYS", "MATCH_CLASS", "GET_LEN"), _Function._visit_match),
     "BEFORE_WITH": _Function._visit_with,
+    "BEFORE_ASYNC_WITH": _Function._visit_await,
+    "GET_AWAITABLE": _Function._visit_await,
+    **dict.fromkeys(_TRUTH_TESTS, _Function._visit_truth),
     "BINARY_OP": _Function._visit_binary,
     "CALL_FUNCTION_EX": _Function._visit_spread_call,
     "COMPARE_OP": _Function._visit_compare,

@@ -7,11 +7,14 @@ business).
 import bisect
 import collections
 import copy
+import hashlib
 import heapq
 import operator
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from harness.core.access import READ, WRITE
 
 Granularity = Literal["sync", "shared"]
 
@@ -40,6 +43,17 @@ class CodeSite:
     # Kept here and not among the constants of the code, since a dict would make the code
     # unhashable.
     namespace: dict[str, object] | None = None
+    # The operation waits for as long as it must: where it would wait, it is no point.
+    blocks: bool = False
+    # What tells one part of the object from another: a number for its name, 0 for all of it.
+    part: int = field(init=False, default=0)
+    # How the access counts for what depends on it, see `core.access`.
+    mode: int = field(init=False, default=READ)
+
+    def __post_init__(self) -> None:
+        is_named = self.name.startswith((".", "global ")) and not self.name.endswith("()")
+        object.__setattr__(self, "part", _number_of(self.name) if is_named else 0)
+        object.__setattr__(self, "mode", WRITE if self.writes else READ)
 
     @property
     def kind(self) -> Granularity:
@@ -48,6 +62,11 @@ class CodeSite:
 
     def __str__(self) -> str:
         return f"{self.function}:{self.line} {self.operation} {self.name}"
+
+
+def _number_of(name: str) -> int:
+    """Return a large number for a name, the same in every process: two sums never meet by chance."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") << 8
 
 
 # Reading these, or stepping through them, can neither see nor make a difference to another actor.
@@ -116,6 +135,7 @@ READERS: Final = frozenset(
         any,
         bisect.bisect_left,
         bisect.bisect_right,
+        bool,
         bytearray,
         bytes,
         collections.Counter,

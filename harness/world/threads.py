@@ -12,6 +12,7 @@ It does not know reports or checks.
 from __future__ import annotations
 
 import _thread
+import itertools
 import queue
 import sys
 import threading
@@ -20,8 +21,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from harness.core.access import ACQUIRE, AWAIT, RELEASE, WRITE
 from harness.core.clock import to_ns
-from harness.core.kernel import Actor
+from harness.core.kernel import Actor, Kernel
 from harness.errors import HarnessError
 from harness.faults import Cancel, Crash, Delay, Fail, Hang, Pass, Pause
 
@@ -37,6 +39,8 @@ _real_simple_queue = queue.SimpleQueue
 _real_local = threading.local
 _real_start_new_thread = _thread.start_new_thread
 _spare_lock = _real_allocate_lock()
+
+_numbers = itertools.count(1)
 
 #: Owner of a lock that is held outside any run.
 _OUTSIDE = object()
@@ -66,7 +70,7 @@ class Lock:
         time is up.
     """
 
-    __slots__ = ("__weakref__", "owner", "real", "role", "waiters")
+    __slots__ = ("__weakref__", "number", "owner", "real", "role", "waiters")
 
     def __new__(cls, real: Any = None, role: str = "") -> Any:
         """Make one, or a real lock where there is no run: other threads go on as ever."""
@@ -85,6 +89,8 @@ class Lock:
         self.real = real
         # What it is for, where the standard library uses it as a signal: "end of thread 'caller'".
         self.role = role
+        # Never given again, other than an address: what a log calls it.
+        self.number = next(_numbers)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, waiting if `blocking`, at most `timeout` seconds; tell if it was taken."""
@@ -98,13 +104,18 @@ class Lock:
         if self.owner is None:
             if world.stopping:
                 raise Stop
-            self.owner = world.kernel.current
+            kernel = world.kernel
+            self.owner = kernel.current
             if self.waiters:
-                world.kernel.suspend_all(self.waiters)
+                kernel.suspend_all(self.waiters)
+            if kernel.log is not None:
+                self._log(kernel, ACQUIRE if blocking and timeout == -1 else WRITE)
             return True
         if not blocking:
             if world.stopping:
                 raise Stop
+            if world.kernel.log is not None:
+                self._log(world.kernel, WRITE)
             return False
         return self._wait(world, _deadline(world, timeout))
 
@@ -114,6 +125,8 @@ class Lock:
         assert current is not None, "only a fiber waits"
         self._refuse_leftover(world)
         self.waiters.append(current)
+        current.key = -self.number
+        current.writes = True
         try:
             while True:
                 fired = world.park(self, deadline)
@@ -122,12 +135,26 @@ class Lock:
                     self.owner = current
                     break
                 if fired:
+                    if kernel.log is not None:
+                        self._log(kernel, WRITE)
                     return False
         finally:
             self.waiters.remove(current)
         if self.waiters:
             kernel.suspend_all(self.waiters)
+        if kernel.log is not None:
+            self._log(kernel, ACQUIRE if deadline is None else WRITE)
         return True
+
+    def _log(self, kernel: Kernel, mode: int) -> None:
+        """Note an access of the thread that runs."""
+        assert kernel.log is not None, "only called where somebody wants to know"
+        if self.role and mode != WRITE:
+            # Who waits for the end of a thread competes with nobody, and takes nothing.
+            mode = RELEASE if mode == RELEASE else AWAIT
+        current = kernel.current
+        assert current is not None, "only a fiber takes locks"
+        kernel.log.append((current.turn, -self.number, mode, None))
 
     def release(self) -> None:
         """Give the lock back; any thread may.
@@ -143,14 +170,20 @@ class Lock:
             if world.stopping:
                 return
             raise RuntimeError("release unlocked lock")
+        kernel = world.kernel
+        if kernel.log is not None and not (self.role and self.owner is kernel.current):
+            self._log(kernel, RELEASE)
         self.owner = None
         if self.waiters and not world.stopping:
-            world.kernel.wake_all(self.waiters)
+            kernel.wake_all(self.waiters)
 
     def locked(self) -> bool:
         """Tell whether somebody holds it."""
-        if here.world is None and self.real is not None:
+        world = here.world
+        if world is None and self.real is not None:
             return bool(self.real.locked())
+        if world is not None and world.kernel.log is not None:
+            self._log(world.kernel, WRITE)
         return self.owner is not None
 
     def __enter__(self) -> bool:
@@ -543,6 +576,7 @@ class SimpleQueue:
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
         self._getters: list[Actor] = []
+        self._number = next(_numbers)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add `item`; never waits."""
@@ -550,6 +584,7 @@ class SimpleQueue:
         world = here.world
         if world is not None and world.kernel.current is not None and not world.stopping:
             world.kernel.change()
+            self._log(world)
             if self._getters:
                 world.kernel.wake_all(self._getters)
 
@@ -562,6 +597,8 @@ class SimpleQueue:
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         world = here.world
+        if world is not None:
+            self._log(world)
         if not self._items:
             if not block or (timeout is not None and timeout <= 0):
                 raise queue.Empty
@@ -582,12 +619,21 @@ class SimpleQueue:
         current = world.kernel.current
         assert current is not None, "only a fiber waits"
         self._getters.append(current)
+        current.key = -self._number
+        current.writes = True
         try:
             while not self._items:
-                if world.park(self, deadline) and not self._items:
+                fired = world.park(self, deadline)
+                self._log(world)
+                if fired and not self._items:
                     raise queue.Empty
         finally:
             self._getters.remove(current)
+
+    def _log(self, world: World) -> None:
+        current, log = world.kernel.current, world.kernel.log
+        if log is not None and current is not None:
+            log.append((current.turn, -self._number, WRITE, None))
 
     def put_nowait(self, item: Any) -> None:
         """Add `item`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -224,28 +225,30 @@ def test_the_candidates_of_a_decision_have_one_order(
     program: list[Operation], choices: list[int]
 ) -> None:
     """The current actor first, where there is one; the others by spawn path, or by timer if due."""
-    seen: list[tuple[Actor | None, list[Actor], int]] = []
-    tape = replayed(choices)
-    kernel = Kernel(tape.choose)
-    machine = Machine(kernel)
+    seen: list[int] = []
+    answers = replayed(choices)
 
-    def look(candidates: list[Actor], choice: int) -> None:
-        seen.append((kernel.current, list(candidates), choice))
-        others = candidates
+    def look(candidates: Sequence[Actor], could_stay: bool) -> int:
+        others = list(candidates)
         # At a point the current actor could go on itself; else it has begun to wait, or ended.
         current = kernel.current
-        if current is not None and not current.ended and current not in machine.waits:
-            assert candidates[0] is current
-            others = candidates[1:]
+        goes_on = current is not None and not current.ended and current not in machine.waits
+        assert could_stay is goes_on
+        if goes_on:
+            assert others.pop(0) is current
         paths = [actor.path for actor in others]
         assert paths == sorted(paths) or all(actor.fired for actor in others)
+        seen.append(len(candidates))
+        return answers.choose(len(candidates))
 
-    kernel.on_decision = look
+    tape = Tape(answers.choose, pick=look)
+    kernel = Kernel(tape.choose, pick=tape.pick)
+    machine = Machine(kernel)
     machine.start("main", program)
     machine.run()
 
-    assert [choice for _, _, choice in seen] == tape.choices
-    assert [len(candidates) for _, candidates, _ in seen] == tape.widths
+    assert answers.choices == tape.choices
+    assert seen == tape.widths
 
 
 # --- one claim at a time --------------------------------------------------------------------------
@@ -262,7 +265,8 @@ def overrun(limit: str) -> None:
 
 def callers(count: int, tape: Tape | None = None, limits: Limits | None = None) -> Kernel:
     """Return a kernel with `count` actors of which the first is current."""
-    kernel = Kernel((tape or replayed([])).choose, limits, overrun)
+    answers = tape or replayed([])
+    kernel = Kernel(answers.choose, limits, overrun, pick=answers.pick)
     for number in range(count):
         kernel.spawn(f"caller-{number}")
     kernel.resume(kernel.runnable[0])
@@ -471,13 +475,17 @@ def test_who_is_due_stays_awake_when_a_waking_is_taken_back() -> None:
     assert kernel.runnable == actors
 
 
-def test_decisions_can_be_watched_without_changing_them() -> None:
-    """A watcher sees the candidates in the order of choices, at points and at waits."""
-    kernel = callers(3, replayed([2, 1]))
+def test_a_tape_that_picks_sees_who_could_go_on() -> None:
+    """It sees the candidates in the order of choices, at points and at waits."""
+    answers = replayed([2, 1])
     seen: list[tuple[list[str], int]] = []
-    kernel.on_decision = lambda candidates, choice: seen.append(
-        ([actor.name for actor in candidates], choice)
-    )
+
+    def look(candidates: Sequence[Actor], _could_stay: bool) -> int:
+        choice = answers.choose(len(candidates))
+        seen.append(([actor.name for actor in candidates], choice))
+        return choice
+
+    kernel = callers(3, Tape(answers.choose, pick=look))
 
     kernel.decide()
     kernel.park("something")

@@ -14,6 +14,7 @@ import textwrap
 import traceback
 import types
 import xml.etree.ElementTree
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,25 @@ def told(recorder: Recorder) -> list[str]:
 # point by a second actor, `other(state)` or `act` again; `bad(state, results)` says that the race
 # was lost.
 RACES = {
+    "truth of a parameter": """
+        def setup(): return []
+        def act(items):
+            first = not items
+            return "torn" if first and items else "whole"
+        def other(items): items.append(1)
+        def bad(items, results): return "torn" in results
+    """,
+    "truth of a variable of the closure": """
+        def setup():
+            items = []
+            def look():
+                first = True if items else False
+                return "torn" if first is not bool(items) else "whole"
+            return look, items
+        def act(state): return state[0]()
+        def other(state): state[1].append(1)
+        def bad(state, results): return "torn" in results
+    """,
     "attribute": """
         class State: v = 0
         def setup(): return State()
@@ -399,6 +419,91 @@ def test_every_race_has_a_point_between_its_halves(race: str, tmp_path: Path) ->
         assert loses_race(module, recorder)
 
 
+TRUTH = """
+    import operator
+    from collections import deque
+    class State:
+        def __init__(self): self.items = {}
+    def loop(items):
+        while not items:
+            items.append(1)
+    def branches(items, other):
+        if items: pass
+        if not other: pass
+        k = 1 if items else 2
+        assert items
+        assert not other, "empty"
+        assert items and not other
+        return k
+    def values(items, other):
+        k = items and other
+        k = other or items
+        return not items, bool(items), bool(other)
+    def of_closure():
+        items = []
+        def inner():
+            return 1 if items else 2
+        return inner
+    def copied(state):
+        items = state.items
+        if items: pass
+        if (again := items): pass
+        if state.items: pass
+    def nothing(items, flag, state):
+        if flag or not flag or bool(flag) or state: pass
+        is_same = items is None
+        if is_same or len == 1: pass
+        if items is None or not isinstance(items, list): pass
+        assert flag and not is_same
+"""
+
+
+@pytest.mark.parametrize("rewritten", [False, True], ids=["plain", "assert rewritten"])
+def test_a_container_held_in_a_variable_is_read_where_it_is_tested(
+    tmp_path: Path, *, rewritten: bool
+) -> None:
+    """`if items`, `not items`, `items and …`, `bool(items)` read it; a test of a bool none."""
+    read = "test bool()"
+    met: dict[str, list[str]] = {}
+    with program(tmp_path, TRUTH, rewritten=rewritten) as (module, recorder):
+        for name, call in {
+            "loop": lambda: module.loop([]),
+            "branches": lambda: module.branches(deque([1]), {}),
+            "values": lambda: module.values({1}, bytearray()),
+            "closure": module.of_closure(),
+            "copied": lambda: module.copied(module.State()),
+            "nothing": lambda: module.nothing([], True, object()),
+        }.items():
+            recorder.seen.clear()
+            call()
+            met[name] = told(recorder)
+
+    assert met["loop"] == [f"list {read}", "list call .append()", f"list {read}"]
+    assert met["branches"] == [
+        f"deque {read}",
+        f"dict {read}",
+        *[f"deque {read}"] * 2,
+        f"dict {read}",
+        f"deque {read}",
+        f"dict {read}",
+    ]
+    assert met["values"] == [
+        f"set {read}",
+        f"bytearray {read}",
+        f"set {read}",
+        "set call bool()",
+        "bytearray call bool()",
+    ]
+    assert met["closure"] == [f"list {read}"]
+    assert met["copied"] == [
+        "State write .items",
+        "State read .items",
+        *[f"dict {read}"] * 2,
+        "State read .items",
+    ]
+    assert met["nothing"] == []
+
+
 def test_what_is_not_shared_has_no_points(tmp_path: Path) -> None:
     """Functions, classes, modules, plain methods, locals and constants cost nothing."""
     source = """
@@ -507,8 +612,9 @@ GOLDEN_SYNC = """
     28 nullcontext with with
     32 nullcontext with with
     33 Jobs call .put()
-    39 Jobs call .put_nowait()
-"""
+    39 Jobs async with async with | coroutine await await | Jobs call .put_nowait() | coroutine await await
+    40 coroutine await await
+"""  # noqa: E501 (a line of the table each)
 GOLDEN_SHARED = """
      8 Account write .v | Account write .items
     13 dict read global total | int inplace add | dict write global total
@@ -517,7 +623,7 @@ GOLDEN_SHARED = """
     16 Account read .v | int inplace add | Account write .v
     17 Account read .kind
     18 Account call .get() | list call .extend()
-    19 cell read cell n | list call .append()
+    19 list test bool() | cell read cell n | list call .append()
     20 Account read .items | list call len() | dict call .update()
     21 Account read .items | dict contains in | Account read .items | list compare ==
     22 list call sorted() | list read [] | list unpack =
@@ -535,8 +641,8 @@ GOLDEN_SHARED = """
     31 tuple call len() | dict call len()
     37 Account read .items | dict unpack *
     31 tuple call len() | dict call len()
-    39 Jobs call .put_nowait()
-    40 Jobs read .ready (2 times)
+    39 Jobs async with async with | coroutine await await | Jobs call .put_nowait() | coroutine await await
+    40 coroutine await await | Jobs read .ready (2 times)
     42 list iterate iter
     43 list call .pop()
 """  # noqa: E501 (a line of the table each)
@@ -1065,6 +1171,8 @@ def test_a_function_that_must_report_is_known(tmp_path: Path) -> None:
         def under_a_condition(s, n):
             if n: return s.v
         def never(s): return s
+        def of_a_parameter(items):
+            if not items: return 1
         def generator(s): yield s.v
         async def coroutine(s): return s.v
     """
@@ -1082,6 +1190,8 @@ def test_a_function_that_must_report_is_known(tmp_path: Path) -> None:
         "after_a_call": False,
         "under_a_condition": False,
         "never": False,
+        # A point only if it is a container.
+        "of_a_parameter": False,
         "generator": False,
         "coroutine": True,
     }

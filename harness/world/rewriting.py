@@ -267,7 +267,7 @@ class _Function:
         assert stack is not None
         argument = stack[-call.first_depth]
         if argument >= 0 and (
-            self._names[argument] == "LOAD_CONST" or self._is_generator_expression(argument)
+            self._names[argument] == "LOAD_CONST" or self._comprehension(argument) == "<genexpr>"
         ):
             return
         site = ("call", f"{function.__name__}()", writes)
@@ -410,9 +410,14 @@ class _Function:
         self._insert(at, at, self._copy(depth), ("match", what, False), shared=True)
 
     def _visit_with(self, at: int) -> None:
-        self._insert(at, at, self._copy(1), ("with", "with", True), sync=True, shared=True, blocks=True)
+        self._insert(
+            at, at, self._copy(1), ("with", "with", True), sync=True, shared=True, blocks=True
+        )
 
     def _visit_await(self, at: int) -> None:
+        # Up to 3.11 a comprehension with `async for` is a coroutine function of its own.
+        if self._comprehension(self._operand(at)) in _INLINED_SINCE_312:
+            return
         what = "await" if self._names[at] == "GET_AWAITABLE" else "async with"
         self._insert(at, at, self._copy(1), (what, what, False), sync=True)
 
@@ -507,16 +512,16 @@ class _Function:
             call is not None and self._value(call.callee) is super
         )
 
-    def _is_generator_expression(self, at: int) -> bool:
+    def _comprehension(self, at: int) -> str:
+        """Return the name of the function made on the spot that the call at `at` calls, or ""."""
         call = self._calls.get(at)
         made = call.callee if call is not None else stack_flow.UNKNOWN
         while made >= 0 and self._names[made] == "SET_FUNCTION_ATTRIBUTE":
             made = self._operand(made)
         if made < 0 or self._names[made] != "MAKE_FUNCTION":
-            return False
-        # Up to 3.11 the other comprehensions are functions, too.
+            return ""
         code = self._operand(made)
-        return self._is_constant(code) and self._list[code].arg.co_name == "<genexpr>"
+        return str(self._list[code].arg.co_name) if self._is_constant(code) else ""
 
     def _is_constant(self, at: int) -> bool:
         return at >= 0 and self._names[at] in ("LOAD_CONST", "LOAD_SMALL_INT")
@@ -545,7 +550,10 @@ class _Function:
     def _stored_to(self, local: str, at: int) -> int:
         """Return what pushed the value that was last stored to `local` in the code before `at`."""
         for store in range(at, -1, -1):
-            if self._names[store].startswith("STORE_FAST") and _first(self._list[store].arg) == local:
+            if (
+                self._names[store].startswith("STORE_FAST")
+                and _first(self._list[store].arg) == local
+            ):
                 return self._operand(store)
         return stack_flow.UNKNOWN
 

@@ -65,7 +65,7 @@ class CodeSite:
 
 
 def _number_of(name: str) -> int:
-    """Return a large number for a name, the same in every process: two sums never meet by chance."""
+    """Return a large number, the same in every process: two sums never meet by chance."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") << 8
 
 

@@ -613,7 +613,6 @@ GOLDEN_SYNC = """
     32 nullcontext with with
     33 Jobs call .put()
     39 Jobs async with async with | coroutine await await | Jobs call .put_nowait() | coroutine await await
-    40 coroutine await await
 """  # noqa: E501 (a line of the table each)
 GOLDEN_SHARED = """
      8 Account write .v | Account write .items
@@ -642,7 +641,7 @@ GOLDEN_SHARED = """
     37 Account read .items | dict unpack *
     31 tuple call len() | dict call len()
     39 Jobs async with async with | coroutine await await | Jobs call .put_nowait() | coroutine await await
-    40 coroutine await await | Jobs read .ready (2 times)
+    40 Jobs read .ready (2 times)
     42 list iterate iter
     43 list call .pop()
 """  # noqa: E501 (a line of the table each)

@@ -1,0 +1,1 @@
+"""Small programs with a known bug, each beside a twin that is right."""

@@ -8,6 +8,8 @@ expected value stands beside the program.
 
 from __future__ import annotations
 
+import _socket
+import _thread
 import asyncio
 import concurrent.futures
 import contextvars
@@ -18,6 +20,8 @@ import io
 import itertools
 import logging
 import multiprocessing
+import multiprocessing.connection
+import multiprocessing.shared_memory
 import os
 import queue
 import random
@@ -1732,6 +1736,15 @@ def run_in_a_shell(command: str) -> None:
     os.system(command)  # noqa: S605 - refused before it starts
 
 
+def handle_a_signal() -> None:
+    """Have the loop call something when a signal comes."""
+
+    async def main() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
+
+    asyncio.run(main())
+
+
 REFUSED = {
     "socket.socket": ("a socket", lambda: socket.socket()),
     "socket.socketpair": ("socket.socketpair", lambda: socket.socketpair()),
@@ -1766,6 +1779,66 @@ REFUSED = {
         "signal.setitimer",
         lambda: signal.setitimer(signal.ITIMER_REAL, 1),
     ),
+    "_socket.socket": ("a socket", lambda: _socket.socket()),
+    "socket.SocketType": ("a socket", lambda: socket.SocketType()),
+    "_socket.socketpair": ("socket.socketpair", lambda: _socket.socketpair()),
+    "socket.getnameinfo": (
+        "socket.getnameinfo",
+        lambda: socket.getnameinfo(("127.0.0.1", 1), 0),
+    ),
+    "os.wait": ("os.wait ", lambda: os.wait()),
+    "os.waitpid": ("os.waitpid", lambda: os.waitpid(-1, 0)),
+    "os.wait3": ("os.wait3", lambda: os.wait3(0)),
+    "os.wait4": ("os.wait4", lambda: os.wait4(-1, 0)),
+    "os.waitid": ("os.waitid", lambda: os.waitid(os.P_ALL, 0, os.WEXITED)),
+    "os.kill": ("os.kill ", lambda: os.kill(os.getpid(), 0)),
+    "os.killpg": ("os.killpg", lambda: os.killpg(os.getpgid(0), 0)),
+    "os.spawnv": ("os.fork", lambda: os.spawnv(os.P_WAIT, "/bin/true", ["true"])),  # noqa: S606 - refused before it starts
+    "os.popen": ("a subprocess", lambda: os.popen("true")),  # noqa: S605 - the same
+    "signal.raise_signal": (
+        "signal.raise_signal",
+        lambda: signal.raise_signal(signal.SIGWINCH),
+    ),
+    "signal.pthread_kill": (
+        "signal.pthread_kill",
+        lambda: signal.pthread_kill(threading.get_ident(), 0),
+    ),
+    "signal.pthread_sigmask": (
+        "signal.pthread_sigmask",
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+    ),
+    "signal.siginterrupt": (
+        "signal.siginterrupt",
+        lambda: signal.siginterrupt(signal.SIGWINCH, False),
+    ),
+    "signal.pause": ("signal.pause", lambda: signal.pause()),
+    "signal.sigwait": ("signal.sigwait ", lambda: signal.sigwait([signal.SIGWINCH])),
+    "signal.sigwaitinfo": (
+        "signal.sigwaitinfo",
+        lambda: signal.sigwaitinfo([signal.SIGWINCH]),
+    ),
+    "signal.sigtimedwait": (
+        "signal.sigtimedwait",
+        lambda: signal.sigtimedwait([signal.SIGWINCH], 0),
+    ),
+    "signal.set_wakeup_fd": ("signal.set_wakeup_fd", lambda: signal.set_wakeup_fd(-1)),
+    "_thread.interrupt_main": (
+        "thread.interrupt_main",
+        lambda: _thread.interrupt_main(signal.SIGWINCH),
+    ),
+    "loop.add_signal_handler": ("loop.add_signal_handler", handle_a_signal),
+    "multiprocessing.get_context().Lock": (
+        "multiprocessing",
+        lambda: multiprocessing.get_context("spawn").Lock(),
+    ),
+    "multiprocessing.connection.Pipe": (
+        "multiprocessing",
+        lambda: multiprocessing.connection.Pipe(),
+    ),
+    "SharedMemory": (
+        "multiprocessing",
+        lambda: multiprocessing.shared_memory.SharedMemory(create=True, size=1),
+    ),
 }
 
 
@@ -1790,6 +1863,39 @@ def test_everything_on_the_list_of_refusals_refuses() -> None:
             lines = getattr(owner, name)
             with pytest.raises(Unsupported, match="is not simulated, and is refused"):
                 ground.run(World(replayed([])), lambda lines=lines: lines())
+
+
+def test_a_class_written_in_c_stays_itself_for_everyone_else() -> None:
+    """While runs go on, real sockets of other threads are made, recognised and subclassed."""
+
+    def lines() -> list[object]:
+        class Named(_socket.socket):
+            pass
+
+        plain, named = _socket.socket(), Named()
+        kinds = [type(plain), isinstance(plain, _socket.socket), issubclass(Named, _socket.socket)]
+        kinds += [type(named) is Named, isinstance(socket.SocketType, type)]
+        plain.close()
+        named.close()
+        return kinds
+
+    with prepared(granularity="sync", watchdog_seconds=5):
+        meanwhile = lines()
+
+    assert meanwhile == lines() == [_socket.socket, True, True, True, True]
+
+
+def test_the_finaliser_of_a_process_made_before_is_no_refusal() -> None:
+    """It looks after the process without waiting; whoever waits for the process is refused."""
+    polled, waited_for = (subprocess.Popen([sys.executable, "-c", ""]) for _ in range(2))
+
+    done = explore(lambda sim: polled.poll(), schedules=1)
+    with pytest.raises(Unsupported, match=r"^os\.waitpid is not simulated"):
+        explore(lambda sim: waited_for.wait(), schedules=1)
+    polled.wait()
+    waited_for.wait()
+
+    assert done.verdict == "holds"
 
 
 def test_another_event_loop_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

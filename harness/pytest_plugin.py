@@ -88,6 +88,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register marker and file names, and refuse bad options before anything runs."""
+    _refuse_namesakes(config)
     config.addinivalue_line(
         "markers", "storm: a scenario of faultloom, collected from a function under @scenario"
     )
@@ -107,6 +108,30 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_token_key] = Token.decode(str(text))
         except HarnessError as exc:
             raise pytest.UsageError(f"--storm-replay: {exc}") from None
+
+
+def _refuse_namesakes(config: pytest.Config) -> None:
+    """Refuse another package named `harness` that tests of this project would mean, or do get.
+
+    Raises:
+        pytest.UsageError: there is one.
+    """
+    ours = Path(__file__).with_name("__init__.py")
+    running = getattr(sys.modules["harness"], "__file__", None)
+    folders = dict.fromkeys([config.rootpath, config.rootpath / "src", *map(Path, sys.path)])
+    places = [folder / "harness" / "__init__.py" for folder in folders]
+    places += [folder / "harness.py" for folder in folders]
+    for place in [*([Path(running)] if running else []), *places]:
+        try:
+            is_other = place.is_file() and not place.samefile(ours)
+        except OSError:
+            continue  # a folder that cannot be looked into: nothing is imported from it either
+        if is_other:
+            raise pytest.UsageError(
+                f"{place} is another package named 'harness' than that of faultloom ({ours}): "
+                "only one of the two can be imported. Rename or move yours, or leave faultloom "
+                "out of this run with `-p no:faultloom`."
+            )
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -115,6 +115,54 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.strip().splitlines()[-1].strip("= ").rpartition(" in ")[0]
 
 
+# --- who is who -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["harness/__init__.py", "harness.py", "src/harness/__init__.py"])
+def test_a_namesake_is_named_before_it_is_mistaken(project: Path, name: str) -> None:
+    """A project with a `harness` of its own is told in one line which two there are, and a way out.
+
+    Without it, `from harness import …` in its tests would import the wrong one.
+    """
+    (project / name).parent.mkdir(parents=True, exist_ok=True)
+    (project / name).write_text("answer = 42\n", encoding="utf-8")
+    (project / "test_own.py").write_text(
+        "import sys\nsys.path.insert(0, 'src')\n"
+        "def test_own():\n    from harness import answer\n    assert answer == 42\n",
+        encoding="utf-8",
+    )
+    # As the installed command does, pytest does not look in the current folder for its plugins.
+    safely = [sys.executable, "-P", "-m", "pytest"]
+    own = {**environment(), "PYTHONPATH": ""}
+
+    told = subprocess.run(
+        [*safely, *LOADED],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    left_out = subprocess.run(
+        [*safely, "-p", "no:faultloom", "-q", "test_own.py"],
+        cwd=project,
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert told.returncode == pytest.ExitCode.USAGE_ERROR
+    expected = (
+        f"ERROR: {project / name} is another package named 'harness' than that of faultloom "
+        f"({ROOT / 'harness' / '__init__.py'}): only one of the two can be imported. Rename or "
+        "move yours, or leave faultloom out of this run with `-p no:faultloom`."
+    )
+    # Beside what other plugins have to say.
+    assert [line for line in told.stderr.splitlines() if "harness" in line] == [expected]
+    assert outcomes(left_out) == "1 passed"
+
+
 # --- collection -----------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """Runs a function under many schedules and says what they are worth: holds, violated, or not known.
 
-    settle once, unrecorded ─► pins ─► plain run ─► random walks … (or a sweep of faults)
+    settle once, unrecorded ─► pins ─► runs of a strategy … (or a sweep of faults)
                                 └─ a violation is run again, recorded: same tape, same end,
                                    or it is nondeterminism
 
@@ -28,12 +28,15 @@ from harness.core.tape import Tape, deviations, replayed
 from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse, nondeterminism
 from harness.faults import Fired
+from harness.search.happens_before import trace_of
+from harness.search.known import DEFAULT, check_strategy, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
+from harness.search.strategy import Ran, Strategy
+from harness.search.worth import Worth
 from harness.trial import Trial, run
 from harness.world.ground import Ground, prepared
 from harness.world.here import here
 
-STRATEGIES = ("plain", "random")
 GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
 TIMEOUTS = ("idle",)
@@ -48,7 +51,7 @@ class Settings:
         schedules: how many runs at most, at least 1.
         seed: where random search starts, 0 ≤ seed < 2**64.
         seeds: (first, end): one random walk for each seed instead, and nothing else.
-        strategy: `random` (the plain run, then random walks) or `plain` (the plain run alone).
+        strategy: who makes the choices, such as `portfolio`, `surw` or `pct:3`; see `search.known`.
         granularity: `shared` (points at shared accesses and synchronisation) or `sync`
             (synchronisation only).
         order: asyncio order, `fifo`, `tasks` or `any`.
@@ -64,7 +67,7 @@ class Settings:
     schedules: int = 100
     seed: int = 0
     seeds: tuple[int, int] | None = None
-    strategy: str = "random"
+    strategy: str = DEFAULT
     granularity: str = "shared"
     order: str = "tasks"
     timeouts: str = "idle"
@@ -85,7 +88,7 @@ class Settings:
             check_seed("seeds", max(end - 1, 0))
             if end <= first:
                 raise misuse("seeds", self.seeds, "must not be empty.", "Give A:B with A < B.")
-        _one_of("strategy", self.strategy, STRATEGIES)
+        check_strategy(self.strategy)
         _one_of("granularity", self.granularity, GRANULARITIES)
         _one_of("order", self.order, ORDERS)
         _one_of("timeouts", self.timeouts, TIMEOUTS)
@@ -159,6 +162,8 @@ class Exploration:
         stale_pins: pins that no longer violate.
         settings: how it was explored.
         why_inconclusive: what was hit, empty if nothing.
+        exhausted: how many traces there are, if all have been run; 0 if that is not known.
+        worth: what the runs that hold are worth.
     """
 
     name: str
@@ -172,6 +177,19 @@ class Exploration:
     settings: Settings
     stale_pins: tuple[str, ...] = ()
     why_inconclusive: str = ""
+    exhausted: int = 0
+    worth: Worth = field(default_factory=Worth)
+
+    @property
+    def summary(self) -> str:
+        """The verdict in a few words, such as `Holds (exhausted: 7 traces)`."""
+        if self.failures:
+            return f"Violation: {self.verdict}"
+        if self.verdict == "inconclusive":
+            return f"Inconclusive: {self.why_inconclusive}"
+        if self.exhausted:
+            return f"Holds (exhausted: {_counted(self.exhausted, 'trace')})"
+        return f"Holds ({_counted(self.schedules, 'schedule')})"
 
     @property
     def violation(self) -> Violation | None:
@@ -197,6 +215,10 @@ class Exploration:
                 f"{self.name} is inconclusive: {self.why_inconclusive}. "
                 "A limit that is hit is no pass."
             )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +436,10 @@ class _Explorer:
         self.failures: list[Failure] = []
         self.stale_pins: list[str] = []
         self.unknown = ""
+        self.worth = Worth()
+        self.exhausted = 0
+        # Whose tape the last run was.
+        self.sampler = settings.strategy
         self.fingerprint = fingerprint_of(function, ground)
 
     # --- the search -------------------------------------------------------------------------------
@@ -422,7 +448,7 @@ class _Explorer:
         """Make the runs that the settings ask for."""
         settled = self.settle()
         self._run_pins()
-        for trial in self._sweep(max(settled.sweeps)) if settled.sweeps else self._walk():
+        for trial in self._sweep(max(settled.sweeps)) if settled.sweeps else self._search():
             self.add(trial)
             if len(self.failures) >= self.settings.stop_after:
                 break
@@ -440,16 +466,46 @@ class _Explorer:
             if len(self.failures) == before:
                 self.stale_pins.append(text)
 
-    def _walk(self) -> Iterator[Trial]:
+    def _search(self) -> Iterator[Trial]:
+        """Make the runs that the strategy asks for, as many as there may be."""
         settings = self.settings
         if settings.seeds is not None:
             for seed in range(*settings.seeds):
                 yield self.run(random_walk(seed))
             return
-        yield self.run(replayed(()))
-        if settings.strategy == "random":
-            for index in range(1, settings.schedules):
-                yield self.run(random_walk(seed_of_run(settings.seed, index)))
+        strategy = make_strategy(
+            settings.strategy, settings.seed, sees_all=settings.granularity == "shared"
+        )
+        for index in range(settings.schedules):
+            tape = strategy.tape(index)
+            if tape is None:
+                self._note_exhaustion(strategy)
+                return
+            self.sampler = getattr(strategy, "member", settings.strategy)
+            if tape.log is None:
+                tape.log = []
+            trial = self.run(tape)
+            complete = trial.verdict not in ("inconclusive", "redundant")
+            strategy.learn(
+                Ran(
+                    trial.choices,
+                    trial.widths,
+                    tape.log,
+                    trial.points,
+                    violated=trial.violation is not None,
+                    complete=complete,
+                )
+            )
+            if complete:
+                self.worth.add(self.sampler, trace_of(tape.log))
+            yield trial
+        self.worth.pct = getattr(strategy, "pct", {})
+
+    def _note_exhaustion(self, strategy: Strategy) -> None:
+        """Keep how many traces there are, if the strategy has seen all of them."""
+        searching = getattr(strategy, "exhaustive", strategy)
+        if getattr(searching, "incomplete", "unknown") == "" and not self.unknown:
+            self.exhausted = len(searching.traces)
 
     def _sweep(self, schedules: int) -> Iterator[Trial]:
         """Let a sweep strike at its first site, then at its second, … until it strikes nowhere."""
@@ -557,7 +613,7 @@ class _Explorer:
         shown = order or (
             "n/a" if not inspect.iscoroutinefunction(self.function) else self.settings.order
         )
-        strategy, timeouts = self.settings.strategy, self.settings.timeouts
+        strategy, timeouts = self.sampler, self.settings.timeouts
         return f"{subject}, strategy {strategy}, asyncio order {shown}, timeouts {timeouts}"
 
     def _rows(self, violation: Violation, trial: Trial) -> list[tuple[str, str]]:
@@ -604,6 +660,8 @@ class _Explorer:
             self.settings,
             tuple(self.stale_pins),
             "" if self.failures else self.unknown,
+            0 if self.failures else self.exhausted,
+            self.worth,
         )
 
 

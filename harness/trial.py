@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -20,19 +19,22 @@ from harness.checks import LeakBound, Survivor
 from harness.core.clock import to_seconds
 from harness.core.history import History
 from harness.core.kernel import Actor, Limits
-from harness.core.tape import Tape
+from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
 from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
 from harness.world import loops, waits
 from harness.world.fibers import World
 from harness.world.ground import Ground
+from harness.world.overheard import Overheard, overhearing
 from harness.world.threads import is_plumbing
 
 #: How many looks at code that seems to spin must show nothing new before it counts as a livelock.
 LOOKS = 8
 #: How many different states those looks may show.
 STATES_MAX = 4
+#: How many exceptions of one kind a verdict tells of.
+MEMBERS_MAX = 6
 
 
 class _Inconclusive(Exception):
@@ -44,7 +46,7 @@ class Trial:
     """What came of one run. One thread makes and reads it.
 
     Args:
-        verdict: `holds`, the name of a check, or `inconclusive`.
+        verdict: `holds`, the name of a check, `inconclusive`, or `redundant`: the tape gave it up.
         violation: what was violated, if anything was.
         choices: the tape as recorded.
         widths: among how many each choice was made.
@@ -55,6 +57,7 @@ class Trial:
         swept: a sweep struck.
         history: what happened, if it was recorded.
         limit: the limit that was hit, for `inconclusive`.
+        points: how many scheduling points each thread or task met, by path; if the tape has a log.
     """
 
     verdict: str
@@ -68,6 +71,7 @@ class Trial:
     swept: bool = False
     history: History | None = None
     limit: str = ""
+    points: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
 def run(
@@ -107,11 +111,14 @@ def run(
     violation: Violation | None = None
     verdict, limit = "holds", ""
     try:
-        ground.run(world, judge.body)
+        with overhearing() as judge.overheard:
+            ground.run(world, judge.body)
     except _Inconclusive as exc:
         verdict, limit = "inconclusive", str(exc)
+    except Redundant:
+        verdict = "redundant"
     except Violation as exc:
-        violation = exc
+        violation = judge.with_raised(exc)
     except (HarnessError, InternalError):
         raise
     except AssertionError as exc:
@@ -129,6 +136,7 @@ def run(
             if guarded:
                 ground.guard(world, function)
         finally:
+            points = world.points_met() if tape.log is not None else {}
             world.dispose()
     if violation is not None:
         verdict = violation.check
@@ -145,6 +153,7 @@ def run(
         world.faults.swept,
         history,
         limit,
+        points,
     )
 
 
@@ -156,6 +165,7 @@ class _Judge:
         self.function = function
         self.simulation: _Common | None = None
         self.left_tasks: list[Survivor] = []
+        self.overheard = Overheard()
         self._looks: list[int] = []
         # The timers of all loops when a time storm was first suspected.
         self._timers: list[Any] | None = None
@@ -232,9 +242,20 @@ class _Judge:
                     # Whoever waits for an actor that misused the harness waits for its misuse.
                     if isinstance(each, (HarnessError, InternalError)):
                         return each
+        broken = self._broken_by_waiting()
+        if broken is not None:
+            return broken
         everyone = waits.parked(self.world)
         circle = waits.cycle(self.world)
         return self._deadlock(everyone, circle)
+
+    def _broken_by_waiting(self) -> Violation | None:
+        """Return the promise of a storm that is broken because nothing will ever happen."""
+        for storm in self.simulation.storms if self.simulation is not None else ():
+            broken = storm.stuck()
+            if broken is not None:
+                return broken.with_evidence(self._modes())
+        return None
 
     def _deadlock(self, everyone: list[waits.Wait], circle: list[Actor]) -> Violation:
         if len(circle) > 1:
@@ -276,10 +297,37 @@ class _Judge:
         violation = Violation(
             "Unhandled",
             f"{who} raised {type(exc).__name__} and nobody took it.",
-            [("raised", shown), ("where", where), *_members(exc), *self._modes()],
+            [("raised", shown), ("where", where), *self._members(exc), *self._modes()],
         )
         violation.__cause__ = exc
         return violation
+
+    def with_raised(self, violation: Violation) -> Violation:
+        """Return `violation` with what was raised meanwhile and nobody has taken: often the reason.
+
+        What the scenario raised itself is the verdict, and told there.
+        """
+        storms = self.simulation.storms if self.simulation is not None else []
+        raised = [each for storm in storms for each in storm.unconsumed()]
+        if violation.__cause__ is None and violation.check != "Unhandled":
+            rows = [("raised", self._told(each)) for each in raised[:MEMBERS_MAX]]
+            logged = self.overheard.exceptions[:MEMBERS_MAX]
+            rows.extend(("logged", self._told(each)) for each in logged)
+            return violation.with_evidence(rows)
+        return violation
+
+    def _members(self, exc: BaseException) -> list[tuple[str, str]]:
+        if not isinstance(exc, BaseExceptionGroup):
+            return []
+        return [("member", self._told(each)) for each in exc.exceptions[:MEMBERS_MAX]]
+
+    def _told(self, exc: BaseException) -> str:
+        """Say who raised what, and where."""
+        storms = self.simulation.storms if self.simulation is not None else []
+        who = next((name for storm in storms if (name := storm.who_raised(exc))), "")
+        raiser = f"'{who}' raised " if who else ""
+        text = "".join(traceback.format_exception_only(exc)).strip().replace("\n", " ")
+        return f"{raiser}{text} at {_raised_at(exc)}"
 
     def failed(self, exc: AssertionError) -> Violation:
         """A plain assert of the scenario failed."""
@@ -313,7 +361,7 @@ class _Judge:
             self._timers = None
             self.world.kernel.change()
             return None
-        return self._livelock(limit)
+        return self._broken_by_waiting() or self._livelock(limit)
 
     def _timers_from_before(self) -> bool:
         """Tell whether a timer of a loop that was armed at the first look is still to come.
@@ -378,18 +426,12 @@ def _leaves(exc: BaseException) -> Iterator[BaseException]:
         yield from _leaves(each)
 
 
-def _members(exc: BaseException) -> list[tuple[str, str]]:
-    if not isinstance(exc, BaseExceptionGroup):
-        return []
-    return [("member", f"{type(each).__name__}: {each}") for each in exc.exceptions[:6]]
-
-
 def _raised_at(exc: BaseException) -> str:
     """Return `file.py:line` of the innermost frame of somebody's code that `exc` went through."""
     found = ""
     for frame, line in traceback.walk_tb(exc.__traceback__):
         if not is_plumbing(frame.f_code.co_filename):
-            found = f"{PurePath(frame.f_code.co_filename).name}:{line}"
+            found = f"{waits.file_name(frame.f_code.co_filename)}:{line}"
     return found or "an unknown place"
 
 

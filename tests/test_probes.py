@@ -69,11 +69,15 @@ def text(exploration: Exploration) -> str:
 
 def holds(program: Program, schedules: int = 100, **settings: Any) -> Exploration:
     """Explore, assert that the program holds on every schedule, return what came of it."""
-    exploration = explore(program, schedules=schedules, **settings)
-    exploration.raise_for_violation()
-    assert exploration.verdict == "holds"
-    assert exploration.schedules == schedules
-    return exploration
+    searched = explore(program, schedules=schedules, **settings)
+    searched.raise_for_violation()
+    assert searched.verdict == "holds"
+    assert searched.exhausted or searched.schedules == schedules
+    walked = explore(program, schedules=schedules, strategy="random", **settings)
+    walked.raise_for_violation()
+    assert walked.verdict == "holds"
+    assert walked.schedules == schedules
+    return walked
 
 
 # --- time -----------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_an_asynchronous_scenario_is_a_synchronous_function() -> None:
 
 
 def test_a_direct_call_runs_the_subject() -> None:
-    """It holds with the subject, under the default number of schedules, and returns nothing."""
+    """It holds with the subject, on more than the plain run, and returns nothing."""
     seen: list[type] = []
 
     @scenario(Counter, catches={Unlocked: Failed})
@@ -127,7 +127,7 @@ def test_a_direct_call_runs_the_subject() -> None:
     counted()
 
     assert set(seen) == {Counter}
-    assert len(seen) >= Settings().schedules
+    assert len(seen) > 2
 
 
 def test_a_direct_call_raises_the_violation() -> None:
@@ -190,7 +190,7 @@ def test_a_holding_cell_and_a_caught_one_are_as_declared() -> None:
 
 def test_a_variant_that_is_not_caught_fails_its_cell() -> None:
     """Declared to be caught, it held."""
-    survivor = cell(made({Renamed: Failed}), Renamed, schedules=20)
+    survivor = cell(made({Renamed: Failed}), Renamed, schedules=20, strategy="random")
 
     assert (survivor.verdict, survivor.is_as_declared) == ("holds", False)
     assert survivor.explain().endswith("declared to be caught by Failed, held on 20 schedules.")

@@ -11,7 +11,6 @@ Source: the dependency relation of A. Mazurkiewicz, "Trace theory", 1987, as use
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 #: Looks and changes nothing: depends on every change.
@@ -26,6 +25,8 @@ RELEASE: Final = 3
 AWAIT: Final = 4
 #: Nobody could run: everything before comes before everything after.
 BARRIER: Final = 5
+#: Would take it, but cannot yet, or the run ended before it could: competes, and changes nothing.
+PENDING: Final = 6
 
 #: What an event loop and all its locks, queues and futures are, as one thing.
 LOOP: Final = 1
@@ -40,7 +41,7 @@ class Turn(Protocol):
         ...  # pragma: no cover
 
 
-#: (who, what, how, the place in the code or None)
+#: (who, what, how, the place in the code or None). The first of a log is a barrier that carries, as
+#: `what`, the number after which the run's own locks are numbered; locks have negative numbers.
 Entry = tuple[Any, int, int, Any]
 Log = list[Entry]
-Note = Callable[[Entry], None]

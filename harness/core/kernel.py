@@ -347,9 +347,9 @@ class Kernel:
 
     def _idle(self) -> list[Actor]:
         """Wake those who settle, else move time to the next deadline; return who can run then."""
-        if self.log is not None:
-            self.log.append((None, 0, BARRIER, None))
         if self.settling:
+            if self.log is not None:
+                self.log.append((None, 0, BARRIER, None))
             woken, self.settling = self.settling, []
             self.wake_all(woken)
             # Whoever settled may have ended meanwhile: then time moves as if nobody had asked.
@@ -370,6 +370,8 @@ class Kernel:
             actor.timer = 0
             actor.fired = True
             due.append(actor)
+        if due and self.log is not None:
+            self.log.append((None, 0, BARRIER, None))
         self.wake_all(due)
         # In the order in which they were armed: the real system's default; any other is a choice.
         return due

@@ -19,6 +19,10 @@ Draw = Callable[[int], int]
 Pick = Callable[[Sequence[Any], bool], int]
 
 
+class Redundant(Exception):  # noqa: N818 - it says what the run is, and nothing went wrong
+    """Raised by a tape that picks: whatever this run still does, another has done."""
+
+
 class Tape:
     """What a run asks and is told. One run, one thread.
 
@@ -84,7 +88,7 @@ class Tape:
         self.log = log
 
 
-def replayed(choices: Sequence[int]) -> Tape:
+def replayed(choices: Sequence[int], *, log: Log | None = None) -> Tape:
     """Return a tape that answers `choices`, then 0; a choice that is not to be had becomes 0."""
     position = 0
 
@@ -94,7 +98,7 @@ def replayed(choices: Sequence[int]) -> Tape:
         position += 1
         return choice if 0 <= choice < options else 0
 
-    return Tape(draw)
+    return Tape(draw, log=log)
 
 
 def deviations(choices: Sequence[int]) -> int:

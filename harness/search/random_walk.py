@@ -11,8 +11,12 @@ Source: the baseline of S. Burckhardt et al., "A Randomized Scheduler with Proba
 from __future__ import annotations
 
 import _random
+from dataclasses import dataclass
 
-from harness.core.tape import Tape
+from harness.core.access import Log
+from harness.core.tape import Draw, Pick, Tape, replayed
+
+from .strategy import Ran
 
 #: A fault strikes at one in 2, 4, … 2**RAREST of its sites.
 RAREST = 7
@@ -20,19 +24,48 @@ RAREST = 7
 
 def random_walk(seed: int) -> Tape:
     """Return the tape of one random walk: the same for a seed in every version of Python."""
+    return drawn(numbers(seed))
+
+
+def numbers(seed: int) -> Draw:
+    """Return a source of numbers below n, uniform, the same in every version of Python."""
     # The C generator itself: the same numbers as random.Random, in a third of the time to seed.
     uniform = _random.Random(seed).random
-    rarity = 2 ** (1 + int(uniform() * RAREST))
 
-    def draw(options: int) -> int:
+    def below(options: int) -> int:
         return int(uniform() * options)
 
-    def draw_fault(options: int) -> int:
-        return int(uniform() * rarity < 1) * int(1 + uniform() * (options - 1))
+    return below
 
-    return Tape(draw, draw_fault)
+
+def drawn(below: Draw, pick: Pick | None = None, log: Log | None = None) -> Tape:
+    """Return a tape of uniform answers to all but who goes on, which `pick` decides if given."""
+    rarity = 2 << below(RAREST)
+
+    def draw_fault(options: int) -> int:
+        return 0 if below(rarity) else 1 + below(options - 1)
+
+    return Tape(below, draw_fault, pick=pick, log=log)
 
 
 def seed_of_run(seed: int, index: int) -> int:
     """Return the seed of run number `index` (from 0) of a search that starts at `seed`."""
     return seed if index == 0 else (seed * 0x9E3779B97F4A7C15 + index) % 2**64
+
+
+@dataclass(slots=True)
+class RandomWalk:
+    """The plain run, then random walks.
+
+    Args:
+        seed: where it starts, 0 ≤ seed < 2**64.
+    """
+
+    seed: int = 0
+
+    def tape(self, run: int) -> Tape:
+        """Return the tape of run number `run`."""
+        return random_walk(seed_of_run(self.seed, run)) if run else replayed(())
+
+    def learn(self, ran: Ran) -> None:
+        """Learn nothing: no walk depends on another."""

@@ -18,16 +18,16 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from harness.core.access import AWAIT, RELEASE, WRITE
+from harness.core.access import AWAIT, BARRIER, PENDING, RELEASE, WRITE, Log
 from harness.core.history import Event, History
 from harness.core.kernel import Actor, Kernel, Limits
-from harness.core.tape import Tape
+from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError
 from harness.faults import PASS, Faults, Site, SiteKind, Verdict
 
@@ -40,6 +40,28 @@ MAX_STOPS = 20
 
 #: Fibers that refused to stop. Dropping the last reference would throw into them at any moment.
 GRAVEYARD: list[greenlet] = []
+
+
+class _Numbers:
+    """Numbers that are never given twice in a process, other than addresses. One thread."""
+
+    __slots__ = ("given",)
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def __next__(self) -> int:
+        self.given += 1
+        return self.given
+
+
+#: What locks and queues are called in a log.
+LOCK_NUMBERS = _Numbers()
+
+
+def ended(actor: Actor) -> int:
+    """Return what a log calls the end of a thread."""
+    return id(actor) + 1
 
 
 class Stop(BaseException):
@@ -70,7 +92,15 @@ class World:
         self.tape = tape
         self.order = order
         self.history = history
-        self.kernel = Kernel(tape.choose, limits, self._overrun, pick=tape.pick, log=tape.log)
+        self.kernel = Kernel(
+            tape.choose,
+            limits,
+            self._overrun,
+            pick=None if tape.pick is None else self._pick,
+            log=tape.log,
+        )
+        if tape.log is not None:
+            tape.log.append((None, LOCK_NUMBERS.given, BARRIER, None))
         self.faults = Faults(tape.fault, tape.note)
         self.stopping = False
         self.failure: BaseException | None = None
@@ -196,7 +226,7 @@ class World:
             self.park(what)
         log, current = self.kernel.log, self.kernel.current
         if log is not None and current is not None:
-            log.append((current.turn, id(actor) + 1, AWAIT, None))
+            log.append((current.turn, ended(actor), AWAIT, None))
 
     def _make_fiber(
         self,
@@ -240,7 +270,7 @@ class World:
             self.note("end", actor.name)
         log = self.kernel.log
         if log is not None:
-            log.append((actor, id(actor) + 1, RELEASE, None))
+            log.append((actor, ended(actor), RELEASE, None))
             log.append((actor, id(actor.fiber.thread), WRITE, None))
         self.kernel.end(actor)
         if actor.fiber.watchers and not self.stopping:
@@ -341,6 +371,14 @@ class World:
         if self.on_unhandled is not None:
             self.abort(self.on_unhandled(name, exc))
 
+    def _pick(self, options: Sequence[Any], could_stay: bool) -> int:
+        assert self.tape.pick is not None, "only asked if there is one"
+        try:
+            return self.tape.pick(options, could_stay)
+        except Redundant as reason:
+            self.abort(reason)
+            raise
+
     def _overrun(self, limit: str) -> None:
         reason = self.on_limit(limit) if self.on_limit is not None else None
         if reason is not None:
@@ -427,13 +465,21 @@ class World:
         """Unwind every fiber that is left; name those that refuse."""
         self.stopping = True
         kernel = self.kernel
-        kernel.log = None
+        if kernel.log is not None:
+            self._log_pending(kernel.log)
+            kernel.log = None
         left = [*kernel.live.values(), *self.crashed.values()]
         if left:
             self._stop_all(left)
         kernel.current = None
         asyncio._set_running_loop(None)
         sys.set_asyncgen_hooks(None, None)
+
+    def _log_pending(self, log: Log) -> None:
+        """Note what those who stand at a point were about to touch."""
+        for actor in self.kernel.runnable:
+            if actor is not self.kernel.current and actor.key and actor.writes:
+                log.append((actor.turn, actor.key, PENDING, None))
 
     def _stop_all(self, left: list[Actor]) -> None:
         for reference in self.tasks:
@@ -472,6 +518,10 @@ class World:
                 pass
         GRAVEYARD.append(fiber)
         self.refused.append(actor)
+
+    def points_met(self) -> dict[tuple[int, ...], int]:
+        """Return how many scheduling points each thread has met, by path."""
+        return {actor.path: actor.points for actor in self.roots}
 
     def dispose(self) -> None:
         """Take apart what refers to itself: a run is freed at once, not by the next collection."""

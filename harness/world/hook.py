@@ -138,6 +138,8 @@ def _door(subject: object, world: Any, current: Any) -> Any:
 def _stand_at(lock: Lock, current: Any, world: Any, target: Any) -> None:
     """Let `target` run while `current` stands before a free lock: if it is taken, it must wait."""
     current.awaits = lock
+    current.key = -lock.number
+    current.writes = True
     lock.waiters.append(current)
     try:
         world.switch(target)

@@ -12,7 +12,6 @@ It does not know reports or checks.
 from __future__ import annotations
 
 import _thread
-import itertools
 import queue
 import sys
 import threading
@@ -21,13 +20,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from harness.core.access import ACQUIRE, AWAIT, RELEASE, WRITE
+from harness.core.access import ACQUIRE, AWAIT, PENDING, READ, RELEASE, WRITE
 from harness.core.clock import to_ns
 from harness.core.kernel import Actor, Kernel
 from harness.errors import HarnessError
 from harness.faults import Cancel, Crash, Delay, Fail, Hang, Pass, Pause
 
-from .fibers import Stop, World
+from .fibers import LOCK_NUMBERS, Stop, World, ended
 from .here import here
 
 _real_allocate_lock = _thread.allocate_lock
@@ -39,8 +38,6 @@ _real_simple_queue = queue.SimpleQueue
 _real_local = threading.local
 _real_start_new_thread = _thread.start_new_thread
 _spare_lock = _real_allocate_lock()
-
-_numbers = itertools.count(1)
 
 #: Owner of a lock that is held outside any run.
 _OUTSIDE = object()
@@ -89,8 +86,8 @@ class Lock:
         self.real = real
         # What it is for, where the standard library uses it as a signal: "end of thread 'caller'".
         self.role = role
-        # Never given again, other than an address: what a log calls it.
-        self.number = next(_numbers)
+        # What a log calls it: never given again, other than an address. 0 keeps it out of logs.
+        self.number = next(LOCK_NUMBERS)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, waiting if `blocking`, at most `timeout` seconds; tell if it was taken."""
@@ -127,6 +124,8 @@ class Lock:
         self.waiters.append(current)
         current.key = -self.number
         current.writes = True
+        if kernel.log is not None:
+            self._log(kernel, PENDING)
         try:
             while True:
                 fired = world.park(self, deadline)
@@ -149,12 +148,10 @@ class Lock:
     def _log(self, kernel: Kernel, mode: int) -> None:
         """Note an access of the thread that runs."""
         assert kernel.log is not None, "only called where somebody wants to know"
-        if self.role and mode != WRITE:
-            # Who waits for the end of a thread competes with nobody, and takes nothing.
-            mode = RELEASE if mode == RELEASE else AWAIT
         current = kernel.current
         assert current is not None, "only a fiber takes locks"
-        kernel.log.append((current.turn, -self.number, mode, None))
+        if self.number:
+            kernel.log.append((current.turn, -self.number, mode, None))
 
     def release(self) -> None:
         """Give the lock back; any thread may.
@@ -171,7 +168,7 @@ class Lock:
                 return
             raise RuntimeError("release unlocked lock")
         kernel = world.kernel
-        if kernel.log is not None and not (self.role and self.owner is kernel.current):
+        if kernel.log is not None:
             self._log(kernel, RELEASE)
         self.owner = None
         if self.waiters and not world.stopping:
@@ -246,6 +243,27 @@ class Lock:
         if self.owner is None:
             raise RuntimeError("release unlocked lock")
         self.owner = None
+
+
+class EndOfThread(Lock):
+    """A lock that `threading` takes to wait for the end of a thread. Any thread.
+
+    Whoever waits competes with nobody, and takes nothing away; a look that does not wait is told by
+    `is_alive` itself.
+    """
+
+    __slots__ = ()
+
+    def _log(self, kernel: Kernel, mode: int) -> None:
+        if mode == ACQUIRE:
+            super()._log(kernel, AWAIT)
+
+    def _wait(self, world: World, deadline: int | None) -> bool:
+        ended = super()._wait(world, deadline)
+        if deadline is not None and world.kernel.log is not None:
+            # It waited no longer than it wanted to: it matters who came first.
+            super()._log(world.kernel, READ)
+        return ended
 
 
 class RLock(Lock):
@@ -467,8 +485,9 @@ def start_new_thread(
         if hasattr(thread, "_set_native_id"):
             thread._set_native_id()
         if hasattr(thread, "_tstate_lock"):
-            sentinel = _sentinels[ident] = Lock(role=f"end of thread {actor.name!r}")
+            sentinel = _sentinels[ident] = EndOfThread(role=f"end of thread {actor.name!r}")
             sentinel.owner = actor
+            sentinel.number = -ended(actor)
             thread._tstate_lock = sentinel
     return ident
 
@@ -481,7 +500,7 @@ def set_sentinel() -> Lock:
     ident = get_ident()
     sentinel = _sentinels.get(ident)
     if sentinel is None:
-        sentinel = _sentinels[ident] = Lock(role="end of a thread")
+        sentinel = _sentinels[ident] = EndOfThread(role="end of a thread")
     else:
         # `threading` takes it at once; nobody runs in between.
         sentinel.owner = None
@@ -496,7 +515,7 @@ class ThreadHandle:
     def __init__(self) -> None:
         self.ident = 0
         self._done = False
-        self._ended = Lock(role="end of a thread")
+        self._ended = EndOfThread(role="end of a thread")
 
     def is_done(self) -> bool:
         """Tell whether the thread has ended."""
@@ -544,6 +563,7 @@ def start_joinable_thread(
     chosen._ended.owner = _OUTSIDE
     chosen.ident = start_new_thread(body)
     chosen._ended.owner = world.idents[chosen.ident]
+    chosen._ended.number = -ended(world.idents[chosen.ident])
     chosen._ended.role = f"end of thread {world.idents[chosen.ident].name!r}"
     return chosen
 
@@ -576,7 +596,7 @@ class SimpleQueue:
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
         self._getters: list[Actor] = []
-        self._number = next(_numbers)
+        self._number = next(LOCK_NUMBERS)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add `item`; never waits."""

@@ -1,0 +1,103 @@
+"""How many events each actor has in a run, and on what: the mean over the runs so far.
+
+Actors are told by their spawn path and things by a name that every run gives them. A census goes
+stale where control flow depends on the schedule; so it is a running mean, and whoever uses it
+treats a count that has run out as one more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.access import RELEASE, Log
+
+from .strategy import Path, Ran
+
+#: What a lock is called: its place among the locks of a run.
+Thing = int | str
+
+
+@dataclass(slots=True)
+class Census:
+    """Means over runs.
+
+    Attributes:
+        points: scheduling points of each actor, by path.
+        events: of each thing, events of each actor on it.
+    """
+
+    points: dict[Path, float] = field(default_factory=dict)
+    events: dict[Thing, dict[Path, float]] = field(default_factory=dict)
+    runs: int = 0
+
+    def count(self, ran: Ran) -> None:
+        """Add a run."""
+        self.runs += 1
+        _blend(self.points, ran.points, self.runs)
+        events: defaultdict[Thing, defaultdict[Path, int]] = defaultdict(lambda: defaultdict(int))
+        first = ran.log[0][1]
+        for turn, key, mode, site in ran.log:
+            if turn is not None and mode <= RELEASE:
+                events[thing(key, site, first)][turn.path] += 1
+        for each in self.events.keys() | events.keys():
+            _blend(self.events.setdefault(each, {}), events.get(each, {}), self.runs)
+
+
+def thing(key: int, site: Any, first: int) -> Thing:
+    """Name what is touched so that every run gives it the same name.
+
+    A lock is called by its place among those that the run has made, after the number `first`; data
+    by its own name, a container by the function that uses it.
+    """
+    if key < 0:
+        return -key - first
+    if site is None:
+        return ""
+    return str(site.name if site.part else site.function)
+
+
+def _blend(means: dict[Path, float], counts: Any, runs: int) -> None:
+    for path in means.keys() | counts.keys():
+        before = means.get(path, 0.0)
+        means[path] = before + (counts.get(path, 0) - before) / runs
+
+
+@dataclass(slots=True)
+class Left:
+    """How many events each actor still has in a run, with those of children not yet started.
+
+    Args:
+        counts: expected events of each actor by path.
+    """
+
+    counts: dict[Path, float]
+    _totals: dict[Path, float] = field(default_factory=dict)
+    _started: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        totals: defaultdict[Path, float] = defaultdict(float)
+        for path, count in self.counts.items():
+            for length in range(1, len(path) + 1):
+                totals[path[:length]] += count
+        self._totals = dict(totals)
+
+    def start(self, path: Path) -> bool:
+        """Take a child's share from those who might have started it; tell if it is new."""
+        if path in self._started:
+            return False
+        self._started.add(path)
+        share = self._totals.get(path, 0.0)
+        for length in range(1, len(path)):
+            if path[:length] in self._totals:
+                self._totals[path[:length]] -= share
+        return True
+
+    def of(self, path: Path) -> float:
+        """Return what `path` has left, children not yet started included."""
+        return self._totals.get(path, 0.0)
+
+    def take(self, path: Path) -> None:
+        """Note one event of `path`."""
+        self._totals[path] = self._totals.get(path, 0.0) - 1

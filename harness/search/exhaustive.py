@@ -1,0 +1,285 @@
+"""Exhaustive search: at least one run of every trace, by source-set DPOR with sleep sets.
+
+Each run follows the decisions kept from the run before up to one place, takes another choice there,
+and goes on as it likes. What it then touched tells which pairs of steps raced, and for each pair,
+where another actor must be tried first so that they meet in the other order. A step that has been
+explored at a place sleeps there until something it depends on happens; a run in which everybody
+sleeps shows nothing new and is given up.
+
+    decisions   d0 ── d1 ── d2 ── … one run
+                │     └─ backtrack {q}: run again to d1, let q go on there
+                └─ done {p: what its step touched}: p sleeps in what is explored here later
+
+Choices that are not about who goes on (faults, ties, draws) are all tried, if they are few.
+
+Source: P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas, "Optimal Dynamic Partial Order Reduction",
+    POPL 2014, section 4 (source sets); P. Godefroid, "Partial-Order Methods for the Verification of
+    Concurrent Systems", 1996, chapter 5 (sleep sets).
+Departs: a step is what an actor touched between two decisions, known once it was run; who waits for
+    a lock is not enabled. Things are numbered in the order in which a run first touches them, which
+    two runs share as far as they share decisions: what a sleeping step touched first of all counts
+    as changed, so that it is woken rather than missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.access import AWAIT, PENDING, READ, Log
+from harness.core.tape import Redundant, Tape
+
+from .happens_before import Event, events_and_races, initials, trace_of
+from .strategy import Path, Ran
+
+#: More alternatives than this are not tried one by one: the search then cannot be exhaustive.
+MAX_WIDTH = 16
+
+#: Accesses that change nothing.
+QUIET = (READ, AWAIT, PENDING)
+
+#: Who is to run, and until it has made how many accesses, in order.
+Guide = list[tuple[Path, int]]
+
+#: What a step touched: the number of each thing, and whether it changed it.
+Footprint = dict[int, bool]
+
+
+@dataclass(slots=True)
+class _Node:
+    """A decision on the way of the current run.
+
+    invariant: `chosen` is below `width`; for a decision about who goes on, `width` is the number of
+        `options`.
+    """
+
+    width: int
+    chosen: int
+    options: tuple[Path, ...] = ()
+    # How many things had been touched before.
+    things: int = 0
+    backtrack: set[Path] = field(default_factory=set)
+    done: dict[Path, Footprint] = field(default_factory=dict)
+    sleep: dict[Path, Footprint] = field(default_factory=dict)
+    # For those of `backtrack` that were added for a race: what is to be run so that it is reversed.
+    guides: dict[Path, Guide] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Exhaustive:
+    """Depth first, a trace at a time. One thread.
+
+    Args:
+        reduce: leave out what is equivalent; False if a log does not tell all that steps touch.
+
+    Attributes:
+        traces: the traces seen in complete runs; or their tapes, if nothing may be left out.
+        incomplete: why the search cannot be exhaustive, empty if it can.
+    """
+
+    reduce: bool = True
+    traces: set[int] = field(default_factory=set)
+    incomplete: str = ""
+    _nodes: list[_Node] = field(default_factory=list)
+    _log: Log = field(default_factory=list)
+    _decisions: list[int] = field(default_factory=list)
+    _position: int = 0
+    _numbers: dict[int, int] = field(default_factory=dict)
+    _seen: int = 0
+    _asleep: dict[Path, Footprint] = field(default_factory=dict)
+    _guide: Guide = field(default_factory=list)
+    _accesses: dict[Path, int] = field(default_factory=dict)
+    _begun: bool = False
+
+    def tape(self, run: int) -> Tape | None:
+        """Return the next tape; None once everything has been explored."""
+        if self._begun and not self._advance():
+            return None
+        self._begun = True
+        self._position = self._seen = 0
+        self._log = []
+        self._decisions = []
+        self._numbers = {}
+        self._asleep = {}
+        self._accesses = {}
+        return Tape(self._draw, pick=self._pick, log=self._log)
+
+    def learn(self, ran: Ran) -> None:
+        """Find the races of the last run, and who must be tried first where."""
+        del self._nodes[self._position :]
+        self._catch_up(ends_run=True)
+        if ran.complete:
+            self.traces.add(trace_of(ran.log) if self.reduce else hash(tuple(ran.choices)))
+        places = [place for place in self._decisions if place >= 0]
+        events, races = events_and_races(self._log, places)
+        nodes = [node for node in self._nodes if node.options]
+        self._note_footprints(events, nodes)
+        if self.reduce:
+            made = self._accesses_made(events) if races else []
+            for first, second in races:
+                self._reverse(events, nodes, made, first, second)
+        else:
+            for node in nodes:
+                node.backtrack.update(node.options)
+
+    # --- during a run -----------------------------------------------------------------------------
+
+    def _draw(self, options: int) -> int:
+        """Answer a choice that is not about who goes on."""
+        last = self._position == len(self._nodes) - 1
+        node = self._follow(options)
+        if node is None:
+            if options > MAX_WIDTH and not self.incomplete:
+                self.incomplete = f"a choice among {options:,} is not tried one by one"
+            self._catch_up()
+            node = _Node(options, 0, sleep=dict(self._asleep))
+            self._add(node)
+        elif last:
+            self._catch_up()
+            self._asleep = dict(node.sleep)
+        self._decisions.append(-1)
+        return node.chosen
+
+    def _pick(self, options: Sequence[Any], _could_stay: bool) -> int:
+        """Say who goes on: as before up to the last place, then the first who does not sleep."""
+        paths = tuple(option.path for option in options)
+        last = self._position == len(self._nodes) - 1
+        node = self._follow(len(options))
+        if node is not None:
+            # Divergence is found and named elsewhere: the same choices must be the same run.
+            if last and node.options:
+                self._catch_up()
+                self._asleep = {**node.sleep, **node.done} if self.reduce else {}
+            self._decisions.append(len(self._log))
+            return node.chosen
+        self._catch_up()
+        chosen = self._next_choice(paths)
+        node = _Node(len(paths), chosen, paths, len(self._numbers), sleep=dict(self._asleep))
+        node.backtrack.add(paths[chosen])
+        self._add(node)
+        self._decisions.append(len(self._log))
+        return chosen
+
+    def _next_choice(self, paths: Sequence[Path]) -> int:
+        """Say who goes on where no run has been: as the guide has it, else the first awake."""
+        asleep, accesses = self._asleep, self._accesses
+        for path, until in self._guide:
+            if accesses.get(path, 0) < until and path in paths and path not in asleep:
+                return paths.index(path)
+        for index, path in enumerate(paths):
+            if path not in asleep:
+                return index
+        raise Redundant
+
+    def _follow(self, options: int) -> _Node | None:
+        if self._position >= len(self._nodes):
+            return None
+        node = self._nodes[self._position]
+        self._position += 1
+        return node if node.chosen < options else None
+
+    def _add(self, node: _Node) -> None:
+        del self._nodes[self._position :]
+        self._nodes.append(node)
+        self._position += 1
+
+    def _catch_up(self, *, ends_run: bool = False) -> None:
+        """Number what was touched since the last look, and wake those who depend on it."""
+        numbers, asleep, log = self._numbers, self._asleep, self._log
+        accesses = self._accesses
+        for place in range(self._seen, len(log)):
+            turn, key, mode, _ = log[place]
+            if turn is None:
+                asleep.clear()
+                continue
+            number = numbers.setdefault(key, len(numbers))
+            if mode != PENDING:
+                accesses[turn.path] = accesses.get(turn.path, 0) + 1
+            if asleep and not ends_run:
+                asleep.pop(turn.path, None)
+                changes = mode not in QUIET
+                for path in [
+                    path
+                    for path, footprint in asleep.items()
+                    if number in footprint and (changes or footprint[number])
+                ]:
+                    del asleep[path]
+        self._seen = len(log)
+
+    # --- between runs -----------------------------------------------------------------------------
+
+    def _note_footprints(self, events: Sequence[Event], nodes: Sequence[_Node]) -> None:
+        """Keep what the step chosen at each decision touched."""
+        for event in events:
+            if event.decision < 0:
+                continue
+            node = nodes[event.decision]
+            if event.path != node.options[node.chosen]:
+                continue
+            footprint: Footprint = {}
+            for turn, key, mode, _ in self._log[event.start : event.end]:
+                if turn is None:
+                    continue
+                number = self._numbers[key]
+                changes = mode not in QUIET or number >= node.things
+                footprint[number] = changes or footprint.get(number, False)
+            node.done[event.path] = footprint
+
+    def _accesses_made(self, events: Sequence[Event]) -> list[int]:
+        """Return for each event how many accesses its actor had made at its end."""
+        totals: dict[Path, int] = {}
+        made = []
+        for event in events:
+            accesses = sum(
+                1
+                for turn, _, mode, _ in self._log[event.start : event.end]
+                if turn is not None and mode != PENDING
+            )
+            totals[event.path] = totals.get(event.path, 0) + accesses
+            made.append(totals[event.path])
+        return made
+
+    def _reverse(
+        self,
+        events: Sequence[Event],
+        nodes: Sequence[_Node],
+        made: Sequence[int],
+        first: int,
+        second: int,
+    ) -> None:
+        """Have somebody else tried first where the event `first` was decided on."""
+        decision = events[first].decision
+        if decision < 0:
+            # Nobody else could have gone on.
+            return
+        node = nodes[decision]
+        able = [path for path in initials(events, first, second) if path in node.options]
+        if not able:
+            node.backtrack.update(node.options)
+        elif node.backtrack.isdisjoint(able) and node.sleep.keys().isdisjoint(able):
+            node.backtrack.add(able[0])
+            node.guides[able[0]] = [
+                (events[index].path, made[index])
+                for index in range(first + 1, second + 1)
+                if index == second or not events[index].before >> first & 1
+            ]
+
+    def _advance(self) -> bool:
+        """Choose the next alternative of the deepest decision that has one left."""
+        nodes = self._nodes
+        while nodes:
+            node = nodes[-1]
+            if not node.options:
+                if node.chosen + 1 < node.width <= MAX_WIDTH:
+                    node.chosen += 1
+                    return True
+            else:
+                node.done.setdefault(node.options[node.chosen], {})
+                for index, path in enumerate(node.options):
+                    if path in node.backtrack and path not in node.done and path not in node.sleep:
+                        node.chosen = index
+                        self._guide = node.guides.get(path, [])
+                        return True
+            nodes.pop()
+        return False

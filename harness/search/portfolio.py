@@ -1,0 +1,104 @@
+"""The portfolio: the plain run first, then several strategies in turn, one run each.
+
+What finds a bug at once differs from program to program, by orders of magnitude; taking turns costs
+at most as many times the best of them as there are members. Exhaustive search leaves after its
+share of runs; if it has seen everything before, nothing is left for the others.
+
+Source: the measurements behind the reference counts of the museum (docs/design.md, "Search").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+from harness.core.tape import Tape, replayed
+
+from .census import Census
+from .exhaustive import Exhaustive
+from .pct import PCT
+from .pos import POS
+from .surw import SURW
+from .urw import URW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .strategy import Ran, Strategy
+
+#: Runs after which exhaustive search leaves.
+EXHAUSTIVE_RUNS = 300
+#: Every so many turns PCT has one.
+PCT_EVERY = 10
+
+
+@dataclass(slots=True)
+class Portfolio:
+    """Several strategies in turn.
+
+    Args:
+        seed: where they start, 0 ≤ seed < 2**64.
+        sees_all: the log of a run tells all that its steps touch.
+
+    Attributes:
+        member: whose tape the last one was.
+        exhaustive: the member that may see everything; its traces count for the verdict.
+    """
+
+    seed: int = 0
+    sees_all: bool = True
+    member: str = "plain"
+    exhaustive: Exhaustive = field(default_factory=Exhaustive)
+    _census: Census = field(default_factory=Census)
+    _members: dict[str, Strategy] = field(default_factory=dict)
+    _turns: Iterator[str] | None = None
+    _runs: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def pct(self) -> dict[int, tuple[int, int, int]]:
+        """Runs, actors and decisions of PCT, for each depth it was run with."""
+        return {
+            member.depth: (self._runs[name], member.actors_max, member.decisions_max)
+            for name, member in self._members.items()
+            if isinstance(member, PCT) and name in self._runs
+        }
+
+    def tape(self, run: int) -> Tape | None:
+        """Return the tape of run number `run`; None once everything has been explored."""
+        if self._turns is None:
+            self._turns = self._order()
+            self.exhaustive.reduce = self.sees_all
+            self._members = {
+                "exhaustive": self.exhaustive,
+                "surw": SURW(self.seed, self._census),
+                "urw": URW(self.seed, self._census),
+                "pos": POS(self.seed),
+                "pct:2": PCT(2, self.seed),
+                "pct:3": PCT(3, self.seed),
+            }
+            return replayed((), log=[])
+        self.member = next(self._turns)
+        made = self._runs[self.member] = self._runs.get(self.member, 0) + 1
+        return self._members[self.member].tape(made - 1)
+
+    def learn(self, ran: Ran) -> None:
+        """Have the member learn whose run it was; all share one census."""
+        if self.member in self._members and self.member not in ("surw", "urw"):
+            self._members[self.member].learn(ran)
+        if ran.complete:
+            self._census.count(ran)
+
+    def _order(self) -> Iterator[str]:
+        """Yield whose turn it is."""
+        pct, others = cycle(("pct:2", "pct:3")), cycle(("exhaustive", "surw", "urw", "pos"))
+        turn = 0
+        while True:
+            turn += 1
+            if turn % PCT_EVERY == 0:
+                yield next(pct)
+                continue
+            name = next(others)
+            if name == "exhaustive" and self._runs.get(name, 0) >= EXHAUSTIVE_RUNS:
+                name = next(others)
+            yield name

@@ -1,0 +1,139 @@
+"""SURW: choose one shared thing, and make every order of the events on it equally likely.
+
+Each run draws a thing with a chance in proportion to its events. Which actor makes the next event
+on it is drawn as in URW; whoever else comes to such an event is held back until that one has made
+its own. Everything else is run in random order.
+
+Source: H. Zhao, D. Wolff, U. Mathur, A. Roychoudhury, "Selectively Uniform Concurrency Testing",
+    ASPLOS 2025, section 4 (algorithm 2).
+Departs: counts are the mean over the runs so far; things are known by names (see `census.py`);
+    only things that at least two actors touch are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.access import RELEASE, Log
+from harness.core.tape import Draw, Tape, replayed
+
+from .census import Census, Left, Thing, thing
+from .random_walk import drawn, numbers, seed_of_run
+from .strategy import Path, Ran
+from .urw import weighted
+
+
+@dataclass(slots=True)
+class SURW:
+    """A walk that is uniform over the orders of the events on one thing.
+
+    Args:
+        seed: where it starts, 0 ≤ seed < 2**64.
+        census: what it counts with; shared with others if given.
+    """
+
+    seed: int = 0
+    census: Census = field(default_factory=Census)
+
+    def tape(self, run: int) -> Tape:
+        """Return the tape of run number `run`; without a census, the plain run makes one."""
+        if not self.census.runs:
+            return replayed((), log=[])
+        below = numbers(seed_of_run(self.seed, run + 1))
+        chosen = _drawn_thing(self.census, below)
+        log: Log = []
+        return drawn(below, _Walk(chosen, self.census.events.get(chosen, {}), log, below).pick, log)
+
+    def learn(self, ran: Ran) -> None:
+        """Count the events of the run."""
+        self.census.count(ran)
+
+
+def _drawn_thing(census: Census, below: Draw) -> Thing:
+    shared = {
+        each: sum(counts.values()) for each, counts in census.events.items() if len(counts) > 1
+    }
+    return list(shared)[weighted(list(shared.values()), below)] if shared else ""
+
+
+class _Walk:
+    """One run. One thread.
+
+    invariant: `held` are those who were about to touch the thing out of turn.
+    """
+
+    def __init__(self, chosen: Thing, counts: dict[Path, float], log: Log, below: Draw) -> None:
+        self.chosen = chosen
+        self.left = Left(counts)
+        self.log = log
+        self.below = below
+        self.seen = 0
+        self.known: dict[int, bool] = {}
+        # The random number of the pending event, and at which of its points the actor drew it.
+        self.order: dict[Path, tuple[int, int]] = {}
+        self.held: set[Path] = set()
+        self.intended: Path | None = None
+
+    def pick(self, options: Sequence[Any], _could_stay: bool) -> int:
+        """Say who goes on."""
+        self._catch_up()
+        left, order = self.left, self.order
+        numbered = []
+        for index, option in enumerate(options):
+            path = option.path
+            if left.start(path) and self.intended is not None and path[:-1] == self.intended:
+                # What was drawn may have been an event of this child.
+                shares = (left.of(self.intended), left.of(path))
+                if weighted([max(0.0, share) for share in shares], self.below):
+                    self.intended = path
+            found = order.get(path)
+            if found is None or found[1] != option.points:
+                found = order[path] = (self.below(1 << 53), option.points)
+                self.held.discard(path)
+            numbered.append((found[0], index))
+        if self.intended is None or all(option.path != self.intended for option in options):
+            self._intend(options)
+        numbered.sort()
+        while True:
+            for _, index in numbered:
+                option = options[index]
+                if option.path in self.held:
+                    continue
+                if self._touches(option):
+                    if option.path != self.intended:
+                        self.held.add(option.path)
+                        continue
+                    self.intended = None
+                    self.held.clear()
+                del order[option.path]
+                return index
+            self._intend(options)
+
+    def _intend(self, options: Sequence[Any]) -> None:
+        self.held.clear()
+        weights = [max(1.0, self.left.of(option.path)) for option in options]
+        self.intended = options[weighted(weights, self.below)].path
+
+    def _touches(self, option: Any) -> bool:
+        key = option.key
+        return bool(key) and self._is_chosen(key, option.site)
+
+    def _is_chosen(self, key: int, site: Any) -> bool:
+        known = self.known.get(key)
+        if known is None:
+            known = thing(key, site, self.log[0][1]) == self.chosen
+            # A container has the name of who uses it, and many may.
+            if key < 0 or site is None or site.part:
+                self.known[key] = known
+        return known
+
+    def _catch_up(self) -> None:
+        """Count the events that have been made since the last decision."""
+        log, seen = self.log, self.seen
+        for place in range(seen, len(log)):
+            turn, key, mode, site = log[place]
+            if turn is not None and mode <= RELEASE and self._is_chosen(key, site):
+                self.left.take(turn.path)
+        self.seen = len(log)

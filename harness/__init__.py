@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from harness.checks import ActorView as ActorView
     from harness.checks import Calls as Calls
+    from harness.checks import Cancelled as Cancelled
     from harness.checks import Check as Check
     from harness.checks import Deadlock as Deadlock
     from harness.checks import Elapsed as Elapsed
+    from harness.checks import EndsCancelled as EndsCancelled
     from harness.checks import Eventually as Eventually
     from harness.checks import Exactly as Exactly
     from harness.checks import Failed as Failed
@@ -112,12 +114,14 @@ __all__ = [
     "Calls",
     "Cancel",
     "Cancellation",
+    "Cancelled",
     "Check",
     "CountingFactory",
     "Crash",
     "Deadlock",
     "Delay",
     "Elapsed",
+    "EndsCancelled",
     "Eventually",
     "Exactly",
     "Existence",
@@ -194,6 +198,7 @@ _MODULES: Final = {
     "Calls": "checks",
     "Cancel": "faults",
     "Cancellation": "doubles",
+    "Cancelled": "checks",
     "Check": "checks",
     "CountingFactory": "doubles",
     "Crash": "faults",
@@ -201,6 +206,7 @@ _MODULES: Final = {
     "Delay": "faults",
     "ECHO": "doubles",
     "Elapsed": "checks",
+    "EndsCancelled": "checks",
     "Eventually": "checks",
     "Exactly": "checks",
     "Existence": "doubles",

@@ -79,6 +79,21 @@ class Survivor:
     daemon: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A task of the storm that was cancelled, and has not taken that back by `uncancel()`.
+
+    Args:
+        name: how it is called.
+        ending: `cancelled`, `raised`, `returned`, or `unended` while it has not ended.
+        detail: what it returned or raised, or what it waits for and where.
+    """
+
+    name: str
+    ending: str
+    detail: str
+
+
 class StormView(Protocol):
     """What a check may ask of the storm it watches."""
 
@@ -104,6 +119,10 @@ class StormView(Protocol):
 
     def actors(self) -> Sequence[ActorView]:
         """Return everyone alive."""
+        ...  # pragma: no cover
+
+    def cancelled(self) -> Sequence[Cancelled]:
+        """Return the storm's own tasks that were cancelled."""
         ...  # pragma: no cover
 
 
@@ -606,6 +625,43 @@ class EventuallyJudge:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class EndsCancelled:
+    """A task of the storm that is cancelled ends cancelled: nobody swallows the cancellation.
+
+    Who may turn it into an exception of its own does so by raising; who takes it back, as
+    `asyncio.timeout` does, by `uncancel()`. To go on, or to return as if nothing had been, is
+    neither.
+    """
+
+    def watch(self, view: StormView) -> EndsCancelledJudge:
+        """Return a judge that can be asked too when nobody can go on."""
+        return EndsCancelledJudge(view)
+
+
+@dataclass(slots=True)
+class EndsCancelledJudge:
+    """The judge of one `EndsCancelled`."""
+
+    view: StormView
+
+    def __call__(self) -> Violation | None:
+        """Judge the tasks that have ended."""
+        return self._judge("returned", "was cancelled and returned as if it had not been")
+
+    def stuck(self) -> Violation | None:
+        """Judge the tasks that can never end."""
+        return self._judge("unended", "was cancelled and went on, and never ends")
+
+    def _judge(self, ending: str, what: str) -> Violation | None:
+        went_on = [each for each in self.view.cancelled() if each.ending == ending]
+        if not went_on:
+            return None
+        names = ", ".join(f"'{each.name}'" for each in went_on)
+        rows = [(ending, f"'{each.name}' {each.detail}") for each in went_on[:_ROWS_MAX]]
+        return Violation("EndsCancelled", f"{names} {what}, allowed: to end cancelled.", rows)
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 #: What a verdict may be called, in the order in which an error lists them.
@@ -617,6 +673,7 @@ CHECKS: Final[tuple[type, ...]] = (
     Parked,
     Exactly,
     Eventually,
+    EndsCancelled,
     Deadlock,
     Livelock,
     Unhandled,

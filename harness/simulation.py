@@ -18,7 +18,14 @@ from functools import partial
 from types import CodeType, TracebackType
 from typing import Any, Self
 
-from harness.checks import Check, EventuallyJudge, LeakBound, Survivor
+from harness.checks import (
+    Cancelled,
+    Check,
+    EndsCancelledJudge,
+    EventuallyJudge,
+    LeakBound,
+    Survivor,
+)
 from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, FakePool, Gate, InFlight
 from harness.errors import HarnessError, Violation, misuse
@@ -300,6 +307,19 @@ class _Nursery:
             for wait in waits.parked(self._world)
         ]
 
+    def cancelled(self) -> list[Cancelled]:
+        """Return the spawned tasks that were cancelled."""
+        return [
+            _cancelled(outcome)
+            for outcome in self._outcomes
+            if isinstance(outcome.runner, asyncio.Task) and outcome.runner.cancelling()
+        ]
+
+    def stuck(self) -> Violation | None:
+        """Return the promise that is broken by nobody ever going on, if there is one."""
+        judges = [judge for judge in self._judges if isinstance(judge, EndsCancelledJudge)]
+        return next(filter(None, (judge.stuck() for judge in judges)), None)
+
     # Outcomes.
 
     @property
@@ -336,6 +356,10 @@ class _Nursery:
             and not outcome.consumed
             and not isinstance(outcome.error, asyncio.CancelledError)
         ]
+
+    def who_raised(self, error: BaseException) -> str:
+        """Return the name of the spawned actor that `error` ended, empty if it is none of ours."""
+        return next((each.name for each in self._outcomes if each.error is error), "")
 
     def _consume(self) -> None:
         for outcome in self._outcomes:
@@ -525,6 +549,18 @@ class AsyncStorm(_Nursery):
             await asyncio.sleep(to_seconds(step_ns))
             await loops.settle(self._world)
         self._judge()
+
+
+def _cancelled(outcome: _Outcome) -> Cancelled:
+    task = outcome.runner
+    if not task.done():
+        wait = waits.wait_of_task(task)
+        return Cancelled(outcome.name, "unended", f"waits in {wait.what} at {wait.where}")
+    if task.cancelled():
+        return Cancelled(outcome.name, "cancelled", "")
+    if outcome.error is not None:
+        return Cancelled(outcome.name, "raised", f"raised {outcome.error!r}")
+    return Cancelled(outcome.name, "returned", f"returned {type(outcome.value).__name__}")
 
 
 def _next_ns(world: World, loop: Any = None) -> int:

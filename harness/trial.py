@@ -122,7 +122,7 @@ def run(
     except (HarnessError, InternalError):
         raise
     except AssertionError as exc:
-        violation = judge.failed(exc)
+        violation = judge.with_raised(judge.failed(exc))
     except Exception as exc:  # noqa: BLE001 - whatever the code under test raises is its verdict
         violation = judge.on_unhandled("the scenario", exc)
     except BaseExceptionGroup as exc:
@@ -291,30 +291,26 @@ class _Judge:
         for each in _leaves(exc):
             if isinstance(each, (HarnessError, InternalError)):
                 raise each
-        where = _raised_at(exc)
         shown = "".join(traceback.format_exception_only(exc)).strip()
         who = name if name.startswith("the ") else f"'{name}'"
         violation = Violation(
             "Unhandled",
             f"{who} raised {type(exc).__name__} and nobody took it.",
-            [("raised", shown), ("where", where), *self._members(exc), *self._modes()],
+            [("raised", shown), *_where(exc), *self._members(exc), *self._modes()],
         )
         violation.__cause__ = exc
         return violation
 
     def with_raised(self, violation: Violation) -> Violation:
-        """Return `violation` with what was raised meanwhile and nobody has taken: often the reason.
-
-        What the scenario raised itself is the verdict, and told there.
-        """
+        """Return `violation` with what was raised meanwhile and nobody took: often the reason."""
+        if violation.check == "Unhandled":
+            return violation
         storms = self.simulation.storms if self.simulation is not None else []
         raised = [each for storm in storms for each in storm.unconsumed()]
-        if violation.__cause__ is None and violation.check != "Unhandled":
-            rows = [("raised", self._told(each)) for each in raised[:MEMBERS_MAX]]
-            logged = self.overheard.exceptions[:MEMBERS_MAX]
-            rows.extend(("logged", self._told(each)) for each in logged)
-            return violation.with_evidence(rows)
-        return violation
+        logged = self.overheard.exceptions
+        rows = [("raised", self._told(each)) for each in raised[:MEMBERS_MAX]]
+        rows.extend(("logged", self._told(each)) for each in logged[:MEMBERS_MAX])
+        return violation.with_evidence(rows) if rows else violation
 
     def _members(self, exc: BaseException) -> list[tuple[str, str]]:
         if not isinstance(exc, BaseExceptionGroup):
@@ -327,13 +323,14 @@ class _Judge:
         who = next((name for storm in storms if (name := storm.who_raised(exc))), "")
         raiser = f"'{who}' raised " if who else ""
         text = "".join(traceback.format_exception_only(exc)).strip().replace("\n", " ")
-        return f"{raiser}{text} at {_raised_at(exc)}"
+        where = _raised_at(exc)
+        return f"{raiser}{text} at {where}" if where else f"{raiser}{text}"
 
     def failed(self, exc: AssertionError) -> Violation:
         """A plain assert of the scenario failed."""
         text = str(exc).strip() or _source_at(exc)
         first, _, rest = text.partition("\n")
-        rows = [("where", _raised_at(exc))]
+        rows = _where(exc)
         if rest:
             rows.insert(0, ("assert", rest))
         violation = Violation(
@@ -427,12 +424,20 @@ def _leaves(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _raised_at(exc: BaseException) -> str:
-    """Return `file.py:line` of the innermost frame of somebody's code that `exc` went through."""
+    """Return `file.py:line` of the innermost frame of somebody's code that `exc` went through.
+
+    Empty if it went through none.
+    """
     found = ""
     for frame, line in traceback.walk_tb(exc.__traceback__):
         if not is_plumbing(frame.f_code.co_filename):
             found = f"{waits.file_name(frame.f_code.co_filename)}:{line}"
-    return found or "an unknown place"
+    return found
+
+
+def _where(exc: BaseException) -> list[tuple[str, str]]:
+    where = _raised_at(exc)
+    return [("where", where)] if where else []
 
 
 def _source_at(exc: BaseException) -> str:

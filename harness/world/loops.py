@@ -17,6 +17,7 @@ import selectors
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from harness.core.clock import to_ns
@@ -158,6 +159,9 @@ def write_to_self(loop: Any) -> None:
     """Wake a loop from another thread; stands for `BaseSelectorEventLoop._write_to_self`."""
     selector = loop._selector
     if isinstance(selector, Selector):
+        if loop._ready and loop._ready[-1]._source_traceback is None:
+            # If it fails, no frame tells who wanted it: asyncio knows that in debug mode only.
+            loop._ready[-1]._source_traceback = [(*creation_site(), None)]
         if not selector.world.stopping:
             selector.wake()
     elif selector is not None:
@@ -189,11 +193,12 @@ def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
         return
     exc = context.get("exception")
     source = context.get("task") or context.get("future")
-    name = (
-        source.get_name()
-        if isinstance(source, _real_task)
-        else str(context.get("message", "event loop"))
-    )
+    if isinstance(source, _real_task):
+        name = source.get_name()
+    elif isinstance(context.get("handle"), asyncio.Handle):
+        name = _callback_name(context["handle"])
+    else:
+        name = str(context.get("message", "event loop"))
     if exc is None:
         if "was destroyed but it is pending" in context.get("message", ""):
             return
@@ -203,6 +208,17 @@ def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
         world.unhandled.append((name, exc))
     else:
         world.take_unhandled(name, exc)
+
+
+def _callback_name(handle: Any) -> str:
+    """Name a callback, never by an address, and by who scheduled it where that is known."""
+    callback = handle._callback
+    name = getattr(callback, "__qualname__", type(callback).__name__)
+    name = name.replace("SimFuture.", "Future.").replace("SimTask.", "Task.")
+    if not handle._source_traceback:
+        return f"the callback {name}"
+    file, line, *_ = handle._source_traceback[-1]
+    return f"the callback {name}, scheduled at {PurePath(file).name}:{line},"
 
 
 def cancel_all_tasks(loop: Any) -> None:

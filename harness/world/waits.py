@@ -154,7 +154,13 @@ def place(frame: FrameType | None) -> tuple[str, str]:
         return "the root of the thread", ""
     filename, line = frame.f_code.co_filename, frame.f_lineno
     source = linecache.getline(filename, line).strip()
-    return f"{PurePath(filename).name}:{line}", source
+    return f"{file_name(filename)}:{line}", source
+
+
+def file_name(path: str) -> str:
+    """Return how verdicts call a file: its name, with the package where every package has one."""
+    parts = PurePath(path).parts
+    return "/".join(parts[-2:] if parts[-1] == "__init__.py" else parts[-1:])
 
 
 def pending_tasks(world: World) -> list[Any]:

@@ -27,7 +27,9 @@ class Site:
     Args:
         kind: `call` (a call of a double), `await` (a task is about to be resumed), `lock` (an
             acquire), `spawn` (a thread or task starts) or `timer` (a timer is due).
-        name: the double, lock, thread or task that is touched.
+        name: the double, lock, thread or task that is touched. A lock is called by where it was
+            made, `lock made at service.py:12`, or by where it was found if that was before the
+            run: `service.LOCK`, `service.Service.lock`.
         actor: spawn path of the thread or task that is here, such as `0.2.1`.
         ordinal: how many sites of this kind and name came before in this run, from 1, fixed at
             entry.
@@ -165,6 +167,8 @@ class Faults:
             to the tape.
         sweep_sites: how many such sites this run has met.
         swept: a sweep struck in this run.
+        names_locks: a rule of this run, or of one before it, looks at locks: each new one is to
+            remember where it was made.
     """
 
     choose: Callable[[int], int] | None = None
@@ -172,6 +176,7 @@ class Faults:
     sweep_at: int | None = None
     sweep_sites: int = 0
     swept: bool = False
+    names_locks: bool = False
     rules: list[_Installed] = field(default_factory=list)
     fired: list[Fired] = field(default_factory=list)
 
@@ -198,6 +203,7 @@ class Faults:
                 "at_most", at_most, "must be at least 1.", "Leave the rule out to have no fault."
             )
         self.rules.append(_Installed(rule, at_most, certain, kinds=getattr(rule, "kinds", None)))
+        self.names_locks = self.names_locks or self.watches("lock")
 
     def watches(self, kind: str) -> bool:
         """Tell whether a rule may care for sites of `kind`; one without `kinds` cares for all."""

@@ -433,6 +433,7 @@ class _Adopting:
             return
         if isinstance(primitive, _REAL_LOCKS):
             lock = twins.LockTwin(primitive)
+            lock.lock.born = self._name_of(primitive)
             self.adoption.resets.append(lock.reset)
             self._pair(primitive, lock.lock)
         elif type(primitive) is _REAL_LOCAL:
@@ -446,6 +447,32 @@ class _Adopting:
             self._pair(primitive, items)
         else:
             self.adoption.out_of_reach.append(f"{_named(primitive)}, of a class of its own")
+
+    def _name_of(self, thing: object) -> str:
+        """Say how code would write what holds `thing`: `service.LOCK`, `Service.lock`, or ""."""
+        # The heap has an order of its own; of several names it is always the same one.
+        return min(self._names_of(thing, 0), default=(0, ""))[1]
+
+    def _names_of(self, thing: object, depth: int) -> Iterator[tuple[int, str]]:
+        for holder in self.held_by.get(id(thing), ()):
+            if id(holder) in self.modules:
+                yield 0, f"{self.modules[id(holder)]}.{_key_of(holder, thing)}"
+            elif id(holder) in self.classes:
+                cls = self.classes[id(holder)]
+                yield 1, f"{cls.__module__}.{cls.__qualname__}.{_key_of(holder, thing)}"
+            else:
+                # The dict of an instance may be an object of its own.
+                owners = self.owners.get(id(holder), ()) if type(holder) is dict else (holder,)
+                for owner in owners:
+                    yield from self._names_in(owner, thing, depth)
+
+    def _names_in(self, owner: Any, thing: object, depth: int) -> Iterator[tuple[int, str]]:
+        if _is_container(owner) or isinstance(owner, (type, types.ModuleType)):
+            return
+        if type(owner).__module__ not in _TRANSPARENT:
+            yield 2, f"{type(owner).__qualname__}.{_attribute_of(owner, thing)}"
+        elif depth < 5:
+            yield from self._names_of(owner, depth + 1)
 
     def _is_in_table(self, holder: dict[Any, Any], primitive: object) -> bool:
         return id(holder) in self.modules and any(
@@ -747,6 +774,20 @@ def _owned_types(heap: _Heap) -> list[type]:
         and kind.__module__ not in ("builtins", "collections")
         and not issubclass(kind, (type, threading.Thread))
     ]
+
+
+def _key_of(mapping: dict[str, Any], thing: object) -> str:
+    return next((key for key, value in mapping.items() if value is thing), "?")
+
+
+def _attribute_of(owner: Any, thing: object) -> str:
+    slots = {
+        name: _slot_value(slot, owner)
+        for cls in type(owner).__mro__
+        for name, slot in vars(cls).items()
+        if type(slot) is types.MemberDescriptorType
+    }
+    return _key_of({**slots, **(_namespace_of(owner) or {})}, thing)
 
 
 def _is_container(thing: object) -> bool:

@@ -38,16 +38,20 @@ class Ground:
     watchdog: Watchdog
     is_under_test: IsUnderTest
     own_locks: list[Lock]
+    # Known from the first run on, which never counts: a rule may come after the locks it looks at.
+    names_locks: bool = False
 
     def run(self, world: World, body: Callable[[], None]) -> None:
         """Run `body` in `world`; what it raises comes out, and nothing of the run stays behind."""
         patching.fresh(world)
         kept = patching.KeptState()
         self.watchdog.world = world
+        world.faults.names_locks = self.names_locks
         try:
             world.run(body)
         finally:
             self.watchdog.world = None
+            self.names_locks = world.faults.names_locks
             kept.restore()
             self.adoption.reset()
             for lock in self.own_locks:

@@ -17,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
@@ -67,13 +68,20 @@ class Lock:
         time is up.
     """
 
-    __slots__ = ("__weakref__", "number", "owner", "real", "role", "waiters")
+    __slots__ = ("__weakref__", "born", "number", "owner", "real", "role", "waiters")
+
+    # Where it was made or, if that was before the run, where it was found; for the names of sites.
+    born: tuple[str, int, str] | str | None
 
     def __new__(cls, real: Any = None, role: str = "") -> Any:
         """Make one, or a real lock where there is no run: other threads go on as ever."""
-        if here.world is None and real is None:
+        world = here.world
+        if world is None and real is None:
             return cls._make_real()
-        return object.__new__(cls)
+        self = object.__new__(cls)
+        # Looked for only where a rule wants to know: to walk the stack takes as long as all else.
+        self.born = creation_site() if world is not None and world.faults.names_locks else None
+        return self
 
     @staticmethod
     def _make_real() -> Any:
@@ -219,7 +227,13 @@ class Lock:
         while frame is not None and is_plumbing(frame.f_code.co_filename):
             frame = frame.f_back
         if frame is not None:
-            suffer(world, world.consult("lock", self.role or "lock"))
+            suffer(world, world.consult("lock", self.role or self._name()))
+
+    def _name(self) -> str:
+        if not isinstance(self.born, tuple):
+            return self.born or "lock"
+        file, line, _ = self.born
+        return f"lock made at {PurePath(file).name}:{line}"
 
     def _acquire_outside(self, blocking: bool, timeout: float) -> bool:
         if self.real is not None:

@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
+from harness import explore as explore_all
 from harness.core.tape import Tape, replayed
+from harness.faults import Pass, Site, Verdict
 from harness.world import adoption, patching, threads, twins, under_test
 from harness.world.fibers import World
 
@@ -805,3 +807,58 @@ def test_asyncio_s_own_are_left_to_the_table() -> None:
         return asyncio.run(main())
 
     assert explore(body, 5) == [3.0] * 5
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def names_of_locks(scenario: Callable[[], object], *, early: bool) -> list[str]:
+    """Return the names of the sites that a rule meets at locks, in order, each once."""
+    met: list[str] = []
+
+    def rule(site: Site) -> Verdict:
+        if site.kind == "lock":
+            met.append(site.name)
+        return Pass()
+
+    def body(sim: Any) -> None:
+        met.clear()
+        if early:
+            sim.inject(rule)
+        made = threading.Lock(), threading.Event()
+        if not early:
+            sim.inject(rule)
+        with made[0]:
+            pass
+        made[1].is_set()
+        made[1].set()
+        scenario()
+
+    assert explore_all(body, schedules=1).verdict == "holds"
+    return list(dict.fromkeys(met))
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_lock_is_named_by_where_it_was_made_or_found(*, early: bool) -> None:
+    """A rule can tell locks apart; also those made before it was installed, and before the run."""
+
+    def use_what_was_made_before() -> None:
+        for lock in (GLOBAL, Plain.shared, PLAIN.lock, SLOTTED.lock, CONDITION, JOBS.not_empty):
+            with lock:
+                pass
+        EVENT.set()
+        EVENT.clear()
+
+    line = names_of_locks.__code__.co_firstlineno + 13
+    module = __name__
+
+    assert names_of_locks(use_what_was_made_before, early=early) == [
+        f"lock made at test_adoption.py:{line}",
+        f"{module}.GLOBAL",
+        f"{module}.Plain.shared",
+        "Plain.lock",
+        "Slotted.lock",
+        f"{module}.CONDITION",
+        f"{module}.JOBS",
+        f"{module}.EVENT",
+    ]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 from harness.errors import HarnessError, InternalError, misuse
 
 if TYPE_CHECKING:
+    from harness.corpus import Corpus
     from harness.explore import Progress, Settings
     from harness.scenario import Cell, Column, Scenario
 
@@ -101,6 +102,11 @@ def _parser() -> argparse.ArgumentParser:
             "--check-determinism", action="store_true", help="run every schedule twice and compare"
         )
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        command.add_argument(
+            "--corpus",
+            action=argparse.BooleanOptionalAction,
+            help="run failures of earlier runs first, and keep new ones (but not if CI is set)",
+        )
     command = commands.add_parser(
         "replay", help="run one schedule again", description="run one schedule again"
     )
@@ -253,8 +259,11 @@ def _run(
     settings: Settings,
     options: argparse.Namespace,
 ) -> int:
+    from harness.corpus import Corpus, is_wanted
     from harness.explore import shared_ground
 
+    warnings: list[str] = []
+    corpus = Corpus(Path.cwd(), warnings.append) if is_wanted(options.corpus) else None
     total = sum(len(columns) for _, columns in selected)
     runs: list[_Run] = []
     interrupted = False
@@ -272,7 +281,7 @@ def _run(
                 for column in columns:
                     start(f"{each.name} {column.name}".rstrip())
                     began = time.perf_counter()
-                    cell = _cell(each, column, settings, progress)
+                    cell = _cell(each, column, settings, progress, corpus)
                     runs.append(_Run(cell, time.perf_counter() - began))
                     if at_once:
                         _print_run(runs[-1], alone=total == 1, file=stdout)
@@ -287,6 +296,8 @@ def _run(
         for run in [] if at_once else runs:
             _print_run(run, alone=total == 1, file=stdout)
         _print_sum(runs)
+    for line in dict.fromkeys(warnings):
+        _complain(line)
     problems = [run.cell for run in runs if run.cell.problem]
     for cell in problems:
         _complain(cell.explain())
@@ -298,14 +309,16 @@ def _run(
     return AS_DECLARED if all(run.cell.is_as_declared for run in runs) else NOT_AS_DECLARED
 
 
-def _cell(each: Scenario, column: Column, settings: Settings, progress: Progress) -> Cell:
+def _cell(
+    each: Scenario, column: Column, settings: Settings, progress: Progress, corpus: Corpus | None
+) -> Cell:
     """Run one cell; what cannot be run must not lose what can."""
     from harness.scenario import Cell, needs_fixtures, run_cell
 
     try:
         if each.fixtures:
             raise needs_fixtures(each)
-        return run_cell(each, column, settings, progress=progress)
+        return run_cell(each, column, settings, progress=progress, corpus=corpus)
     except (HarnessError, InternalError) as exc:
         return Cell(each, column, None, " ".join(str(exc).split()))
 

@@ -20,6 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.core.token import Token
+    from harness.corpus import Corpus
     from harness.explore import Exploration, Settings
     from harness.scenario import Cell, Scenario
 
@@ -51,6 +52,8 @@ _settings_key = pytest.StashKey["Settings"]()
 _token_key = pytest.StashKey["Token"]()
 _verdict_key = pytest.StashKey[str]()
 _misuse_key = pytest.StashKey[list[str]]()
+_corpus_key = pytest.StashKey["Corpus | None"]()
+_notes_key = pytest.StashKey[list[str]]()
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -75,6 +78,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run every schedule twice and compare",
     )
+    corpus = "run failures of earlier runs first, and keep new ones (but not if CI is set)"
+    group.addoption(
+        "--storm-corpus", dest="storm_corpus", action="store_true", default=None, help=corpus
+    )
+    group.addoption(
+        "--no-storm-corpus",
+        dest="storm_corpus",
+        action="store_false",
+        default=None,
+        help="neither run nor keep failures",
+    )
+    parser.addini("storm_corpus", corpus, type="bool", default=None)
     parser.addini(
         "storm_replay", "run the one schedule of this token, and nothing else", default=""
     )
@@ -97,6 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if pattern not in config.getini("python_files"):
             config.addinivalue_line("python_files", pattern)
     config.stash[_misuse_key] = []
+    config.stash[_notes_key] = []
     if any(_said(config, name) is not None for name in (*_OPTIONS, "check_determinism")):
         _settings(config)
     text = _said(config, "replay")
@@ -177,6 +193,19 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"--storm: {exc}") from None
     config.stash[_settings_key] = settings
     return settings
+
+
+def _corpus(config: pytest.Config) -> Corpus | None:
+    """Return where failures are kept, None if they are not."""
+    if _corpus_key not in config.stash:
+        from harness.corpus import Corpus, is_wanted
+
+        given = config.getoption("storm_corpus", default=None)
+        said = config.getini("storm_corpus") if given is None else given
+        config.stash[_corpus_key] = (
+            Corpus(config.rootpath, config.stash[_notes_key].append) if is_wanted(said) else None
+        )
+    return config.stash[_corpus_key]
 
 
 # --- collection -----------------------------------------------------------------------------------
@@ -340,6 +369,7 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     The verdict is kept for the report.
     """
     from harness.errors import HarnessError, InternalError
+    from harness.explore import shared_ground
     from harness.scenario import replay_cell, run_cell
 
     column = _column(item, this)
@@ -347,7 +377,14 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     try:
         if token is not None:
             return _keep_replay(item, replay_cell(this, column, token, fixtures))
-        return _keep_cell(item, run_cell(this, column, _settings(item.config), fixtures))
+        corpus = _corpus(item.config)
+        case = item.callspec.id if fixtures and hasattr(item, "callspec") else ""
+        # What is stored and what is declared share one preparation.
+        with shared_ground():
+            cell = run_cell(
+                this, column, _settings(item.config), fixtures, corpus=corpus, case=case
+            )
+        return _keep_cell(item, cell)
     except (HarnessError, InternalError) as exc:
         return f"{type(exc).__name__}: {exc}"
 
@@ -395,3 +432,29 @@ def pytest_runtest_makereport(
     if report.when == "call" and verdict is not None:
         report.sections.append((SECTION, verdict))
     return report
+
+
+# --- what went wrong with the corpus --------------------------------------------------------------
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the notes of a worker of xdist to the process that can show them."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["storm_notes"] = session.config.stash[_notes_key]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the notes of a worker of xdist."""
+    # A worker that crashed has none.
+    node.config.stash[_notes_key].extend(getattr(node, "workeroutput", {}).get("storm_notes", ()))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show each note once; as a warning it could be made an error, and change a verdict."""
+    notes = config.stash[_notes_key]
+    for line in dict.fromkeys(notes):
+        terminalreporter.write_line(f"storms: {line}", yellow=True)

@@ -25,12 +25,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from harness.checks import CHECKS, check_name
 from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse
-from harness.explore import Exploration, Failure, Progress, Settings, explore, run_token
+from harness.explore import (
+    Exploration,
+    Failure,
+    Progress,
+    Settings,
+    explore,
+    interpreter,
+    run_token,
+)
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
 
 Flavour = Literal["threads", "asyncio", "mixed"]
 
@@ -44,6 +55,7 @@ PATTERNS: Final = ("storms.py", "storms_*.py", "test_*.py")
 ENOUGH_VIOLATIONS: Final = 3
 
 _ROW: Final = re.compile(r"([A-Z][A-Za-z]*(?:-[A-Z])?\d+[a-z]?)\s*:")
+_SCHEDULE: Final = re.compile(r"schedule \d+")
 _THREADED: Final = frozenset(
     {
         "Thread",
@@ -249,18 +261,24 @@ class Cell:
         column: class and expectation.
         exploration: what was run, None if nothing could be.
         problem: why nothing could be run, empty if something was.
+        stored: failures from the corpus that violate as they did, by a check that the expectation
+            does not account for.
     """
 
     scenario: Scenario
     column: Column
     exploration: Exploration | None
     problem: str = ""
+    stored: tuple[Failure, ...] = ()
 
     @property
     def unexpected(self) -> list[Failure]:
-        """The failures that no check of the expectation accounts for."""
+        """The failures that no check of the expectation accounts for.
+
+        Those of the declared schedules come first: what they show must not depend on a file.
+        """
         failures = () if self.exploration is None else self.exploration.failures
-        return [failure for failure in failures if failure.check not in self.column.caught_by]
+        return [*_unaccounted(failures, self.column), *self.stored]
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -331,6 +349,8 @@ class Cell:
         if self.column.caught_by:
             return f"declared to be caught by {wanted}, violated {self.verdict}."
         counts = f"{self.exploration.violating} of {schedules} schedules"
+        if not self.exploration.failures:
+            counts = f"a schedule from the corpus, and on {counts}"
         return f"declared to hold, violated {self.verdict} on {counts}."
 
 
@@ -340,8 +360,21 @@ def run_cell(
     settings: Settings | None = None,
     fixtures: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    *,
+    corpus: Corpus | None = None,
+    case: str = "",
 ) -> Cell:
     """Run one scenario with one class under as many schedules as `settings` say, pins first.
+
+    Args:
+        scenario: the scenario.
+        column: the class, and what is expected.
+        settings: how; the defaults otherwise.
+        fixtures: the arguments besides simulation and class.
+        progress: called with (runs made, violations found) after each declared run.
+        corpus: where failures are kept: those of earlier runs are run first, besides the declared
+            schedules.
+        case: tells apart, in the corpus, what is run with other fixtures.
 
     Raises:
         HarnessError: the run could not be simulated, or something about the scenario is wrong.
@@ -354,14 +387,107 @@ def run_cell(
         under_test=tuple(dict.fromkeys([*settings.under_test, *scenario.under_test])),
         pins=(*settings.pins, *pins_of(scenario, column)),
     )
+    program = scenario.program(column, fixtures)
+    shelf = None
+    if corpus is not None:
+        shelf = _Shelf(scenario, column, settings, corpus, case)
+        shelf.run(program)
     exploration = explore(
-        scenario.program(column, fixtures),
+        program,
         settings=settings,
         name=scenario.token_name,
         class_name=column.name,
         progress=progress,
     )
-    return Cell(scenario, column, exploration)
+    if shelf is None:
+        return Cell(scenario, column, exploration)
+    shelf.keep(_unaccounted(exploration.failures, column))
+    return Cell(scenario, column, exploration, stored=tuple(shelf.failures))
+
+
+def _unaccounted(failures: Iterable[Failure], column: Column) -> list[Failure]:
+    return [failure for failure in failures if failure.check not in column.caught_by]
+
+
+class _Shelf:
+    """The part of the corpus that belongs to one cell. One thread.
+
+    Only failures that the expectation does not account for are kept: a variant that is caught as
+    declared is found anew each time, which is what its cell claims.
+    """
+
+    def __init__(
+        self, scenario: Scenario, column: Column, settings: Settings, corpus: Corpus, case: str
+    ) -> None:
+        self.scenario = scenario
+        self.column = column
+        self.settings = settings
+        self.corpus = corpus
+        self.name = corpus.name_of(scenario.path, f"{scenario.name}{f'[{case}]' if case else ''}")
+        self.failures: list[Failure] = []
+        # Tapes that need not be stored: they are run in any case, or are stored already.
+        self.known = {Token.decode(pin).choices for pin in settings.pins}
+
+    def run(self, program: Callable[[Any], Any]) -> None:
+        """Run what is stored, and say of each whether it held."""
+        for text in self.corpus.tokens(self.name, self.column.name):
+            try:
+                token = Token.decode(text)
+            except HarnessError as exc:
+                self.corpus.warn(f"a stored failure of {self.name} is passed over: {exc}")
+                self.corpus.held(self.name, self.column.name, text)
+                continue
+            if self._fits(token):
+                self._run(program, text, token)
+
+    def _fits(self, token: Token) -> bool:
+        """Return whether a token means the same here; if not, it is neither run nor counted."""
+        # An order that nobody asked for may break what no asked one does.
+        mine = self.settings
+        return (token.granularity, token.order, token.timeouts, token.interpreter) == (
+            mine.granularity,
+            mine.order,
+            mine.timeouts,
+            interpreter(),
+        )
+
+    def _run(self, program: Callable[[Any], Any], text: str, token: Token) -> None:
+        done = run_token(
+            program,
+            # It may have been found from another folder.
+            replace(token, scenario=self.scenario.token_name),
+            under_test=self.settings.under_test,
+            watchdog_seconds=self.settings.watchdog_seconds,
+            limits=self.settings.limits,
+        )
+        found = _unaccounted(done.failures, self.column)
+        if found:
+            self.failures.extend(_from_corpus(failure) for failure in found)
+            self.known.add(token.choices)
+            self.corpus.store(self.name, self.column.name, text, found[0].check)
+        elif done.verdict != "inconclusive":
+            # A limit that is hit is no pass.
+            self.corpus.held(self.name, self.column.name, text)
+
+    def keep(self, failures: Iterable[Failure]) -> None:
+        """Store what the declared schedules found."""
+        for failure in failures:
+            choices = Token.decode(failure.token).choices
+            if choices not in self.known:
+                self.known.add(choices)
+                self.corpus.store(self.name, self.column.name, failure.token, failure.check)
+
+
+def _from_corpus(failure: Failure) -> Failure:
+    """Return a failure that says where its schedule is from: it has no number."""
+    given = failure.violation
+    rows = [
+        (label, _SCHEDULE.sub("from the corpus", text) if label == "when" else text)
+        for label, text in given.evidence
+    ]
+    shown = Violation(given.check, given.summary, rows)
+    shown.__cause__ = given.__cause__
+    return replace(failure, violation=shown, schedule=0)
 
 
 def replay_cell(

@@ -12,17 +12,20 @@ from __future__ import annotations
 import asyncio
 import asyncio.base_events
 import functools
+import heapq
 import math
 import selectors
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from pathlib import PurePath
+from types import CoroutineType
 from typing import Any
 
 from harness.core.clock import to_ns
 from harness.core.kernel import Actor
-from harness.errors import HarnessError, unsupported
+from harness.errors import HarnessError, InternalError, unsupported
 from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Verdict
 
 from .fibers import Stop, World
@@ -38,8 +41,13 @@ _runners: Any = asyncio.runners
 _real_make_self_pipe = _loop_class._make_self_pipe
 _real_close_self_pipe = _loop_class._close_self_pipe
 _real_write_to_self = _loop_class._write_to_self
-_real_run_forever = asyncio.base_events.BaseEventLoop.run_forever
-_real_default_handler = asyncio.base_events.BaseEventLoop.default_exception_handler
+_base_loop: Any = asyncio.base_events.BaseEventLoop
+_real_run_forever = _base_loop.run_forever
+_real_run_until_complete = _base_loop.run_until_complete
+_real_run_once = _base_loop._run_once
+_real_call_soon = _base_loop.call_soon
+_real_create_task = _base_loop.create_task
+_real_default_handler = _base_loop.default_exception_handler
 _real_cancel_all = _runners._cancel_all_tasks
 _TimerHandle = asyncio.TimerHandle
 
@@ -51,12 +59,12 @@ class Selector(selectors.BaseSelector):
         self.world = world
         self.loop: Any = None
         self._sleeper: Actor | None = None
-        self._woken = False
+        self.woken = False
         self.settling: list[asyncio.Future[None]] = []
 
     def wake(self) -> None:
         """Have `select` return. Any thread."""
-        self._woken = True
+        self.woken = True
         if self._sleeper is not None:
             self.world.kernel.wake(self._sleeper)
 
@@ -71,7 +79,7 @@ class Selector(selectors.BaseSelector):
             loop._ready.look_back()
             if loop._ready:
                 return []
-        if not self._woken and (timeout is None or timeout > 0):
+        if not self.woken and (timeout is None or timeout > 0):
             self._sleeper = kernel.current
             if self.settling and kernel.current is not None:
                 kernel.settling.append(kernel.current)
@@ -84,7 +92,7 @@ class Selector(selectors.BaseSelector):
         else:
             # A turn that waits for nothing: others may run, and a loop that only spins is seen.
             world.point()
-        self._woken = False
+        self.woken = False
         # Beyond 2**24 s a timer due exactly now would never be taken: the default is rounded away.
         loop._clock_resolution = max(1e-9, 2 * math.ulp(kernel.now_ns / 1e9))
         return []
@@ -138,7 +146,8 @@ def make_self_pipe(loop: Any) -> None:
         return
     loop._ssock = loop._csock = None
     selector.loop = loop
-    loop._ready = ReadyQueue(selector.world)
+    loop._ready = ready = ReadyQueue(selector.world)
+    ready.plain = type(loop) is asyncio.SelectorEventLoop
     selector.world.at_end.append(functools.partial(_close_left, weakref.ref(loop)))
 
 
@@ -176,11 +185,170 @@ def run_forever(loop: Any) -> None:
         return
     world.loops += 1
     world.careful += 1
+    ready = loop._ready
     try:
+        if isinstance(ready, ReadyQueue) and ready.plain:
+            ready.forever = True
         _real_run_forever(loop)
     finally:
         world.loops -= 1
         world.careful -= 1
+        ready.forever = False
+
+
+def _run_once(loop: Any) -> None:
+    """Make one turn of a loop, in `run_forever` all; stands for `BaseEventLoop._run_once`.
+
+    The same as the real one, with the usual case of what it calls written out: the time of small
+    programs goes here.
+    """
+    ready = loop._ready
+    if type(ready) is not ReadyQueue or not ready.forever:
+        _real_run_once(loop)
+        return
+    world = ready.world
+    kernel = world.kernel
+    choose = ready.choose
+    while True:
+        if loop._scheduled or loop._debug or world.wary or world.history is not None:
+            _real_run_once(loop)
+        else:
+            if (
+                ready
+                and kernel.steps + 1 < kernel.next_look
+                and len(kernel.runnable) == 1
+                and not (world.silenced or world.stopping)
+            ):
+                # The selector's turn that waits for nothing, where nobody else could go on.
+                kernel.steps += 1
+                loop._selector.woken = False
+            else:
+                loop._selector.select(0 if ready or loop._stopping else None)
+                if loop._scheduled:
+                    _take_due(loop)
+            todo = len(ready)
+            while todo:
+                todo -= 1
+                if (
+                    kernel.steps < kernel.next_look
+                    and len(kernel.runnable) == 1
+                    and not (world.wary or world.silenced or world.stopping)
+                ):
+                    kernel.steps += 1
+                    handle = _popleft(ready) if len(ready) == 1 else choose()
+                else:
+                    handle = ready.popleft_slowly()
+                if not handle._cancelled:
+                    try:
+                        if handle._args:
+                            handle._context.run(handle._callback, *handle._args)
+                        else:
+                            handle._context.run(handle._callback)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as exc:  # noqa: BLE001 - what the real one catches
+                        _report(handle, exc)
+            # Nothing is kept alive while the loop waits.
+            handle = None
+        if loop._stopping:
+            return
+
+
+def _take_due(loop: Any) -> None:
+    """Make the timers that are due ready, as the real loop does."""
+    end = loop.time() + loop._clock_resolution
+    while loop._scheduled and loop._scheduled[0]._when < end:
+        handle = heapq.heappop(loop._scheduled)
+        handle._scheduled = False
+        loop._ready.append(handle)
+
+
+class _Raising:
+    """Stands for the context of a handle whose callback has raised. One use."""
+
+    def __init__(self, exc: BaseException) -> None:
+        self.exc = exc
+
+    def run(self, *_: object) -> None:
+        """Raise."""
+        raise self.exc
+
+
+def _report(handle: Any, exc: BaseException) -> None:
+    """Have the real handle say what it says when its callback raises."""
+    context = handle._context
+    handle._context = _Raising(exc)
+    try:
+        handle._run()
+    finally:
+        handle._context = context
+
+
+class Handle(asyncio.Handle):
+    """A handle as `call_soon` makes it outside debug mode, in less time. One loop."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Any, args: Any, loop: Any, context: Any) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+def call_soon(loop: Any, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    """Have a loop call back in its next turn; stands for `BaseEventLoop.call_soon`."""
+    ready = loop._ready
+    if type(ready) is not ReadyQueue or not ready.plain or loop._debug or loop._closed:
+        handle: asyncio.Handle = _real_call_soon(loop, callback, *args, context=context)
+        return handle
+    made = Handle(callback, args, loop, context)
+    ready.append(made)
+    return made
+
+
+_SHUTDOWNS = {
+    _base_loop.shutdown_asyncgens.__code__: "_asyncgens",
+    _base_loop.shutdown_default_executor.__code__: "_default_executor",
+}
+#: A task that ends in its first step: two turns with one handle each.
+_STEPS_OF_NOTHING = 4
+
+
+def run_until_complete(loop: Any, future: Any) -> Any:
+    """Run a loop until a future is done; stands for `BaseEventLoop.run_until_complete`.
+
+    `asyncio.run` shuts down generators and executor by one task each, though most programs have
+    neither. Such a task is counted, not made.
+    """
+    ready = loop._ready
+    if type(ready) is ReadyQueue and ready.plain and type(future) is CoroutineType:
+        world = ready.world
+        kernel = world.kernel
+        idle = _SHUTDOWNS.get(future.cr_code)
+        if (
+            idle is not None
+            and not getattr(loop, idle)
+            and not (ready or loop._scheduled or loop._debug or loop._closed or loop._stopping)
+            and not (loop._task_factory or loop._thread_id or asyncio._get_running_loop())
+            and not (world.wary or world.silenced or world.stopping or world.history is not None)
+            and len(kernel.runnable) == 1
+            and kernel.steps + _STEPS_OF_NOTHING < kernel.next_look
+        ):
+            world.hash_numbers += 1
+            world.task_numbers += 1
+            world.task_names += 1
+            kernel.steps += _STEPS_OF_NOTHING
+            loop._selector.woken = False
+            try:
+                future.send(None)
+            except StopIteration as done:
+                return done.value
+            raise InternalError(f"{future.__qualname__} waits, and there is nothing to wait for.")
+    return _real_run_until_complete(loop, future)
 
 
 def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
@@ -225,7 +393,10 @@ def cancel_all_tasks(loop: Any) -> None:
     """Note who is left parked before `asyncio.run` cancels all; for `runners._cancel_all_tasks`."""
     world = here.world
     if world is not None and not world.stopping:
-        for task in asyncio.all_tasks(loop):
+        pending = asyncio.all_tasks(loop)
+        if not pending:
+            return
+        for task in pending:
             waiter = getattr(task, "_fut_waiter", None)
             if isinstance(task, SimTask) and waiter is not None and not waiter.done():
                 task.left_parked = True
@@ -310,6 +481,10 @@ class ReadyQueue(deque[Any]):
         self.last: SimTask | None = None
         self.fifo = world.order == "fifo"
         self.free = world.order == "any"
+        # The loop is no subclass with methods of its own.
+        self.plain = False
+        # The loop is in `run_forever`, not in somebody's own version of it.
+        self.forever = False
 
     def popleft(self) -> Any:
         """Take the handle that runs next."""
@@ -323,10 +498,12 @@ class ReadyQueue(deque[Any]):
         ):
             # The usual case, and the hot path: no other thread could go on.
             kernel.steps += 1
-            return _popleft(self) if len(self) == 1 else self._choose()
-        return self._popleft_slowly(world)
+            return _popleft(self) if len(self) == 1 else self.choose()
+        return self.popleft_slowly()
 
-    def _popleft_slowly(self, world: World) -> Any:
+    def popleft_slowly(self) -> Any:
+        """Take the handle that runs next, where others could go on, or a fault strike."""
+        world = self.world
         if world.stopping:
             raise Stop
         if world.wary and self.last is not None:
@@ -339,14 +516,15 @@ class ReadyQueue(deque[Any]):
             if target is not current:
                 world.switch(target)
         if len(self) > 1 and not world.silenced:
-            handle = self._choose()
+            handle = self.choose()
         else:
             handle = _popleft(self)
         if world.wary or world.history is not None:
             handle = self._watch(handle)
         return handle
 
-    def _choose(self) -> Any:
+    def choose(self) -> Any:
+        """Take the handle that runs next, one of several."""
         if self.fifo:
             width = self._width_of_ties()
             if width < 2:

@@ -190,12 +190,12 @@ def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     yield selector_loop, "_make_self_pipe", loops.make_self_pipe
     yield selector_loop, "_close_self_pipe", loops.close_self_pipe
     yield selector_loop, "_write_to_self", loops.write_to_self
-    yield asyncio.base_events.BaseEventLoop, "run_forever", loops.run_forever
-    yield (
-        asyncio.base_events.BaseEventLoop,
-        "default_exception_handler",
-        loops.default_exception_handler,
-    )
+    base_loop = asyncio.base_events.BaseEventLoop
+    yield base_loop, "run_forever", loops.run_forever
+    yield base_loop, "run_until_complete", loops.run_until_complete
+    yield base_loop, "_run_once", loops._run_once
+    yield base_loop, "call_soon", loops.call_soon
+    yield base_loop, "default_exception_handler", loops.default_exception_handler
     yield asyncio.base_events, "MAXIMUM_SELECT_TIMEOUT", 1e12
     yield asyncio.runners, "_cancel_all_tasks", loops.cancel_all_tasks
     yield asyncio.runners, "signal", _NoSignals()

@@ -181,3 +181,85 @@ def check_then_act_fixed(sim: Any) -> None:
     for worker in workers:
         worker.join()
     assert made == ["entry"]
+
+
+# --- B09 ------------------------------------------------------------------------------------------
+
+_acquire, _release = threading.Condition.__enter__, threading.Condition.__exit__
+_wait, _notify_all = threading.Condition.wait, threading.Condition.notify_all
+_changed, _turn, _flags = attrgetter("changed"), attrgetter("turn"), attrgetter("flags")
+
+
+class _Door:
+    """Turn and flags of Peterson's algorithm; each call is one point. Two threads, 0 and 1.
+
+    Instead of spinning, who must wait is woken when something has changed.
+    """
+
+    __slots__ = ("changed", "flags", "turn")
+
+    _harness_sync = True
+
+    def __init__(self) -> None:
+        _set(self, "changed", threading.Condition())
+        _set(self, "flags", (False, False))
+        _set(self, "turn", 0)
+
+    def put(self, turn: int) -> None:
+        """Say whose turn it is."""
+        self._change("turn", turn)
+
+    def set(self, me: int, flag: bool) -> None:  # noqa: FBT001 - the value of a flag
+        """Raise or lower a flag."""
+        other = _flags(self)[1 - me]
+        self._change("flags", (other, flag) if me else (flag, other))
+
+    def wait(self, me: int) -> None:
+        """Wait until the other's flag is down or it is my turn."""
+        changed = _changed(self)
+        _acquire(changed)
+        while _flags(self)[1 - me] and _turn(self) != me:
+            _wait(changed)
+        _release(changed, None, None, None)
+
+    def _change(self, name: str, value: object) -> None:
+        changed = _changed(self)
+        _acquire(changed)
+        _set(self, name, value)
+        _notify_all(changed)
+        _release(changed, None, None, None)
+
+
+def _peterson(*, flag_first: bool) -> None:
+    door = _Door()
+    s = SimpleNamespace(inside=0)
+
+    def enter(me: int) -> None:
+        if flag_first:
+            door.set(me, True)
+            door.put(1 - me)
+        else:
+            door.put(1 - me)
+            door.set(me, True)
+        door.wait(me)
+        inside = s.inside + 1
+        s.inside = inside
+        assert inside == 1
+        s.inside = inside - 1
+        door.set(me, False)
+
+    workers = tuple(threading.Thread(target=enter, args=(me,)) for me in (0, 1))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def peterson(sim: Any) -> None:
+    """The turn is given away before the flag is raised."""
+    _peterson(flag_first=False)
+
+
+def peterson_fixed(sim: Any) -> None:
+    """The flag is raised first."""
+    _peterson(flag_first=True)

@@ -1,0 +1,124 @@
+"""Channels of Go over a condition: for the kernels that were Go programs.
+
+Each call is one scheduling point, on the channel: inside a method nothing is one, since a method
+that is called through a name of its own is not seen. The methods bear the names that
+`queue.Queue` has: `put` sends, `get` receives, `shutdown` closes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from operator import attrgetter
+from typing import Any
+
+_acquire, _release = threading.Condition.__enter__, threading.Condition.__exit__
+_wait, _notify = threading.Condition.wait, threading.Condition.notify
+_append, _popleft, _mark, _take = deque.append, deque.popleft, list.append, list.pop
+_parts = attrgetter("parts")
+_set = object.__setattr__
+
+#: Somebody who waits: for his turn, with what he sends or has received, unless it has come.
+_Waiting = tuple[threading.Condition, list[Any]]
+
+
+class ChannelClosedError(Exception):
+    """Somebody sent on a closed channel, or closed it twice."""
+
+
+class Channel:
+    """A channel: who comes first waits, and goes on when the other one has come. Any thread.
+
+    Args:
+        room: how many sends end at once, whether or not somebody ever receives.
+
+    # invariant: nobody who could go on waits.
+    """
+
+    __slots__ = ("parts",)
+
+    _harness_sync = True
+
+    parts: tuple[
+        threading.Lock, deque[_Waiting], deque[_Waiting], list[bool], list[bool], list[bool]
+    ]
+
+    def __init__(self, room: int = 0) -> None:
+        _set(self, "parts", (threading.Lock(), deque(), deque(), [], [], [True] * room))
+
+    def put(self, item: object) -> None:
+        """Send.
+
+        Raises:
+            ChannelClosedError: the channel is closed.
+        """
+        lock, senders, receivers, _, closed, room = _parts(self)
+        turn = threading.Condition(lock)
+        _acquire(turn)
+        try:
+            if closed:
+                raise ChannelClosedError("send on a closed channel")
+            if receivers:
+                other, received = _popleft(receivers)
+                _mark(received, item)
+                _notify(other)
+                return
+            offered = [item]
+            _append(senders, (turn, offered))
+            if room:
+                _take(room)
+                return
+            _wait(turn)
+            if offered:
+                raise ChannelClosedError("send on a closed channel")
+        finally:
+            _release(turn, None, None, None)
+
+    def get(self) -> Any:
+        """Receive; None from a closed channel."""
+        lock, senders, receivers, cancelled, closed, _ = _parts(self)
+        turn = threading.Condition(lock)
+        received: list[Any] = []
+        _acquire(turn)
+        try:
+            if senders:
+                other, offered = _popleft(senders)
+                _notify(other)
+                return _take(offered)
+            if closed or cancelled:
+                return None
+            _append(receivers, (turn, received))
+            _wait(turn)
+            return _take(received) if received else None
+        finally:
+            _release(turn, None, None, None)
+
+    def cancel(self) -> None:
+        """Let one receiver, of now or of later, go on with None if nobody sends."""
+        lock, _, receivers, cancelled, _, _ = _parts(self)
+        turn = threading.Condition(lock)
+        _acquire(turn)
+        if receivers:
+            _notify(_popleft(receivers)[0])
+        else:
+            _mark(cancelled, True)
+        _release(turn, None, None, None)
+
+    def shutdown(self) -> None:
+        """Close.
+
+        Raises:
+            ChannelClosedError: it is closed.
+        """
+        lock, senders, receivers, _, closed, _ = _parts(self)
+        turn = threading.Condition(lock)
+        _acquire(turn)
+        try:
+            if closed:
+                raise ChannelClosedError("close of a closed channel")
+            _mark(closed, True)
+            for waiting in (senders, receivers):
+                while waiting:
+                    _notify(_popleft(waiting)[0])
+        finally:
+            _release(turn, None, None, None)

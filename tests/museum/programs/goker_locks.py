@@ -1,0 +1,325 @@
+"""Kernels of real Go bugs that are about locks and wait groups."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from tests.museum.programs.readers_writer import ReadersWriter
+from tests.museum.programs.starting import threads
+from tests.museum.programs.wait_group import WaitGroup
+
+
+def _run(*targets: Callable[[], object]) -> None:
+    workers = threads(*targets)
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+# --- C04 ------------------------------------------------------------------------------------------
+
+
+def cockroach_16167(sim: Any) -> None:
+    """A writer comes between two nested read locks, and each waits for the other."""
+    rw = ReadersWriter()
+
+    def write() -> None:
+        rw.acquire("w")
+        rw.release("w")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    rw.acquire("r")
+    rw.acquire("r")
+    rw.release("r")
+    rw.release("r")
+
+
+def cockroach_16167_fixed(sim: Any) -> None:
+    """What is called under the read lock does not take it again."""
+    rw = ReadersWriter()
+
+    def write() -> None:
+        rw.acquire("w")
+        rw.release("w")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    rw.acquire("r")
+    rw.release("r")
+
+
+# --- C05 ------------------------------------------------------------------------------------------
+
+
+def cockroach_6181(sim: Any) -> None:
+    """The same in three threads, each of which reads, nested, and then writes."""
+    rw = ReadersWriter()
+
+    def work() -> None:
+        rw.acquire("r")
+        rw.acquire("r")
+        rw.release("r")
+        rw.release("r")
+        rw.acquire("w")
+        rw.release("w")
+
+    _run(work, work, work)
+
+
+def cockroach_6181_fixed(sim: Any) -> None:
+    """What is called under the read lock does not take it again."""
+    rw = ReadersWriter()
+
+    def work() -> None:
+        rw.acquire("r")
+        rw.release("r")
+        rw.acquire("w")
+        rw.release("w")
+
+    _run(work, work, work)
+
+
+# --- C14 ------------------------------------------------------------------------------------------
+
+
+def kubernetes_62464(sim: Any) -> None:
+    """The writer, who reads first, comes between two nested read locks."""
+    rw = ReadersWriter()
+
+    def read() -> None:
+        rw.acquire("r")
+        rw.acquire("r")
+        rw.release("r")
+        rw.release("r")
+
+    def change() -> None:
+        rw.acquire("r")
+        rw.release("r")
+        rw.acquire("w")
+        rw.release("w")
+
+    for worker in threads(read, change):
+        worker.start()
+
+
+def kubernetes_62464_fixed(sim: Any) -> None:
+    """What is called under the read lock does not take it again."""
+    rw = ReadersWriter()
+
+    def read() -> None:
+        rw.acquire("r")
+        rw.release("r")
+
+    def change() -> None:
+        rw.acquire("r")
+        rw.release("r")
+        rw.acquire("w")
+        rw.release("w")
+
+    for worker in threads(read, change):
+        worker.start()
+
+
+# --- C15 ------------------------------------------------------------------------------------------
+
+
+def cockroach_3710(sim: Any) -> None:
+    """The second of two nested read locks is taken below the lock of a queue."""
+    rw = ReadersWriter()
+    queue = threading.Lock()
+
+    def scan() -> None:
+        rw.acquire("r")
+        queue.acquire()
+        rw.acquire("r")
+        rw.release("r")
+        queue.release()
+        rw.release("r")
+
+    def process() -> None:
+        queue.acquire()
+        queue.release()
+        rw.acquire("w")
+        rw.release("w")
+
+    _run(scan, process)
+
+
+def cockroach_3710_fixed(sim: Any) -> None:
+    """What is called under the read lock does not take it again."""
+    rw = ReadersWriter()
+    queue = threading.Lock()
+
+    def scan() -> None:
+        rw.acquire("r")
+        queue.acquire()
+        queue.release()
+        rw.release("r")
+
+    def process() -> None:
+        queue.acquire()
+        queue.release()
+        rw.acquire("w")
+        rw.release("w")
+
+    _run(scan, process)
+
+
+# --- C16 ------------------------------------------------------------------------------------------
+
+
+def cockroach_7504(sim: Any) -> None:
+    """Lease before name cache below the table lock, name cache before lease without it."""
+    table, lease, names = threading.Lock(), threading.Lock(), threading.Lock()
+
+    def release() -> None:
+        table.acquire()
+        lease.acquire()
+        names.acquire()
+        names.release()
+        lease.release()
+        table.release()
+
+    def look_up() -> None:
+        names.acquire()
+        lease.acquire()
+        lease.release()
+        names.release()
+
+    for worker in threads(release, look_up):
+        worker.start()
+
+
+def cockroach_7504_fixed(sim: Any) -> None:
+    """Lease before name cache in both."""
+    table, lease, names = threading.Lock(), threading.Lock(), threading.Lock()
+
+    def release() -> None:
+        table.acquire()
+        lease.acquire()
+        names.acquire()
+        names.release()
+        lease.release()
+        table.release()
+
+    def look_up() -> None:
+        lease.acquire()
+        names.acquire()
+        names.release()
+        lease.release()
+
+    for worker in threads(release, look_up):
+        worker.start()
+
+
+# --- C17 ------------------------------------------------------------------------------------------
+
+
+def moby_25384(sim: Any) -> None:
+    """Two are waited for when one has been started."""
+    group = WaitGroup(2)
+
+    def work() -> None:
+        group.task_done()
+
+    for worker in threads(work, work):
+        worker.start()
+        group.wait()
+
+
+def moby_25384_fixed(sim: Any) -> None:
+    """They are waited for when both have been started."""
+    group = WaitGroup(2)
+
+    def work() -> None:
+        group.task_done()
+
+    for worker in threads(work, work):
+        worker.start()
+    group.wait()
+
+
+# --- C22 ------------------------------------------------------------------------------------------
+
+
+def kubernetes_13058(sim: Any) -> None:
+    """Two are reported done while one has been added."""
+    group = WaitGroup()
+
+    def work() -> None:
+        group.task_done()
+        group.task_done()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    group.put()
+    group.wait()
+    group.put()
+
+
+def kubernetes_13058_fixed(sim: Any) -> None:
+    """Both are added before the worker starts."""
+    group = WaitGroup()
+
+    def work() -> None:
+        group.task_done()
+        group.task_done()
+
+    worker = threading.Thread(target=work)
+    group.put()
+    group.put()
+    worker.start()
+    group.wait()
+
+
+# --- C23 ------------------------------------------------------------------------------------------
+
+
+def cockroach_4407(sim: Any) -> None:
+    """A task is added when the waiting is over."""
+    s = SimpleNamespace(stopped=False)
+    group = WaitGroup()
+
+    def stop() -> None:
+        group.wait()
+        s.stopped = True
+
+    def start_task() -> None:
+        group.put()
+        assert not s.stopped
+        group.task_done()
+
+    for worker in threads(stop, start_task):
+        worker.start()
+
+
+def cockroach_4407_fixed(sim: Any) -> None:
+    """No task is added once stopping has begun."""
+    s = SimpleNamespace(stopping=False, stopped=False)
+    group = WaitGroup()
+    m = threading.Lock()
+
+    def stop() -> None:
+        m.acquire()
+        s.stopping = True
+        m.release()
+        group.wait()
+        s.stopped = True
+
+    def start_task() -> None:
+        m.acquire()
+        accepted = not s.stopping
+        if accepted:
+            group.put()
+        m.release()
+        if accepted:
+            assert not s.stopped
+            group.task_done()
+
+    for worker in threads(stop, start_task):
+        worker.start()

@@ -1,6 +1,6 @@
 """Runs a function under many schedules and says what they are worth: holds, violated, or not known.
 
-    settle once, unrecorded ─► pins ─► runs of a strategy … (or a sweep of faults)
+    settle once, unrecorded ─► pins ─► a sweep of faults ─► runs of a strategy …
                                 └─ a violation is run again, recorded: same tape, same end,
                                    or it is nondeterminism
 
@@ -448,7 +448,7 @@ class _Explorer:
         """Make the runs that the settings ask for."""
         settled = self.settle()
         self._run_pins()
-        for trial in self._sweep(max(settled.sweeps)) if settled.sweeps else self._search():
+        for trial in self._trials(max(settled.sweeps, default=0)):
             self.add(trial)
             if len(self.failures) >= self.settings.stop_after:
                 break
@@ -466,8 +466,22 @@ class _Explorer:
             if len(self.failures) == before:
                 self.stale_pins.append(text)
 
-    def _search(self) -> Iterator[Trial]:
-        """Make the runs that the strategy asks for, as many as there may be."""
+    def _trials(self, sweeps: int) -> Iterator[Trial]:
+        """Make the walks of a sweep, then search with what is left of the schedules.
+
+        In the search a strike is a choice like any other: some bugs need a fault in an order that
+        no walk met. Where there is no other choice, the sweep has seen all.
+        """
+        made, alone = 0, bool(sweeps)
+        for trial in self._sweep(sweeps):
+            made += 1
+            alone = alone and len(trial.widths) == trial.sites
+            yield trial
+        if not alone and not self.unknown and made < self.settings.schedules:
+            yield from self._search(self.settings.schedules - made)
+
+    def _search(self, schedules: int) -> Iterator[Trial]:
+        """Make the runs that the strategy asks for, at most so many."""
         settings = self.settings
         if settings.seeds is not None:
             for seed in range(*settings.seeds):
@@ -476,7 +490,7 @@ class _Explorer:
         strategy = make_strategy(
             settings.strategy, settings.seed, sees_all=settings.granularity == "shared"
         )
-        for index in range(settings.schedules):
+        for index in range(schedules):
             tape = strategy.tape(index)
             if tape is None:
                 self._note_exhaustion(strategy)

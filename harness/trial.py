@@ -23,7 +23,7 @@ from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
 from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
-from harness.world import loops, waits
+from harness.world import account, loops, waits
 from harness.world.fibers import World
 from harness.world.ground import Ground
 from harness.world.overheard import Overheard, overhearing
@@ -55,6 +55,7 @@ class Trial:
         fired: the faults that struck.
         sweeps: on how many schedules each installed sweep wants to be made.
         swept: a sweep struck.
+        sites: at how many choices a sweep could have struck, if one was told where to.
         history: what happened, if it was recorded.
         limit: the limit that was hit, for `inconclusive`.
         points: how many scheduling points each thread or task met, by path; if the tape has a log.
@@ -72,6 +73,7 @@ class Trial:
     history: History | None = None
     limit: str = ""
     points: dict[tuple[int, ...], int] = field(default_factory=dict)
+    sites: int = 0
 
 
 def run(
@@ -103,6 +105,8 @@ def run(
     """
     world = World(tape, order=order, limits=limits, history=history)
     judge = _Judge(world, function)
+    if history is not None:
+        account.keep(world, history)
     world.faults.sweep_at = sweep_at
     world.on_limit = judge.on_limit
     world.on_stuck = judge.on_stuck
@@ -154,6 +158,7 @@ def run(
         history,
         limit,
         points,
+        world.faults.sweep_sites,
     )
 
 

@@ -413,13 +413,12 @@ def _keep(item: pytest.Function, violation: BaseException, token: str | None) ->
 
 
 def _trimmed(exc: BaseException) -> str:
-    """Return the traceback of `exc` without frames of the harness."""
-    own = str(Path(__file__).parent)
-    shown = traceback.TracebackException.from_exception(exc)
-    shown.stack = traceback.StackSummary.from_list(
-        [frame for frame in shown.stack if not frame.filename.startswith(own)]
-    )
-    return "".join(shown.format(chain=False)).rstrip()
+    """Return the exception below where it went, which the engine has left in a note."""
+    where = [note for note in getattr(exc, "__notes__", ()) if note.startswith("Traceback")]
+    lines = "".join(traceback.format_exception(exc, chain=False)).rstrip()
+    for note in where:
+        lines = f"{note}\n{lines.replace(note, '').rstrip()}"
+    return lines
 
 
 @pytest.hookimpl(wrapper=True)

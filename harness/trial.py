@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -31,10 +32,14 @@ from harness.world.threads import is_plumbing
 
 #: How many looks at code that seems to spin must show nothing new before it counts as a livelock.
 LOOKS = 8
+#: First line of the note that says where an exception went.
+TRACE = "Traceback (most recent call last):"
 #: How many different states those looks may show.
 STATES_MAX = 4
 #: How many exceptions of one kind a verdict tells of.
 MEMBERS_MAX = 6
+
+_PACKAGE = str(PurePath(__file__).parent)
 
 
 class _Inconclusive(Exception):
@@ -143,6 +148,7 @@ def run(
     if violation is not None:
         verdict = violation.check
         violation.__traceback__ = None
+        _let_go(violation)
     return Trial(
         verdict,
         violation,
@@ -441,6 +447,36 @@ def _raised_at(exc: BaseException) -> str:
 def _where(exc: BaseException) -> list[tuple[str, str]]:
     where = _raised_at(exc)
     return [("where", where)] if where else []
+
+
+def _let_go(violation: Violation) -> None:
+    """Have what a verdict came from hold nothing of the run.
+
+    A traceback holds frames, these hold their functions, and the closures of those the run. Where
+    the exception went stays as text, in a note of it.
+    """
+    causes: list[BaseException | None] = [violation.__cause__, violation.__context__]
+    seen: set[int] = set()
+    while causes:
+        exc = causes.pop()
+        if exc is None or id(exc) in seen:
+            continue
+        seen.add(id(exc))
+        causes += [exc.__cause__, exc.__context__]
+        causes += exc.exceptions if isinstance(exc, BaseExceptionGroup) else ()
+        frames = [
+            frame
+            for frame in traceback.extract_tb(exc.__traceback__)
+            if not frame.filename.startswith(_PACKAGE)
+        ]
+        exc.__traceback__ = None
+        notes = [note for note in getattr(exc, "__notes__", ()) if not note.startswith(TRACE)]
+        if frames:
+            lines = "".join(traceback.format_list(frames)).rstrip()
+            notes.append(f"{TRACE}\n{lines}")
+        if notes:
+            # The same exception may be raised in many runs.
+            exc.__notes__ = notes
 
 
 def _source_at(exc: BaseException) -> str:

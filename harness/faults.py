@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from harness.errors import HarnessError, misuse, negative_seconds
+from harness.core.clock import to_ns
+from harness.errors import HarnessError, misuse
 
 SiteKind = Literal["call", "await", "lock", "spawn", "timer"]
 
@@ -63,8 +64,7 @@ class Delay:
     seconds: float
 
     def __post_init__(self) -> None:
-        if self.seconds < 0:
-            raise negative_seconds("seconds", self.seconds)
+        _check_seconds(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,12 @@ class Truncate:
     size: int
 
     def __post_init__(self) -> None:
-        if self.size < 0:
+        if not isinstance(self.size, int) or self.size < 0:
             raise misuse(
-                "size", self.size, "must be at least 0.", "Use Truncate(0) for an empty payload."
+                "size",
+                self.size,
+                "must be a whole number, and at least 0.",
+                "Use Truncate(0) for an empty payload.",
             )
 
 
@@ -117,8 +120,13 @@ class Pause:
     seconds: float
 
     def __post_init__(self) -> None:
-        if self.seconds < 0:
-            raise negative_seconds("seconds", self.seconds)
+        _check_seconds(self.seconds)
+
+
+def _check_seconds(seconds: object) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise misuse("seconds", seconds, "must be a number.", "Give it in seconds: 0.050.")
+    to_ns(seconds)
 
 
 Verdict = Pass | Delay | Fail | Truncate | Hang | Cancel | Crash | Pause

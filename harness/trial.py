@@ -439,9 +439,25 @@ def _raised_at(exc: BaseException) -> str:
     """
     found = ""
     for frame, line in traceback.walk_tb(exc.__traceback__):
+        handle = frame.f_locals.get("self") if frame.f_code.co_name == "_run" else None
         if not is_plumbing(frame.f_code.co_filename):
             found = f"{waits.file_name(frame.f_code.co_filename)}:{line}"
+        elif isinstance(handle, asyncio.Handle):
+            found = _callback_at(handle) or found
     return found
+
+
+def _callback_at(handle: Any) -> str:
+    """Say where the function stands that a loop was told to call, or what it is called."""
+    callback = handle._callback
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    code = getattr(getattr(callback, "__func__", callback), "__code__", None)
+    if code is None:
+        return f"callback {getattr(callback, '__qualname__', type(callback).__qualname__)}"
+    if is_plumbing(code.co_filename):
+        return ""
+    return f"{waits.file_name(code.co_filename)}:{code.co_firstlineno}"
 
 
 def _where(exc: BaseException) -> list[tuple[str, str]]:

@@ -390,7 +390,13 @@ def test_crash_and_pause_strike_the_named_actors_anywhere(kind: Any) -> None:
         (lambda: pause("caller", seconds=-1), "seconds=-1 must not be negative"),
         (lambda: Delay(-0.5), "seconds=-0.5 must not be negative"),
         (lambda: Pause(-0.5), "seconds=-0.5 must not be negative"),
-        (lambda: Truncate(-1), "size=-1 must be at least 0"),
+        (lambda: Delay(float("nan")), "seconds=nan must be a finite number"),
+        (lambda: Pause(float("inf")), "seconds=inf must be a finite number"),
+        (lambda: Delay("1"), "seconds='1' must be a number"),
+        (lambda: Pause(None), "seconds=None must be a number"),
+        (lambda: pause("caller", seconds=float("nan")), "seconds=nan must be a finite number"),
+        (lambda: Truncate(-1), "size=-1 must be a whole number, and at least 0"),
+        (lambda: Truncate(1.5), "size=1.5 must be a whole number, and at least 0"),
     ],
 )
 def test_misuse_is_one_line(misuse: Callable[[], Any], message: str) -> None:

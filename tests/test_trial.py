@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
+import os
+import subprocess
+import sys
 import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +118,77 @@ def test_a_failure_that_is_kept_holds_nothing_of_its_run(scenario: Callable[[Any
         shown = "".join(traceback.format_exception(cause))
         assert ", in fail\n" in shown
         assert "the account is not empty" in shown
+
+
+def test_who_swallows_the_end_of_the_run_is_left_behind_and_named(tmp_path: Path) -> None:
+    """A loop that no exception leaves, and that never waits, does not stop anybody else for ever.
+
+    In a process of its own: what is left behind stays.
+    """
+    (tmp_path / "program.py").write_text(
+        "import sys, threading, time\n"
+        "from harness import HarnessError, explore\n"
+        "account = {}\n"
+        "def swallow():\n"
+        "    while True:\n"
+        "        try:\n"
+        "            account.get('user:1')\n"
+        "            time.sleep(1)\n"
+        "        except BaseException:\n"
+        "            while True:\n"
+        "                try:\n"
+        "                    account.get('user:1')\n"
+        "                except BaseException:\n"
+        "                    pass\n"
+        "def scenario(sim):\n"
+        "    sim.background('swallower')\n"
+        "    threading.Thread(target=swallow, name='swallower', daemon=True).start()\n"
+        "    time.sleep(3)\n"
+        "try:\n"
+        "    explore(scenario, schedules=1, watchdog_seconds=0.3)\n"
+        "except HarnessError as exc:\n"
+        "    print(exc)\n",
+        encoding="utf-8",
+    )
+
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.startswith("'swallower' refuses to stop: the run is over, and it goes round")
+    assert " at program.py:1" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("callback", "where"),
+    [
+        (lambda: functools.partial(int, "seven"), "callback int"),
+        (lambda: wants_an_argument, "test_trial.py:{line}"),
+    ],
+)
+def test_an_error_of_a_plain_callback_names_its_place(
+    callback: Callable[[], Callable[[], object]], where: str
+) -> None:
+    """Though none of its own lines was reached, it is told whose call it was."""
+
+    async def scenario(sim: Any) -> None:
+        asyncio.get_running_loop().call_soon(callback())
+        await asyncio.sleep(1)
+
+    done = explore(scenario, schedules=1)
+
+    assert done.violation is not None
+    line = wants_an_argument.__code__.co_firstlineno
+    assert dict(done.violation.evidence)["where"] == where.format(line=line)
+
+
+def wants_an_argument(key: str) -> str:
+    """Be called without it."""
+    return key

@@ -177,7 +177,7 @@ class Workers:
 def make_handle() -> threads.ThreadHandle:
     """Return a simulated thread handle, also outside a run."""
     handle = threads.ThreadHandle()
-    handle._ended = threads.Lock(threads._real_allocate_lock(), "end of a thread")
+    handle._ended = threads.EndOfThread(threads._real_allocate_lock(), "end of a thread")
     return handle
 
 

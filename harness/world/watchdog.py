@@ -19,10 +19,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from greenlet import getcurrent
 
 from harness.errors import HarnessError, blocked_outside
 
@@ -129,9 +131,33 @@ class Watchdog:
 
     def _on_stuck(self, signum: int, frame: FrameType | None) -> None:
         world = here.world
-        if world is None or world.stopping:
+        if world is None:
+            return
+        if world.stopping:
+            _leave_behind(world, frame)
             return
         world.abort(stuck_at(self.seconds, frame, self.out_of_reach()))
+
+
+def _leave_behind(world: World, frame: FrameType | None) -> None:
+    """Give up the fiber that runs: it was told to stop, and goes on without ever waiting."""
+    actor = world.kernel.current
+    if actor is None or getcurrent() is not actor.fiber:
+        return
+    while frame is not None and is_plumbing(frame.f_code.co_filename):
+        frame = frame.f_back
+    where, source = place(frame)
+    shown = f" ({source})" if source else ""
+    world.failure = HarnessError(
+        f"'{actor.name}' refuses to stop: the run is over, and it goes round at {where}{shown}. "
+        "It swallows every BaseException: let it catch Exception, or end it before the scenario "
+        "ends."
+    )
+    hub: Any = actor.fiber.parent
+    while True:
+        # Told once more, it would go on: whoever tears the run down gives it up at last.
+        with suppress(BaseException):
+            hub.switch()
 
 
 def stuck_at(seconds: float, frame: FrameType | None, out_of_reach: list[str]) -> HarnessError:

@@ -22,7 +22,7 @@ import pytest
 from harness import Settings, Simulation, Token, replay, scenario
 from harness.cli import main
 from harness.core.kernel import Limits
-from harness.corpus import FAILURES_MAX, FORGET_AFTER, Corpus, is_wanted
+from harness.corpus import FAILURES_MAX, FORGET_AFTER, Corpus, _Unusable, is_wanted
 from harness.scenario import Cell, run_cell, scenario_of
 
 ROOT = Path(__file__).parents[1]
@@ -282,6 +282,50 @@ def test_a_file_of_a_newer_version_is_kept_aside(tmp_path: Path) -> None:
     )
 
 
+def test_a_log_goes_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process has not written back yet is kept, and does not meet the new file."""
+    path = tmp_path / ".harness" / "corpus.sqlite"
+    path.parent.mkdir()
+    newer(path)
+    corpus = corpus_of(tmp_path, [])
+    # Looking at the file would write the log back, if nobody else had it open.
+    monkeypatch.setattr(corpus, "_problem", lambda: _Unusable("version-9", "is of version 9"))
+
+    corpus._set_aside()
+
+    kept_aside = path.with_name("corpus.sqlite.version-9")
+    assert sorted(path.parent.glob("corpus.sqlite*")) == [
+        kept_aside,
+        kept_aside.with_name("corpus.sqlite.version-9-wal"),
+    ]
+    with closing(sqlite3.connect(kept_aside)) as connection:
+        assert connection.execute("SELECT * FROM failures9").fetchall() == [("t9:precious",)]
+
+
+def test_of_two_that_meet_a_bad_file_one_sets_it_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other finds a good one when its turn comes, and leaves what is in it."""
+    path = tmp_path / ".harness" / "corpus.sqlite"
+    path.parent.mkdir()
+    garbage(path)
+    warnings: list[str] = []
+    late = corpus_of(tmp_path)
+    set_aside = late._set_aside
+
+    def overtaken() -> None:
+        corpus_of(tmp_path, warnings).store(*KEY, "t1:first", "MaxInFlight")
+        set_aside()
+
+    monkeypatch.setattr(late, "_set_aside", overtaken)
+
+    late.store(*KEY, "t1:second", "MaxInFlight")
+
+    assert late.tokens(*KEY) == ("t1:first", "t1:second")
+    assert kept(tmp_path) == ["corpus.sqlite", "corpus.sqlite.corrupt-1"]
+    assert len(warnings) == 1
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """However many failures there are."""
     (tmp_path / ".harness").write_text("in the way", encoding="utf-8")
@@ -338,6 +382,14 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         ".harness/corpus.sqlite cannot be read: it is not used "
         "(unable to open database file). The run goes on."
     )
+
+    after_a_write: list[str] = []
+    corpus = corpus_of(tmp_path, after_a_write)
+    corpus.store(*KEY, "t1:a", "MaxInFlight")
+    corpus.tokens(*KEY)
+
+    (line,) = after_a_write
+    assert " cannot be written: " in line
 
 
 # --- several processes, and processes that are killed ---------------------------------------------

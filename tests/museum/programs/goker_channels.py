@@ -87,7 +87,7 @@ def _etcd_6857(*, closes: bool) -> None:
         requests.put("stop")
         done.get()
 
-    for worker in threads(run, status, stop):
+    for worker in threads(status, run, stop):
         worker.start()
 
 
@@ -385,9 +385,11 @@ def grpc_1353_fixed(sim: Any) -> None:
 
 
 def _kubernetes_5316(*, room: int) -> None:
+    s = SimpleNamespace(found="")
     result = Channel(room)
 
     def work() -> None:
+        s.found = "answer"
         result.put("answer")
 
     def expire() -> None:

@@ -376,7 +376,7 @@ def _forks(count: int) -> tuple[tuple[threading.Lock, threading.Lock], ...]:
 
 
 def _reversed_last(count: int) -> tuple[tuple[threading.Lock, threading.Lock], ...]:
-    others, (left, right) = _forks(count)[:-1], _forks(count)[-1]
+    *others, (left, right) = _forks(count)
     return (*others, (right, left))
 
 

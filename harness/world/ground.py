@@ -8,6 +8,8 @@ It does not know what the runs are for.
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -73,11 +75,27 @@ class Ground:
             if code is None or not actor.fiber.completed or world.silenced:
                 continue
             if self.is_under_test(code.co_filename) and self.rewriter.must_report(code):
-                raise InternalError(
-                    f"'{actor.name}' ran {code.co_qualname} "
-                    f"({code.co_filename}:{code.co_firstlineno}), which is under test, and met no "
-                    "scheduling point: nothing could have been seen."
-                )
+                raise _blind(actor.name, code)
+
+
+def _guard_job(
+    rewriter: Rewriter, is_under_test: IsUnderTest, world: World, function: object
+) -> None:
+    """Guard what an executor ran as `Ground.guard` does threads: its worker met other points."""
+    while isinstance(function, functools.partial):
+        # `asyncio.to_thread` runs the function in a context.
+        is_in_context = isinstance(getattr(function.func, "__self__", None), contextvars.Context)
+        function = function.args[0] if is_in_context else function.func
+    code = _code_of(function)
+    if code is not None and is_under_test(code.co_filename) and rewriter.must_report(code):
+        world.abort(_blind(world.actor_here()[1], code))
+
+
+def _blind(name: str, code: CodeType) -> InternalError:
+    return InternalError(
+        f"'{name}' ran {code.co_qualname} ({code.co_filename}:{code.co_firstlineno}), which is "
+        "under test, and met no scheduling point: nothing could have been seen."
+    )
 
 
 def _root_of(thread: Any) -> Any:
@@ -107,12 +125,13 @@ def prepared(
     """
     chosen = under_test(extra_under_test)
     rewriter = Rewriter(at_point, granularity=granularity, is_under_test=chosen)
+    guard_job = functools.partial(_guard_job, rewriter, chosen)
     was_collecting = gc.isenabled()
     with ExitStack() as stack:
         adoption = stack.enter_context(adopted(patching.is_bystander, chosen))
         stack.callback(gc.enable if was_collecting else gc.disable)
         gc.disable()
-        own_locks = stack.enter_context(patching.installed(rewriter.install_new))
+        own_locks = stack.enter_context(patching.installed(rewriter.install_new, guard_job))
         rewriter.install()
         # What there is now no collection and no search for new functions looks through again.
         gc.freeze()

@@ -359,14 +359,18 @@ def _refill(collection: Any, content: Any) -> None:
 
 
 @contextmanager
-def installed(on_import: Callable[[], None]) -> Iterator[list[threads.Lock]]:
+def installed(
+    on_import: Callable[[], None], on_silent_job: Callable[[World, Any], None]
+) -> Iterator[list[threads.Lock]]:
     """Have everything replaced inside the block; yields the locks that stand for the library's own.
 
     Args:
         on_import: called after a module was imported inside a run.
+        on_silent_job: called with what an executor has run and what has met no point.
     """
     table = replaced_names()
-    patches = Patches([*table, *captured_names(table), _import_patch(on_import)])
+    own = [_import_patch(on_import), _job_patch(on_silent_job)]
+    patches = Patches([*table, *captured_names(table), *own])
     with ExitStack() as stack:
         stack.enter_context(clocks.wall_clock())
         stack.callback(_assert_restored, patches)
@@ -397,6 +401,27 @@ def _import_patch(on_import: Callable[[], None]) -> Patch:
         return module
 
     return Patch(bootstrap, "_find_and_load", load)
+
+
+def _job_patch(on_silent_job: Callable[[World, Any], None]) -> Patch:
+    work_item: Any = concurrent.futures.thread._WorkItem
+    run_item = work_item.run
+
+    def run(item: Any, *args: Any) -> None:
+        world = here.world
+        current = world.kernel.current if world is not None else None
+        if world is None or current is None:
+            run_item(item, *args)
+            return
+        # 3.14 keeps function and arguments together.
+        before, function = current.points, getattr(item, "fn", None) or item.task[0]
+        run_item(item, *args)
+        if current.points == before and not (
+            world.silenced or world.stopping or item.future.cancelled()
+        ):
+            on_silent_job(world, function)
+
+    return Patch(work_item, "run", run)
 
 
 def _assert_restored(patches: Patches) -> None:

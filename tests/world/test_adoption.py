@@ -56,7 +56,7 @@ def run(body: Callable[[], Any], seed: int | None = None) -> tuple[Any, World]:
 @contextmanager
 def exploring() -> Iterator[adoption.Adoption]:
     """Adopt and replace, as an exploration does."""
-    with adopting() as adopted, patching.installed(lambda: None):
+    with adopting() as adopted, patching.installed(lambda: None, lambda _world, _job: None):
         yield adopted
 
 

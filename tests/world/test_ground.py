@@ -1,0 +1,92 @@
+"""The guard: code under test that meets none of its points fails the run instead of holding."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from harness.core.tape import replayed
+from harness.errors import InternalError
+from harness.world.fibers import World
+from harness.world.ground import Ground, prepared
+
+ACCOUNT: dict[str, int] = {}
+
+
+def pay() -> None:
+    """Do what must meet a point at once."""
+    ACCOUNT["user:1"] = 1
+
+
+def nothing(key: str = "") -> str:
+    """Do what meets none."""
+    return key
+
+
+def in_a_pool() -> None:
+    """Submit it."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(nothing, "user:1").result()
+        pool.submit(pay).result()
+
+
+def to_thread() -> None:
+    """Await it in the loop's executor."""
+    asyncio.run(asyncio.to_thread(pay))
+
+
+def run_in_executor() -> None:
+    """The same, the older way."""
+
+    async def main() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, pay)
+
+    asyncio.run(main())
+
+
+def in_a_thread() -> None:
+    """Run it as a thread."""
+    thread = threading.Thread(target=pay, name="payer")
+    thread._harness_root = pay  # type: ignore[attr-defined] # as a storm does
+    thread.start()
+    thread.join()
+
+
+def cancelled() -> None:
+    """Submit it and take it back before it runs."""
+    with ThreadPoolExecutor(1) as pool:
+        started, go_on = threading.Event(), threading.Event()
+        pool.submit(lambda: (started.set(), go_on.wait()))
+        late = pool.submit(pay)
+        started.wait()
+        assert late.cancel()
+        go_on.set()
+
+
+def guarded(ground: Ground, program: Callable[[], Any]) -> None:
+    """Make one run and look at it, as `harness.trial` does."""
+    world = World(replayed([]))
+    ground.run(world, program)
+    ground.guard(world, program)
+
+
+@pytest.mark.parametrize("program", [in_a_pool, to_thread, run_in_executor, in_a_thread])
+def test_what_loses_its_points_is_named(program: Callable[[], None]) -> None:
+    """Wherever it runs; with its points the same program holds."""
+    with prepared(granularity="shared", watchdog_seconds=5) as ground:
+        guarded(ground, program)
+        pay.__code__ = ground.rewriter.original(pay.__code__)
+
+        with pytest.raises(InternalError, match=r" ran pay \(.*, which is under test, and met no "):
+            guarded(ground, program)
+
+
+def test_a_job_that_never_ran_is_not_blamed() -> None:
+    """A future that was cancelled in time has met no point for a good reason."""
+    with prepared(granularity="shared", watchdog_seconds=5) as ground:
+        guarded(ground, cancelled)

@@ -15,12 +15,13 @@ import functools
 import heapq
 import math
 import selectors
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from pathlib import PurePath
-from types import CoroutineType
+from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from harness.core.clock import to_ns
@@ -30,7 +31,7 @@ from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Verdict
 
 from .fibers import Stop, World
 from .here import here
-from .threads import creation_site
+from .threads import _plumbing, creation_site, is_plumbing
 
 _real_selector = selectors.DefaultSelector
 _real_task = asyncio.Task
@@ -410,6 +411,11 @@ _current_task = asyncio.current_task
 _reference = weakref.ref
 
 
+#: The name of a task that was given none: the real one is made when somebody asks. Known by its
+#: identity, so it is no literal, which could be somebody else's, too.
+_UNNAMED = str(b"Task-?", "ascii")
+
+
 class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for type checkers
     """A task that knows where it comes from and hashes by creation number. One loop.
 
@@ -417,10 +423,15 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
     in every run.
     """
 
-    # Defaults on the class, not slots: what few tasks need costs nothing when a task is made.
+    # What every task has, in slots, so that few tasks need a dictionary; the rest on the class.
+    __slots__ = ("_code", "_instruction", "_ordinal", "number", "path")
+
     number: int
-    path: tuple[int, ...] = ()
-    born: object = None
+    path: tuple[int, ...]
+    # Where it was made: code, and index of the instruction in it. Its number among the unnamed.
+    _code: CodeType | None
+    _instruction: int
+    _ordinal: int
     children = 0
     left_parked = False
     crashed = False
@@ -430,28 +441,100 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
         world = here.world
         if world is None:
             self.number = id(self)
+            self.path = ()
+            self._code = None
         else:
-            self.number = world.hash_numbers = world.hash_numbers + 1
-            try:
-                parent = _current_task(loop)
-            except RuntimeError:
-                parent = None
-            if type(parent) is SimTask:
-                parent.children = child = parent.children + 1
-                self.path = (*parent.path, child)
-            else:
-                world.task_numbers += 1
-                actor = world.kernel.current
-                self.path = (*(actor.path if actor else ()), world.task_numbers)
-            self.born = creation_site()
+            _enter(self, world, loop)
             if name is None:
-                world.task_names += 1
-                name = f"Task-{world.task_names}"
-            world.tasks.append(_reference(self))
+                world.task_names = self._ordinal = world.task_names + 1
+                name = _UNNAMED
         _init_task(self, coro, loop=loop, name=name, **kwargs)
 
     def __hash__(self) -> int:
         return self.number
+
+    def get_name(self) -> str:
+        """Return its name."""
+        name: str = _get_name(self)
+        return f"Task-{self._ordinal}" if name is _UNNAMED else name
+
+    @property
+    def born(self) -> tuple[str, int, str] | None:
+        """File, line and function that made it; None if it is nobody's code."""
+        code = self._code
+        if code is None:
+            return None
+        line = next(
+            (
+                line
+                for start, end, line in code.co_lines()
+                if start <= self._instruction < end and line is not None
+            ),
+            code.co_firstlineno,
+        )
+        return code.co_filename, line, code.co_qualname
+
+
+_get_name = _real_task.get_name
+_new_task = SimTask.__new__
+
+
+def _enter(task: SimTask, world: World, loop: Any) -> None:
+    """Note who made a task, from where; called by whatever makes it."""
+    task.number = world.hash_numbers = world.hash_numbers + 1
+    try:
+        parent = _current_task(loop)
+    except RuntimeError:
+        parent = None
+    if type(parent) is SimTask:
+        parent.children = child = parent.children + 1
+        task.path = (*parent.path, child)
+    else:
+        world.task_numbers += 1
+        actor = world.kernel.current
+        task.path = (*(actor.path if actor else ()), world.task_numbers)
+    # Only what dies with the frame: what it means is worked out when somebody asks.
+    frame: FrameType | None = sys._getframe(2)
+    code = None
+    while frame is not None:
+        code = frame.f_code
+        plumbing = _plumbing.get(code.co_filename)
+        if plumbing is None:
+            plumbing = is_plumbing(code.co_filename)
+        if not plumbing:
+            task._instruction = frame.f_lasti
+            break
+        frame = frame.f_back
+        code = None
+    task._code = code
+    world.tasks.append(_reference(task))
+
+
+def create_task(
+    loop: Any, coro: Any, *, name: Any = None, context: Any = None, **kwargs: Any
+) -> Any:
+    """Make a task; stands for `BaseEventLoop.create_task`."""
+    ready = loop._ready
+    world = here.world
+    if (
+        world is None
+        or type(ready) is not ReadyQueue
+        or not ready.plain
+        or ready.world is not world
+        or kwargs
+        or loop._task_factory is not None
+        or loop._debug
+        or loop._closed
+    ):
+        return _real_create_task(loop, coro, name=name, context=context, **kwargs)
+    # As by its own class, in half the time.
+    task = _new_task(SimTask)
+    _enter(task, world, loop)
+    if name is None:
+        world.task_names = task._ordinal = world.task_names + 1
+        name = _UNNAMED
+    _init_task(task, coro, loop=loop, name=name, context=context)
+    return task
 
 
 class SimFuture(_real_future):  # type: ignore[type-arg] # Future is generic only for type checkers
@@ -471,6 +554,32 @@ class SimFuture(_real_future):  # type: ignore[type-arg] # Future is generic onl
 _popleft = deque.popleft
 
 
+class _Ear:
+    """What a task takes for a loop, to learn how tasks call their steps. One use."""
+
+    def get_debug(self) -> bool:
+        """Return False."""
+        return False
+
+    def call_soon(self, callback: Any, *, context: Any = None) -> None:
+        """Keep the type of `callback`."""
+        self.kind = type(callback)
+
+
+def _type_of_steps() -> type | None:
+    """Return the type of what calls the step of a task, None if other callbacks are of it too."""
+    ear: Any = _Ear()
+    steps = asyncio.sleep(0)
+    task: Any = _real_task(steps, loop=ear)
+    task._log_destroy_pending = False
+    steps.close()
+    kind: type = ear.kind
+    return None if kind is MethodType else kind
+
+
+_Step = _type_of_steps()
+
+
 class ReadyQueue(deque[Any]):
     """The ready queue of one loop: the next handle to run is a choice of the tape. One loop."""
 
@@ -481,6 +590,7 @@ class ReadyQueue(deque[Any]):
         self.last: SimTask | None = None
         self.fifo = world.order == "fifo"
         self.free = world.order == "any"
+        self.draw = world.tape.choose
         # The loop is no subclass with methods of its own.
         self.plain = False
         # The loop is in `run_forever`, not in somebody's own version of it.
@@ -531,12 +641,20 @@ class ReadyQueue(deque[Any]):
                 return _popleft(self)
         else:
             width = len(self)
-        index = self.world.tape.choose(width)
+        index = self.draw(width)
         if index == 0:
             return _popleft(self)
-        if not self.free:
-            index = self._first_of_chain(index)
         handle = self[index]
+        if not self.free:
+            kind = type(handle._callback)
+            if kind is FunctionType and type(handle) is Handle:
+                # The usual cases of what follows.
+                return _popleft(self)
+            if kind is not _Step:
+                first = self._first_of_chain(index)
+                if first != index:
+                    index = first
+                    handle = self[index]
         del self[index]
         return handle
 

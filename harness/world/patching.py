@@ -195,6 +195,7 @@ def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     yield base_loop, "run_until_complete", loops.run_until_complete
     yield base_loop, "_run_once", loops._run_once
     yield base_loop, "call_soon", loops.call_soon
+    yield base_loop, "create_task", loops.create_task
     yield base_loop, "default_exception_handler", loops.default_exception_handler
     yield asyncio.base_events, "MAXIMUM_SELECT_TIMEOUT", 1e12
     yield asyncio.runners, "_cancel_all_tasks", loops.cancel_all_tasks

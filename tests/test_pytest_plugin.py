@@ -115,6 +115,22 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.strip().splitlines()[-1].strip("= ").rpartition(" in ")[0]
 
 
+# --- what crashes ---------------------------------------------------------------------------------
+
+
+def test_a_crashed_worker_leaves_the_name_of_its_scenario(project: Path) -> None:
+    """A process that dies in a run is reported as a failure of the cell that it was running."""
+    (project / "storms_crash.py").write_text(
+        "import os\nfrom harness import scenario\n@scenario\ndef dies(sim):\n    os._exit(9)\n",
+        encoding="utf-8",
+    )
+
+    done = run_pytest(project, "-n", "1", "storms_crash.py")
+
+    assert "crashed while running 'storms_crash.py::dies'" in done.stdout
+    assert outcomes(done).startswith("1 failed")
+
+
 # --- who is who -----------------------------------------------------------------------------------
 
 

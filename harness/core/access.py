@@ -27,6 +27,10 @@ AWAIT: Final = 4
 BARRIER: Final = 5
 #: Would take it, but cannot yet, or the run ended before it could: competes, and changes nothing.
 PENDING: Final = 6
+#: Is made: nobody else can touch it before.
+BIRTH: Final = 7
+#: Ended the run for everybody: whatever others did before might have come after, and not at all.
+ABORT: Final = 8
 
 #: What an event loop and all its locks, queues and futures are, as one thing.
 LOOP: Final = 1

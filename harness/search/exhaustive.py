@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.access import AWAIT, PENDING, READ, Log
+from harness.core.access import ABORT, AWAIT, BIRTH, PENDING, READ, Log
 from harness.core.tape import Redundant, Tape
 
 from .happens_before import Event, events_and_races, initials, trace_of
@@ -37,13 +37,45 @@ from .strategy import Path, Ran
 MAX_WIDTH = 16
 
 #: Accesses that change nothing.
-QUIET = (READ, AWAIT, PENDING)
+QUIET = (READ, AWAIT)
 
 #: Who is to run, and until it has made how many accesses, in order.
 Guide = list[tuple[Path, int]]
 
-#: What a step touched: the number of each thing, and whether it changed it.
-Footprint = dict[int, bool]
+
+
+@dataclass(slots=True)
+class Footprint:
+    """What a step touched, in words that hold in another run up to the same decision.
+
+    Args:
+        things: how many things had been touched or made before the decision.
+        known: of those, which it touched, by number, and whether it changed them.
+        new: what it touched that nobody had: by the part of whatever it was, an attribute say.
+        everything: it ended the run, which depends on whatever anybody does.
+    """
+
+    things: int
+    known: dict[int, bool] = field(default_factory=dict)
+    new: dict[int, bool] = field(default_factory=dict)
+    everything: bool = False
+
+    def add(self, number: int, part: int, *, changes: bool) -> None:
+        """Add an access."""
+        if number < self.things:
+            self.known[number] = changes or self.known.get(number, False)
+        else:
+            self.new[part] = changes or self.new.get(part, False)
+
+    def meets(self, number: int, part: int, *, changes: bool) -> bool:
+        """Tell whether an access of another run depends on this step, or might."""
+        found = self.known.get(number) if number < self.things else self.new.get(part)
+        return self.everything or (found is not None and (changes or found))
+
+
+def _part(key: int, site: Any) -> int:
+    """Return what two accesses to one thing share, whatever thing it is."""
+    return site.part if site is not None else key >> 63
 
 
 @dataclass(slots=True)
@@ -114,8 +146,9 @@ class Exhaustive:
         places = [place for place in self._decisions if place >= 0]
         events, races = events_and_races(self._log, places)
         nodes = [node for node in self._nodes if node.options]
-        self._note_footprints(events, nodes)
+        self._note_footprints(events, nodes, _aborting(self._log, events))
         if self.reduce:
+            races += self._cut_off(events, nodes)
             made = self._accesses_made(events) if races else []
             for first, second in races:
                 self._reverse(events, nodes, made, first, second)
@@ -189,41 +222,58 @@ class Exhaustive:
         numbers, asleep, log = self._numbers, self._asleep, self._log
         accesses = self._accesses
         for place in range(self._seen, len(log)):
-            turn, key, mode, _ = log[place]
+            turn, key, mode, site = log[place]
             if turn is None:
                 asleep.clear()
                 continue
             number = numbers.setdefault(key, len(numbers))
-            if mode != PENDING:
-                accesses[turn.path] = accesses.get(turn.path, 0) + 1
+            if mode >= PENDING:
+                continue
+            accesses[turn.path] = accesses.get(turn.path, 0) + 1
             if asleep and not ends_run:
                 asleep.pop(turn.path, None)
-                changes = mode not in QUIET
+                part, changes = _part(key, site), mode not in QUIET
                 for path in [
                     path
                     for path, footprint in asleep.items()
-                    if number in footprint and (changes or footprint[number])
+                    if footprint.meets(number, part, changes=changes)
                 ]:
                     del asleep[path]
         self._seen = len(log)
 
     # --- between runs -----------------------------------------------------------------------------
 
-    def _note_footprints(self, events: Sequence[Event], nodes: Sequence[_Node]) -> None:
+    def _cut_off(self, events: Sequence[Event], nodes: Sequence[_Node]) -> list[tuple[int, int]]:
+        """Return the races with a step that ended the run for everybody: it races with them all."""
+        aborting = _aborting(self._log, events)
+        if aborting < 0:
+            return []
+        node = nodes[events[aborting].decision] if events[aborting].decision >= 0 else None
+        if node is not None:
+            node.backtrack.update(node.options)
+        last: dict[Path, int] = {event.path: index for index, event in enumerate(events[:aborting])}
+        before = events[aborting].before
+        return [(index, aborting) for index in last.values() if not before >> index & 1]
+
+    def _note_footprints(
+        self, events: Sequence[Event], nodes: Sequence[_Node], aborting: int
+    ) -> None:
         """Keep what the step chosen at each decision touched."""
-        for event in events:
+        for index, event in enumerate(events):
             if event.decision < 0:
                 continue
             node = nodes[event.decision]
             if event.path != node.options[node.chosen]:
                 continue
-            footprint: Footprint = {}
-            for turn, key, mode, _ in self._log[event.start : event.end]:
-                if turn is None:
-                    continue
-                number = self._numbers[key]
-                changes = mode not in QUIET or number >= node.things
-                footprint[number] = changes or footprint.get(number, False)
+            footprint = Footprint(node.things, everything=index == aborting)
+            born: set[int] = set()
+            for turn, key, mode, site in self._log[event.start : event.end]:
+                if mode == BIRTH:
+                    # Nobody else can have it before some other access has handed it on.
+                    born.add(key)
+                elif turn is not None and mode < PENDING and key not in born:
+                    changes = mode not in QUIET
+                    footprint.add(self._numbers[key], _part(key, site), changes=changes)
             node.done[event.path] = footprint
 
     def _accesses_made(self, events: Sequence[Event]) -> list[int]:
@@ -234,7 +284,7 @@ class Exhaustive:
             accesses = sum(
                 1
                 for turn, _, mode, _ in self._log[event.start : event.end]
-                if turn is not None and mode != PENDING
+                if turn is not None and mode < PENDING
             )
             totals[event.path] = totals.get(event.path, 0) + accesses
             made.append(totals[event.path])
@@ -275,7 +325,7 @@ class Exhaustive:
                     node.chosen += 1
                     return True
             else:
-                node.done.setdefault(node.options[node.chosen], {})
+                node.done.setdefault(node.options[node.chosen], Footprint(node.things))
                 for index, path in enumerate(node.options):
                     if path in node.backtrack and path not in node.done and path not in node.sleep:
                         node.chosen = index
@@ -283,3 +333,11 @@ class Exhaustive:
                         return True
             nodes.pop()
         return False
+
+
+def _aborting(log: Log, events: Sequence[Event]) -> int:
+    """Return the index of the event that ended the run for everybody, -1 if none did."""
+    place = next((place for place in reversed(range(len(log))) if log[place][2] == ABORT), -1)
+    if place < 0:
+        return -1
+    return max(index for index, event in enumerate(events) if event.start <= place)

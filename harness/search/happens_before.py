@@ -31,7 +31,7 @@ def trace_of(log: Log) -> int:
         if turn is None:
             epoch = hash((epoch, sum(turns.values()) & _MASK))
             continue
-        if mode == PENDING:
+        if mode >= PENDING:
             continue
         state = turns.get(turn)
         if state is None:
@@ -111,10 +111,13 @@ def events_and_races(
             event = Event(turn.path, decision, place)
             events.append(event)
             current = turn
-            clock = clocks.get(turn, 0) | base | 1 << index
+            # Who is left pending waited since before the others came to a stop.
+            clock = clocks.get(turn, 0) | (0 if mode == PENDING else base) | 1 << index
             everything |= 1 << index
             event.before = clock
             clocks[turn] = clock
+        if mode > PENDING:
+            continue
         thing = things.get(key)
         if thing is None:
             thing = things[key] = _Thing()

@@ -21,7 +21,7 @@ from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
-from harness.core.access import ACQUIRE, AWAIT, PENDING, READ, RELEASE, WRITE
+from harness.core.access import ACQUIRE, AWAIT, BIRTH, PENDING, READ, RELEASE, WRITE
 from harness.core.clock import to_ns
 from harness.core.kernel import Actor, Kernel
 from harness.errors import HarnessError
@@ -96,6 +96,9 @@ class Lock:
         self.role = role
         # What a log calls it: never given again, other than an address. 0 keeps it out of logs.
         self.number = next(LOCK_NUMBERS)
+        world = here.world
+        if world is not None and world.kernel.log is not None and world.kernel.current is not None:
+            self._log(world.kernel, BIRTH)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, waiting if `blocking`, at most `timeout` seconds; tell if it was taken."""
@@ -119,8 +122,9 @@ class Lock:
         if not blocking:
             if world.stopping:
                 raise Stop
-            if world.kernel.log is not None:
-                self._log(world.kernel, WRITE)
+            if world.kernel.log is not None and self.owner is not world.kernel.current:
+                # That it holds the lock itself is nothing that others can change.
+                self._log(world.kernel, READ)
             return False
         return self._wait(world, _deadline(world, timeout))
 
@@ -143,7 +147,7 @@ class Lock:
                     break
                 if fired:
                     if kernel.log is not None:
-                        self._log(kernel, WRITE)
+                        self._log(kernel, READ)
                     return False
         finally:
             self.waiters.remove(current)
@@ -188,7 +192,7 @@ class Lock:
         if world is None and self.real is not None:
             return bool(self.real.locked())
         if world is not None and world.kernel.log is not None:
-            self._log(world.kernel, WRITE)
+            self._log(world.kernel, READ)
         return self.owner is not None
 
     def __enter__(self) -> bool:

@@ -297,9 +297,13 @@ class _Judge:
             HarnessError: it is, or holds, a misuse of the harness: no fault of the code under test.
             InternalError: or a fault of the harness itself.
         """
-        for each in _leaves(exc):
+        leaves = list(_leaves(exc))
+        for each in leaves:
             if isinstance(each, (HarnessError, InternalError)):
                 raise each
+        if len(leaves) == 1 and self._who_raised(leaves[0]):
+            # One of the storm's own failed: a group round it says nothing more.
+            name, exc = self._who_raised(leaves[0]), leaves[0]
         shown = "".join(traceback.format_exception_only(exc)).strip()
         who = name if name.startswith("the ") else f"'{name}'"
         violation = Violation(
@@ -326,10 +330,14 @@ class _Judge:
             return []
         return [("member", self._told(each)) for each in exc.exceptions[:MEMBERS_MAX]]
 
+    def _who_raised(self, exc: BaseException) -> str:
+        """Return the name of the storm's own actor that `exc` ended, empty if there is none."""
+        storms = self.simulation.storms if self.simulation is not None else []
+        return next((name for storm in storms if (name := storm.who_raised(exc))), "")
+
     def _told(self, exc: BaseException) -> str:
         """Say who raised what, and where."""
-        storms = self.simulation.storms if self.simulation is not None else []
-        who = next((name for storm in storms if (name := storm.who_raised(exc))), "")
+        who = self._who_raised(exc)
         raiser = f"'{who}' raised " if who else ""
         text = "".join(traceback.format_exception_only(exc)).strip().replace("\n", " ")
         where = _raised_at(exc)
@@ -454,7 +462,7 @@ def _callback_at(handle: Any) -> str:
         callback = callback.func
     code = getattr(getattr(callback, "__func__", callback), "__code__", None)
     if code is None:
-        return f"callback {getattr(callback, '__qualname__', type(callback).__qualname__)}"
+        return loops.scheduled_at(handle) or f"callback {loops.name_of_callback(handle)}"
     if is_plumbing(code.co_filename):
         return ""
     return f"{waits.file_name(code.co_filename)}:{code.co_firstlineno}"

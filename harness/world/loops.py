@@ -381,13 +381,26 @@ def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
 
 def _callback_name(handle: Any) -> str:
     """Name a callback, never by an address, and by who scheduled it where that is known."""
+    where = scheduled_at(handle)
+    name = f"the callback {name_of_callback(handle)}"
+    return f"{name}, scheduled at {where}," if where else name
+
+
+def name_of_callback(handle: Any) -> str:
+    """Return what the function of a callback is called, as if nothing were simulated."""
     callback = handle._callback
+    while isinstance(callback, functools.partial):
+        callback = callback.func
     name = getattr(callback, "__qualname__", type(callback).__name__)
-    name = name.replace("SimFuture.", "Future.").replace("SimTask.", "Task.")
+    return name.replace("SimFuture.", "Future.").replace("SimTask.", "Task.")
+
+
+def scheduled_at(handle: Any) -> str:
+    """Return `file.py:line` that scheduled a callback from another thread, empty if not known."""
     if not handle._source_traceback:
-        return f"the callback {name}"
+        return ""
     file, line, *_ = handle._source_traceback[-1]
-    return f"the callback {name}, scheduled at {PurePath(file).name}:{line},"
+    return f"{PurePath(file).name}:{line}"
 
 
 def cancel_all_tasks(loop: Any) -> None:

@@ -28,6 +28,7 @@ from harness.core.tape import Tape, deviations, replayed
 from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse, nondeterminism
 from harness.faults import Fired
+from harness.report.because import because
 from harness.search.happens_before import trace_of
 from harness.search.known import DEFAULT, check_strategy, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
@@ -563,15 +564,15 @@ class _Explorer:
         self.virtual_ns += trial.virtual_ns
         if trial.verdict == "inconclusive" and not self.unknown:
             self.unknown = f"schedule {self.runs} hit the limit {trial.limit!r}"
-        digest = ""
+        history = History()
         if trial.violation is not None or self.settings.check_determinism:
-            digest = self._confirm(trial)
+            history = self._confirm(trial)
         if trial.violation is not None:
-            self.failures.append(self._failure(trial, digest))
+            self.failures.append(self._failure(trial, history))
         if self.progress is not None:
             self.progress(self.runs, len(self.failures))
 
-    def _confirm(self, trial: Trial) -> str:
+    def _confirm(self, trial: Trial) -> History:
         """Run a tape again, recorded; the same tape must come to the same end.
 
         Raises:
@@ -590,9 +591,9 @@ class _Explorer:
                 raise _parted(parting, history)
         if step is not None:
             raise nondeterminism(step, _described(trial, step), _described(again, step))
-        return history.digest()
+        return history
 
-    def _failure(self, trial: Trial, digest: str) -> Failure:
+    def _failure(self, trial: Trial, history: History) -> Failure:
         violation = trial.violation
         assert violation is not None, "only violations are failures"
         token = self.token_of(trial.choices)
@@ -602,6 +603,7 @@ class _Explorer:
             [
                 ("scenario", self._scenario_row(violation)),
                 *self._rows(violation, trial),
+                *because(history, deviations(trial.choices)),
                 ("replay", replay_command(token)),
             ],
         )
@@ -614,7 +616,7 @@ class _Explorer:
             trial.steps,
             deviations(trial.choices),
             to_seconds(trial.virtual_ns),
-            digest,
+            history.digest(),
         )
 
     def _scenario_row(self, violation: Violation) -> str:
@@ -636,7 +638,9 @@ class _Explorer:
             ("when", when),
             *[row for row in violation.evidence if row[0] not in ("when", "modes")],
         ]
-        rows.extend(("fault", _struck(fired)) for fired in trial.fired[:6])
+        if not deviations(trial.choices):
+            # Else they are part of the story.
+            rows.extend(("fault", _struck(fired)) for fired in trial.fired[:6])
         return rows
 
     def token_of(self, choices: Sequence[int]) -> str:

@@ -175,6 +175,7 @@ class Faults:
             to the tape.
         sweep_sites: how many such sites this run has met.
         swept: a sweep struck in this run.
+        on_fired: told of each fault that strikes, if anybody wants to know.
         names_locks: a rule of this run, or of one before it, looks at locks: each new one is to
             remember where it was made.
     """
@@ -187,6 +188,7 @@ class Faults:
     names_locks: bool = False
     rules: list[_Installed] = field(default_factory=list)
     fired: list[Fired] = field(default_factory=list)
+    on_fired: Callable[[Fired], None] | None = None
 
     def install(self, rule: Rule, at_most: int | None = 1, *, certain: bool = False) -> None:
         """Add `rule` behind those installed before.
@@ -236,6 +238,8 @@ class Faults:
                 continue
             entry.fired += 1
             self.fired.append(Fired(site, verdict))
+            if self.on_fired is not None:
+                self.on_fired(self.fired[-1])
             return verdict
         return PASS
 

@@ -30,7 +30,7 @@ from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, FakePool, Gate, InFlight
 from harness.errors import HarnessError, Violation, misuse
 from harness.faults import Crash, Pause, Rule, Site, Verdict
-from harness.world import loops, threads, waits
+from harness.world import account, loops, threads, waits
 from harness.world.fibers import Stop, World
 
 _PENDING = object()
@@ -100,7 +100,7 @@ class _Common:
 
     def draw(self, options: int) -> int:
         """Return a choice of the tape among `options`: 0 by default."""
-        return self._world.tape.choose(options) if options > 1 else 0
+        return account.draw(self._world, options) if options > 1 else 0
 
     def no_points(self) -> AbstractContextManager[None]:
         """Have no scheduling points inside the block."""

@@ -24,7 +24,7 @@ from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
 from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
-from harness.world import loops, waits
+from harness.world import account, loops, waits
 from harness.world.fibers import World
 from harness.world.ground import Ground
 from harness.world.overheard import Overheard, overhearing
@@ -110,6 +110,8 @@ def run(
     """
     world = World(tape, order=order, limits=limits, history=history)
     judge = _Judge(world, function)
+    if history is not None:
+        account.keep(world, history)
     world.faults.sweep_at = sweep_at
     world.on_limit = judge.on_limit
     world.on_stuck = judge.on_stuck

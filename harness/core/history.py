@@ -8,6 +8,33 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+
+class Who(NamedTuple):
+    """Who acts: a thread, or a task of the event loop that runs in it.
+
+    Args:
+        thread: spawn path of the thread, such as `0.2`.
+        thread_name: its name.
+        task: spawn path of the task, empty if it is the thread itself.
+        task_name: its name.
+    """
+
+    thread: str
+    thread_name: str
+    task: str = ""
+    task_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of whoever it is."""
+        return self.task_name or self.thread_name
+
+    @property
+    def path(self) -> str:
+        """Its spawn path."""
+        return self.task if self.task_name else self.thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +50,8 @@ class Event:
         time_ns: virtual time in nanoseconds.
         outcome: how it came out, empty if there is nothing to say.
         where: `file:line`, for reports; not part of the digest.
+        by: who did it, and in which thread; as `where`.
+        site: the place in the code that it is about to come to, with what is touched; as `where`.
     """
 
     step: int
@@ -33,6 +62,8 @@ class Event:
     time_ns: int
     outcome: str = ""
     where: str = ""
+    by: Who | None = None
+    site: Any = None
 
     def key(self) -> tuple[str, str, str, int, str]:
         """Return what two equal runs share."""
@@ -40,11 +71,37 @@ class Event:
         return (self.actor, self.operation, self.target, self.time_ns, self.outcome)
 
 
+AsideKind = Literal["stop", "back", "wait", "order", "fault", "draw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What made a run other than the plain one, between two of its events; not of the digest.
+
+    Args:
+        at: how many events were before.
+        kind: `stop` (somebody who could have gone on has to wait), `back` (goes on), `wait` (waits
+            of its own), `order` (goes on before somebody whose turn it was), `fault` or `draw`.
+        who: whose doing it is.
+        other: for `order`, whose turn it would have been.
+        text: for `fault` and `draw`, what came, with `{who}` for the name of whom.
+        where: `file:line` of the code that it happened in, empty if that is told by the last event.
+    """
+
+    at: int
+    kind: AsideKind
+    who: Who
+    other: str = ""
+    text: str = ""
+    where: str = ""
+
+
 @dataclass(slots=True)
 class History:
     """The events of one run, in order. One run, one thread."""
 
     events: list[Event] = field(default_factory=list)
+    asides: list[Aside] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
         """Append what just happened."""

@@ -24,10 +24,10 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from harness.core.access import AWAIT, BARRIER, PENDING, RELEASE, WRITE, Log
-from harness.core.history import Event, History
+from harness.core.access import ABORT, AWAIT, BARRIER, BIRTH, PENDING, RELEASE, WRITE, Log
+from harness.core.history import Event, History, Who
 from harness.core.kernel import Actor, Kernel, Limits
-from harness.core.tape import Redundant, Tape
+from harness.core.tape import Pick, Redundant, Tape
 from harness.errors import HarnessError
 from harness.faults import PASS, Faults, Site, SiteKind, Verdict
 
@@ -212,7 +212,10 @@ class World:
         self._make_fiber(actor, function, ident=self._new_ident(), context=None)
         starter, log = self.kernel.current, self.kernel.log
         if log is not None and starter is not None:
+            log.append((starter.turn, id(actor), BIRTH, None))
             log.append((starter.turn, id(actor), RELEASE, None))
+            log.append((starter.turn, ended(actor), BIRTH, None))
+            log.append((starter.turn, id(thread), BIRTH, None))
         actor.fiber.thread = thread
         self.note("spawn", name)
         return actor
@@ -384,17 +387,47 @@ class World:
         if reason is not None:
             self.abort(reason)
 
-    def note(self, operation: str, target: str, outcome: str = "", where: str = "") -> None:
+    def note(
+        self,
+        operation: str,
+        target: str,
+        outcome: str = "",
+        *,
+        where: str = "",
+        site: Any = None,
+        by: Who | None = None,
+    ) -> None:
         """Record that the current thread or task does something, if anybody keeps a history."""
         history = self.history
         kernel = self.kernel
         current = kernel.current
         if history is None or current is None or self.stopping:
             return
-        path, who = self.actor_here()
+        here_now = self.who_is_here()
         history.add(
-            Event(kernel.steps, path, who, operation, target, kernel.now_ns, outcome, where)
+            Event(
+                kernel.steps,
+                here_now.path,
+                here_now.name,
+                operation,
+                target,
+                kernel.now_ns,
+                outcome,
+                where,
+                by or here_now,
+                site,
+            )
         )
+
+    def who_is_here(self) -> Who:
+        """Return the thread that runs, with the task if one does."""
+        current = self.kernel.current
+        assert current is not None, "somebody runs"
+        path, name = self.actor_here()
+        thread = current.path_text
+        if name == current.name and path == thread:
+            return Who(thread, name)
+        return Who(thread, current.name, path, name)
 
     def actor_here(self) -> tuple[str, str]:
         """Return spawn path and name of the task that runs, or of the thread if no task does."""
@@ -426,6 +459,20 @@ class World:
         """Return the next creation number: objects that hash by it lie in sets in one order."""
         self.hash_numbers += 1
         return self.hash_numbers
+
+    # --- the account that is kept with a history --------------------------------------------------
+
+    def keep_account(self, pick: Pick, switch: Callable[[Actor | None], None]) -> None:
+        """Have `pick` answer who goes on, and `switch` make the switches."""
+        self.kernel.pick = pick
+        # On the instance: runs of which nobody keeps an account do not pay for it.
+        self.__dict__["switch"] = switch
+
+    def forget_account(self) -> None:
+        """Let go of what the account refers to."""
+        self.kernel.pick = None
+        self.faults.on_fired = None
+        self.__dict__.pop("switch", None)
 
     # --- faults -----------------------------------------------------------------------------------
 
@@ -466,7 +513,9 @@ class World:
         self.stopping = True
         kernel = self.kernel
         if kernel.log is not None:
-            self._log_pending(kernel.log)
+            # Who gives a run up has not seen how it would have ended.
+            if not isinstance(self.failure, Redundant):
+                self._log_pending(kernel.log)
             kernel.log = None
         left = [*kernel.live.values(), *self.crashed.values()]
         if left:
@@ -476,8 +525,11 @@ class World:
         sys.set_asyncgen_hooks(None, None)
 
     def _log_pending(self, log: Log) -> None:
-        """Note what those who stand at a point were about to touch."""
-        for actor in self.kernel.runnable:
+        """Note what those who are left were about to touch: it competes with what was touched."""
+        current = self.kernel.current
+        if current is not None and any(actor is not current for actor in self.kernel.runnable):
+            log.append((current.turn, 0, ABORT, None))
+        for actor in self.kernel.live.values():
             if actor is not self.kernel.current and actor.key and actor.writes:
                 log.append((actor.turn, actor.key, PENDING, None))
 
@@ -541,6 +593,7 @@ class World:
         self.main_task = None
         self.crashed_tasks.clear()
         self.at_end.clear()
+        self.forget_account()
 
 
 class Fiber(greenlet):

@@ -65,7 +65,8 @@ def at_point(subject: object, site: Any) -> None:
     if site.writes:
         kernel.change()
     if world.history is not None:
-        world.note("point", f"{site.operation} {site.name}", where=f"{site.file}:{site.line}")
+        place = f"{site.file}:{site.line}"
+        world.note("point", f"{site.operation} {site.name}", where=place, site=site)
     door = _door(subject, world, current) if site.blocks else None
     if door is not _CLOSED:
         if kernel.pick is not None:
@@ -78,23 +79,46 @@ def at_point(subject: object, site: Any) -> None:
                 _stand_at(door, current, world, target)
     log = kernel.log
     if log is not None:
-        if not (site.sync and is_synchronisation(kind)):
+        if site.sync and is_synchronisation(kind):
+            mode = _mode(kind, site.name)
+            if mode is not None:
+                log.append((current.turn, id(subject), mode, site))
+        else:
             log.append((current.turn, id(subject) + site.part, site.mode, site))
-        elif (kind, site.name) in _MODES:
-            log.append((current.turn, id(subject), _MODES[kind, site.name], site))
 
 
 #: What must wait is no point: that others run before the wait or in it makes no difference.
 _CLOSED: Final = object()
 
-# What of synchronisation is not told by the locks beneath it: the flag that is read without one.
-_MODES: Final = {
-    (threading.Event, ".is_set()"): READ,
-    (threading.Event, ".wait()"): READ,
-    (threading.Event, ".set()"): WRITE,
-    (threading.Event, ".clear()"): WRITE,
-    (threading.Thread, ".is_alive()"): READ,
+# What of synchronisation is not told by the locks beneath it: a flag that is read without one, and
+# the list of those who wait for a condition, which a subclass may change without one.
+_BARE: Final = {
+    threading.Event: {".is_set()": READ, ".wait()": READ, ".set()": WRITE, ".clear()": WRITE},
+    threading.Thread: {".is_alive()": READ},
+    threading.Condition: dict.fromkeys(
+        (".wait()", ".wait_for()", ".notify()", ".notify_all()"), WRITE
+    ),
 }
+_LOOKS: Final = frozenset(
+    {".cancelled()", ".done()", ".empty()", ".full()", ".is_set()", ".locked()", ".qsize()"}
+)
+_modes: dict[tuple[type, str], int | None] = {}
+
+
+def _mode(kind: type, name: str) -> int | None:
+    """Return how an operation counts for what depends on it, None if its locks tell."""
+    try:
+        return _modes[kind, name]
+    except KeyError:
+        if getattr(kind, "_harness_sync", False):
+            # Its locks tell, unless it can be looked at without one.
+            looked_at = any(hasattr(kind, look.strip(".()")) for look in _LOOKS)
+            mode: int | None = READ if name in _LOOKS else WRITE if looked_at else None
+        else:
+            found = (modes.get(name) for base, modes in _BARE.items() if issubclass(kind, base))
+            mode = next(found, None)
+        _modes[kind, name] = mode
+        return mode
 
 
 def _show(current: Any, subject: object, kind: type, site: Any) -> None:
@@ -102,7 +126,7 @@ def _show(current: Any, subject: object, kind: type, site: Any) -> None:
     current.site = site
     if site.sync and is_synchronisation(kind):
         current.key = _key(subject)
-        current.writes = _MODES.get((kind, site.name)) != READ
+        current.writes = _mode(kind, site.name) != READ
     else:
         current.key = id(subject) + site.part
         current.writes = site.writes

@@ -29,6 +29,7 @@ from harness.core.kernel import Actor
 from harness.errors import HarnessError, InternalError, unsupported
 from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Verdict
 
+from . import account
 from .fibers import Stop, World
 from .here import here
 from .threads import _plumbing, creation_site, is_plumbing
@@ -668,6 +669,8 @@ class ReadyQueue(deque[Any]):
                 if first != index:
                     index = first
                     handle = self[index]
+        if self.world.history is not None and index:
+            account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])
         del self[index]
         return handle
 
@@ -728,7 +731,8 @@ class ReadyQueue(deque[Any]):
             return handle
         world = self.world
         name = task.get_name()
-        world.note("resume", name)
+        if world.history is not None:
+            account.resume(world, task.path, name, innermost_frame(task))
         if task.crashed:
             return self._nothing()
         # Without rules only the record brought us here, which must not change what a rule meets.
@@ -763,6 +767,37 @@ class ReadyQueue(deque[Any]):
 
     def _nothing(self) -> Any:
         return asyncio.Handle(_pass_by, (), asyncio.get_running_loop())
+
+
+def _doer(handle: Any) -> tuple[str, str]:
+    """Return path and name of the task that a handle lets go on; no path if it is a callback."""
+    task = getattr(handle._callback, "__self__", None)
+    if isinstance(task, SimTask):
+        return ".".join(map(str, task.path)), task.get_name()
+    function = getattr(handle._callback, "func", handle._callback)
+    return "", f"the callback {getattr(function, '__qualname__', type(function).__name__)}"
+
+
+def innermost_frame(task: Any) -> FrameType | None:
+    """Return the innermost frame of somebody's code that a suspended task stands in."""
+    found: FrameType | None = None
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = (
+            getattr(awaited, "cr_frame", None)
+            or getattr(awaited, "ag_frame", None)
+            or getattr(awaited, "gi_frame", None)
+        )
+        if frame is None:
+            break
+        if not is_plumbing(frame.f_code.co_filename):
+            found = frame
+        awaited = (
+            getattr(awaited, "cr_await", None)
+            or getattr(awaited, "ag_await", None)
+            or getattr(awaited, "gi_yieldfrom", None)
+        )
+    return found
 
 
 def _pass_by() -> None:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from .account import draw
 from .fibers import World
 from .here import here
 
@@ -33,7 +34,7 @@ def entropy(world: World) -> random.Random:
     """Return the source that everything random in this run is drawn from."""
     source = world.entropy
     if source is None:
-        source = random.Random(world.tape.choose(SEEDS))
+        source = random.Random(draw(world, SEEDS))
         world.entropy = source
         state = _real_global.getstate()
         world.at_end.append(lambda: _real_global.setstate(state))

@@ -675,6 +675,7 @@ class _Function:
                 shared=shared,
                 namespace=self._facts.namespace if is_global else None,
                 blocks=blocks,
+                span=_span(location),
             )
         return site
 
@@ -802,6 +803,13 @@ def _first(locals_: str | tuple[str, ...]) -> str:
 
 def _last(locals_: str | tuple[str, ...]) -> str:
     return locals_[-1] if isinstance(locals_, tuple) else locals_
+
+
+def _span(location: Any) -> tuple[int, int, int] | None:
+    """Return where in its line, and down to which, the source of an instruction stands."""
+    if location is None or None in (location.end_lineno, location.end_col_offset):
+        return None
+    return (location.end_lineno, location.col_offset, location.end_col_offset)
 
 
 def _varargs_name(code: CodeType) -> str:

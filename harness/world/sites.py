@@ -45,6 +45,9 @@ class CodeSite:
     namespace: dict[str, object] | None = None
     # The operation waits for as long as it must: where it would wait, it is no point.
     blocks: bool = False
+    # Last line, and first and last column (in bytes, as in a code object) of the source of the
+    # access, if known: for reports.
+    span: tuple[int, int, int] | None = None
     # What tells one part of the object from another: a number for its name, 0 for all of it.
     part: int = field(init=False, default=0)
     # How the access counts for what depends on it, see `core.access`.

@@ -1,0 +1,1 @@
+"""Turns what came of runs into words: reads results, runs nothing."""

@@ -1,0 +1,237 @@
+"""Tells why a run came out as it did: the turns that were out of order, in terms of the source.
+
+    w-7 stopped at rates.py:19 (read self.known), w-31 ran rates.py:20, w-7 went on
+
+Only what differs from the plain run is told: who had to wait though it could have gone on, and who
+ran meanwhile; who went first out of turn; which faults struck; what was drawn. A clause begins
+where everything was in order, and ends where it is again. It reads the record of a run, and does
+not know whether a shorter run would show the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from harness.core.history import Aside, Event, History, Who
+
+from .text import access, counted, shown_place, shown_span
+
+PLAIN: Final = "it fails on the plain run: no unusual order is needed"
+
+#: So many clauses are told, and so many turns of each: a run that was not shrunk has hundreds.
+CLAUSES_MAX: Final = 6
+TURNS_MAX: Final = 8
+
+
+def because(history: History, deviations: int) -> list[tuple[str, str]]:
+    """Return the rows that say why a violating run violates.
+
+    Args:
+        history: its record.
+        deviations: how many of its choices are not the default.
+    """
+    if not deviations:
+        return [("because", PLAIN)]
+    names = _Names(history)
+    clauses = [
+        ", ".join(_shortened(phrases, TURNS_MAX, "turn"))
+        for clause in _clauses(_Reader(history).turns())
+        if (phrases := [text for turn in clause if (text := _phrase(turn, names))])
+    ]
+    if not clauses:
+        clauses = [f"{counted(deviations, 'choice')} that left no trace in the code under test"]
+    return [("because", text) for text in _shortened(clauses, CLAUSES_MAX, "clause")]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What somebody did in a row, as far as it is known.
+
+    Args:
+        who: the thread or task.
+        is_back: it had been stopped, and goes on.
+        before: who should have gone first, empty if it was its turn.
+        places: where it has been.
+        stop: where it had to stop, empty if it did not.
+        wait: the lock or its like that it had to wait for, and where; empty if it did not.
+        text: what struck it, or what it drew: then this is no turn of its own.
+    """
+
+    who: Who
+    is_back: bool = False
+    before: str = ""
+    places: list[str] = field(default_factory=list)
+    stop: str = ""
+    wait: str = ""
+    text: str = ""
+
+
+# --- from a history to turns ----------------------------------------------------------------------
+
+
+class _Reader:
+    """Cuts a history into turns. One use.
+
+    invariant: `_turn`, if there is one, is the last of `_turns` but for faults and draws.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._turns: list[_Turn] = []
+        self._turn: _Turn | None = None
+        self._last: Event | None = None
+        # By thread: who was stopped in it, and before whom its next turn comes.
+        self._stopped: dict[str, Who] = {}
+        self._before: dict[str, str] = {}
+
+    def turns(self) -> list[_Turn]:
+        for each in _merged(self._history):
+            if isinstance(each, Event):
+                self._on_event(each)
+            else:
+                getattr(self, f"_on_{each.kind}")(each)
+        return self._turns
+
+    def _on_event(self, event: Event) -> None:
+        assert event.by is not None, "an account was kept"
+        turn = self._turn
+        if turn is None or turn.who != event.by:
+            turn = self._open(event.by)
+        if event.where:
+            turn.places.append(event.where)
+        self._last = event
+
+    def _on_stop(self, aside: Aside) -> None:
+        turn, last = self._turn, self._last
+        if turn is None or turn.who != aside.who:
+            turn = self._open(aside.who)
+        site = last.site if last is not None and last.by == aside.who else None
+        if site is not None and turn.places:
+            # It stands before this, and has not been there yet.
+            where = turn.places.pop()
+            turn.stop = f"at {shown_place(where)} ({access(site)})"
+        elif aside.where:
+            turn.stop = f"at {shown_place(aside.where)}"
+        else:
+            turn.stop = "between two steps of its event loop"
+        self._stopped[aside.who.thread] = aside.who
+        self._turn = None
+
+    def _on_wait(self, aside: Aside) -> None:
+        turn, last = self._turn, self._last
+        if turn is not None and turn.who.thread == aside.who.thread:
+            site: Any = last.site if last is not None and last.by == turn.who else None
+            if site is not None and site.sync and turn.places and turn.places[-1] == aside.where:
+                turn.wait = f"at {shown_place(turn.places.pop())} ({access(site)})"
+        self._turn = None
+
+    def _on_back(self, aside: Aside) -> None:
+        who = self._stopped.pop(aside.who.thread, None)
+        if who is not None:
+            self._open(who).is_back = True
+        # Who had waited is heard of when it does something.
+
+    def _on_order(self, aside: Aside) -> None:
+        if aside.who.task_name:
+            self._open(aside.who).before = aside.other
+        else:
+            self._before[aside.who.thread] = aside.other
+
+    def _on_fault(self, aside: Aside) -> None:
+        where = f" at {shown_place(aside.where)}" if aside.where else ""
+        self._turns.append(_Turn(aside.who, text=f"{aside.text}{where}"))
+        # What comes after it is told apart from what was before.
+        self._turn = None
+
+    _on_draw = _on_fault
+
+    def _open(self, who: Who) -> _Turn:
+        turn = self._turn = _Turn(who, before=self._before.pop(who.thread, ""))
+        self._turns.append(turn)
+        return turn
+
+
+def _merged(history: History) -> Iterator[Event | Aside]:
+    asides = iter(history.asides)
+    aside = next(asides, None)
+    for index, event in enumerate(history.events):
+        while aside is not None and aside.at <= index:
+            yield aside
+            aside = next(asides, None)
+        yield event
+    while aside is not None:
+        yield aside
+        aside = next(asides, None)
+
+
+# --- which are told, and how ----------------------------------------------------------------------
+
+
+def _clauses(turns: Sequence[_Turn]) -> Iterator[list[_Turn]]:
+    """Yield the turns that are told, those that belong together in one list."""
+    clause: list[_Turn] = []
+    stopped: set[str] = set()
+    for turn in turns:
+        is_told = bool(turn.stop or turn.before or turn.text or stopped)
+        if turn.is_back:
+            stopped.discard(turn.who.thread)
+        if turn.stop:
+            stopped.add(turn.who.thread)
+        if is_told:
+            clause.append(turn)
+        if clause and not stopped:
+            yield clause
+            clause = []
+    if clause:
+        yield clause
+
+
+def _phrase(turn: _Turn, names: _Names) -> str:
+    """Return what is said of a turn, empty if nothing of it was in code under test."""
+    name = names[turn.who]
+    if turn.text:
+        return turn.text.replace("{who}", name)
+    told = []
+    if turn.is_back:
+        told.append("went on")
+    elif turn.places:
+        told.append(f"ran {shown_span(turn.places)}")
+    elif turn.before:
+        told.append("went first")
+    if turn.wait and not turn.is_back:
+        told.append(f"waited {turn.wait}")
+    if turn.stop:
+        told.append(f"stopped {turn.stop}")
+    if told and turn.before:
+        told[0] += f" before {turn.before}"
+    return f"{name} {' and '.join(told)}" if told else ""
+
+
+class _Names:
+    """How a story calls who acts: where threads and tasks meet, each with what it is."""
+
+    def __init__(self, history: History) -> None:
+        seen = {event.by for event in history.events if event.by is not None}
+        threads = {who.thread for who in seen}
+        self._says_which = len(threads) > 1 and any(who.task_name for who in seen)
+
+    def __getitem__(self, who: Who) -> str:
+        if not self._says_which:
+            return who.name
+        if who.task_name.startswith("the callback "):
+            return f"{who.task_name} in thread {who.thread_name}"
+        if who.task_name:
+            return f"task {who.task_name} of thread {who.thread_name}"
+        return f"thread {who.thread_name}"
+
+
+def _shortened(texts: list[str], most: int, noun: str) -> list[str]:
+    """Return the first and the last texts, if there are too many of them."""
+    if len(texts) <= most:
+        return texts
+    head = most // 2
+    tail = most - head - 1
+    left_out = f"… {counted(len(texts) - head - tail, f'{noun} more', f'{noun}s more')} …"
+    return [*texts[:head], left_out, *texts[-tail:]]

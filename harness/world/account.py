@@ -1,0 +1,122 @@
+"""Keeps account of what made a run other than the plain one, beside its history, for reports.
+
+    kernel.pick ──► stop, order      switch ──► wait, back      faults, draws ──► fault, draw
+
+Runs without a history do not pay for it: what notes is put into a world by `keep`. It changes no
+choice, and does not know which of the notes matter.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from greenlet import getcurrent
+
+from harness.core.history import Aside, AsideKind, History, Who
+from harness.core.kernel import Actor
+from harness.faults import Fired
+
+from .fibers import World
+from .threads import is_plumbing
+
+
+def keep(world: World, history: History) -> None:
+    """Have a world that has not run yet note what is out of the ordinary."""
+    kernel, picked, switch = world.kernel, world.kernel.pick, world.switch
+
+    def pick(options: Sequence[Any], could_stay: bool) -> int:
+        choice = kernel.choose(len(options)) if picked is None else picked(options, could_stay)
+        if not choice:
+            return choice
+        if could_stay:
+            _note(world, history, "stop", world.who_is_here(), where=_place_of_stop())
+        else:
+            first = options[0].name
+            _note(world, history, "order", _who(options[choice]), other=first)
+        return choice
+
+    def noting_switch(target: Actor | None) -> None:
+        leaver: Any = getattr(getcurrent(), "actor", None)
+        if leaver is not None and not leaver.runnable and not leaver.ended:
+            if not hasattr(leaver.awaits, "select"):
+                where = place(_somebodys(sys._getframe(1))[0])
+                _note(world, history, "wait", _who(leaver), where=where)
+        switch(target)
+        if leaver is not None and not world.stopping:
+            _note(world, history, "back", _who(leaver))
+
+    def on_fired(fired: Fired) -> None:
+        _note(world, history, "fault", world.who_is_here(), text=_struck(fired))
+
+    world.keep_account(pick, noting_switch)
+    world.faults.on_fired = on_fired
+
+
+def out_of_turn(world: World, doer: tuple[str, str], other: str) -> None:
+    """Note that an event loop lets a task or callback go on before the one whose turn it was."""
+    assert world.history is not None, "only called where an account is kept"
+    current = world.current
+    assert current is not None, "a loop runs in a thread"
+    who = Who(current.path_text, current.name, *doer)
+    _note(world, world.history, "order", who, other=other)
+
+
+def resume(world: World, path: tuple[int, ...], name: str, frame: FrameType | None) -> None:
+    """Note that a task goes on in the thread that runs, from where its coroutine stands."""
+    current = world.current
+    assert current is not None, "a loop runs in a thread"
+    by = Who(current.path_text, current.name, ".".join(map(str, path)), name)
+    world.note("resume", name, where=place(frame), by=by)
+
+
+def draw(world: World, options: int) -> int:
+    """Return a choice of the tape among `options`, and note what is not the default."""
+    choice = world.tape.choose(options)
+    if choice and world.history is not None and world.current is not None:
+        where = place(_somebodys(sys._getframe(1))[0])
+        text = f"{{who}} drew {choice} instead of 0"
+        _note(world, world.history, "draw", world.who_is_here(), text=text, where=where)
+    return choice
+
+
+def place(frame: FrameType | None) -> str:
+    """Return `file:line` of a frame, empty if there is none."""
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _note(world: World, history: History, kind: AsideKind, who: Who, **more: str) -> None:
+    if not world.stopping:
+        history.asides.append(Aside(len(history.events), kind, who, **more))
+
+
+def _who(actor: Actor) -> Who:
+    return Who(actor.path_text, actor.name)
+
+
+def _place_of_stop() -> str:
+    """Return where the code stands that made a decision: empty between two steps of a loop."""
+    frame, is_between = _somebodys(sys._getframe(1))
+    return "" if is_between else place(frame)
+
+
+def _somebodys(frame: FrameType | None) -> tuple[FrameType | None, bool]:
+    """Return the innermost frame of somebody's code, and whether a loop's turn lies below it."""
+    is_between = False
+    while frame is not None and is_plumbing(frame.f_code.co_filename):
+        is_between = is_between or frame.f_code.co_name == "_run_once"
+        frame = frame.f_back
+    return frame, is_between
+
+
+def _struck(fired: Fired) -> str:
+    site = fired.site
+    verdict = fired.verdict
+    raised = getattr(verdict, "exception", None)
+    name = type(verdict).__name__
+    if raised is not None:
+        kind = raised if isinstance(raised, type) else type(raised)
+        name = kind.__name__ if issubclass(kind, BaseException) else name
+    return f"{name} struck {{who}} in {site.kind} {site.ordinal} of '{site.name}'"

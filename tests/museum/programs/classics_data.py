@@ -113,8 +113,8 @@ def _aba(*, tagged: bool) -> None:
         seen = stack.get()
         time.sleep(0)
         if stack.setdefault(seen):
-            # What is on top now was looked up before the other thread's turn.
-            assert not (freed and freed[0] in seen[1][1:2])
+            # What is on top now was looked up long ago. No point lies between this and the change.
+            assert not any(_contains(freed, item) for item in seen[1][1:2])
 
     def second() -> None:
         top = stack.pop()
@@ -128,7 +128,7 @@ def _aba(*, tagged: bool) -> None:
         worker.join()
 
 
-_append = list.append
+_append, _contains = list.append, list.__contains__
 
 
 def treiber_aba(sim: Any) -> None:

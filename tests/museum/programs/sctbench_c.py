@@ -282,8 +282,8 @@ def work_steal_queue_fixed(sim: Any) -> None:
 
 # --- A22 ------------------------------------------------------------------------------------------
 
-#: How often `pop` is tried before a thread gives up: an unfair schedule would try for ever.
-_TRIES = 10
+#: How often things are tried before a thread gives up: an unfair schedule would try for ever.
+_TRIES = 5
 
 
 def _safe_stack(*, guarded: bool) -> None:
@@ -293,7 +293,9 @@ def _safe_stack(*, guarded: bool) -> None:
     guard = threading.Lock()
 
     def pop() -> int:
-        while count.get() > 1:
+        for _ in range(_TRIES):
+            if count.get() <= 1:
+                break
             h = head.get()
             n = following[h].update(-1)
             if n >= 0:

@@ -58,7 +58,7 @@ CASES = (
         Side(("aiorwlock==1.5.0",)),
         Side(("aiorwlock==1.5.1",)),
         "Deadlock",
-        ("aiorwlock/__init__.py:", "Cancel at await"),
+        ("aiorwlock/__init__.py:", "of 'writer-1'"),
     ),
     Case(
         "anyio_limiter_cancel",
@@ -66,7 +66,7 @@ CASES = (
         Side(("anyio==4.9.0",)),
         Side(("anyio==4.10.0",)),
         "Deadlock",
-        ("_asyncio.py:", "Cancel at await"),
+        ("_asyncio.py:", "of 'user-2'"),
     ),
     Case(
         "aiosqlite_cancel",
@@ -74,7 +74,7 @@ CASES = (
         Side(("aiosqlite==0.15.0",)),
         Side(("aiosqlite==0.16.0",)),
         "Unhandled",
-        ("Future.set_result, scheduled at core.py:", "InvalidStateError", "Cancel at await"),
+        ("Future.set_result, scheduled at core.py:", "InvalidStateError", "of 'user-1'"),
     ),
     Case(
         "wait_for_swallows",
@@ -82,7 +82,15 @@ CASES = (
         Side(),
         Side(python=(3, 12)),
         "EndsCancelled",
-        ("'worker' was cancelled and returned", "Cancel at await"),
+        ("'worker' was cancelled and returned", "of 'worker'"),
+    ),
+    Case(
+        "task_group_swallows",
+        "CPython asyncio.TaskGroup",
+        Side(python=(3, 12)),
+        Side(python=(3, 13)),
+        "EndsCancelled",
+        ("'worker' was cancelled and returned", "of 'worker'"),
     ),
     Case(
         "loguru_complete",

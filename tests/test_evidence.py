@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -263,6 +264,33 @@ def test_a_package_is_not_called_init() -> None:
     """Every package has a file of that name."""
     assert file_name("/srv/aiorwlock/__init__.py") == "aiorwlock/__init__.py"
     assert file_name("/srv/aiorwlock/lock.py") == "lock.py"
+
+
+# --- who waits where ------------------------------------------------------------------------------
+
+
+def takes_two_locks(sim: Any) -> None:
+    """Two threads take two locks, each in its own order."""
+    accounts, journal = threading.Lock(), threading.Lock()
+
+    def take(first: Any, second: Any) -> None:
+        with first:
+            with second:
+                pass
+
+    with sim.storm() as storm:
+        storm.spawn(take, accounts, journal, name="teller")
+        storm.spawn(take, journal, accounts, name="auditor")
+
+
+def test_a_wait_is_named_by_its_operation_on_every_schedule() -> None:
+    """Also if somebody took the lock while the other one was let stand before it."""
+    exploration = explore(takes_two_locks, strategy="random", schedules=100, stop_after=100)
+
+    assert exploration.violating > 10
+    for failure in exploration.failures:
+        waits = str(failure.violation).partition("because")[0]
+        assert waits.count("waits in Lock.acquire") == 2
 
 
 # --- what follows a sweep -------------------------------------------------------------------------

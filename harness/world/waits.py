@@ -80,6 +80,9 @@ def wait_of(world: World, actor: Actor) -> Wait:
     frames = list(frames_of(world, actor))
     operation, user = _outermost_plumbing(frames)
     awaits = actor.awaits
+    if operation == "at_point" and isinstance(awaits, Lock):
+        # It was let stand at a free lock, which somebody then took: it is in no method of it yet.
+        operation = f"{type(awaits).__name__}.acquire"
     owner = ""
     if isinstance(awaits, Lock) and isinstance(awaits.owner, Actor) and awaits.owner is not actor:
         owner = awaits.owner.name
@@ -184,22 +187,44 @@ def is_parked(task: Any) -> bool:
 
 
 def cycle(world: World) -> list[Actor]:
-    """Return a circle of threads that each wait for a lock the next one holds, or an empty list."""
+    """Return a circle of threads that each wait for the next one, or an empty list.
+
+    Each waits for a lock that the next one holds, or for its end. Who waits for a lock that it has
+    itself taken is a circle of one.
+    """
     for start in sorted(world.kernel.live.values(), key=lambda actor: actor.path):
         seen: list[Actor] = []
         actor: Actor | None = start
         while actor is not None and actor not in seen:
             seen.append(actor)
-            awaits = actor.awaits
-            owner = awaits.owner if isinstance(awaits, Lock) else None
-            actor = (
-                owner
-                if isinstance(owner, Actor) and owner is not actor and not owner.ended
-                else None
-            )
+            owner = actor.awaits.owner if isinstance(actor.awaits, Lock) else None
+            actor = owner if isinstance(owner, Actor) and not owner.ended else None
+            # Conditions and their like have who waits take a lock twice, for others to release.
+            if actor is seen[-1] and not _took_it_itself(world, actor):
+                actor = None
         if actor is not None:
             return seen[seen.index(actor) :]
     return []
+
+
+def _took_it_itself(world: World, actor: Actor) -> bool:
+    """Tell whether the lock that `actor` waits for is wanted by somebody's code, not a library's."""
+    operation, _ = _outermost_plumbing(list(frames_of(world, actor)))
+    return operation == "Lock.acquire"
+
+
+def cycle_row(circle: list[Actor]) -> str:
+    """Draw a circle of threads: who waits for what, held by whom."""
+    parts = []
+    for actor in circle:
+        lock = actor.awaits
+        assert isinstance(lock, Lock), "what makes a circle"
+        owner = lock.owner
+        assert isinstance(owner, Actor), "as above"
+        held = "itself" if owner is actor else owner.name
+        what = f"the {lock.role}" if lock.role else f"{lock.called()}, held by {held}"
+        parts.append(f"{actor.name} waits for {what}")
+    return " → ".join(parts)
 
 
 def _outermost_plumbing(frames: list[FrameType]) -> tuple[str, FrameType | None]:

@@ -110,7 +110,7 @@ def test_a_task_that_returns_although_cancelled_is_named() -> None:
     verdict = verdict_of(goes_on_when_cancelled, "EndsCancelled")
 
     assert "'worker' was cancelled and returned as if it had not been" in verdict
-    assert "Cancel at await 1 of 'worker'" in verdict
+    assert "await 1 of 'worker'" in verdict
 
 
 @pytest.mark.parametrize("program", [waits_for_ever_when_cancelled, turns_for_ever_when_cancelled])

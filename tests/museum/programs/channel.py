@@ -1,21 +1,21 @@
 """Channels of Go over a condition: for the kernels that were Go programs.
 
-Each call is one scheduling point, on the channel: inside a method nothing is one, since a method
-that is called through a name of its own is not seen. The methods bear the names that
-`queue.Queue` has: `put` sends, `get` receives, `shutdown` closes.
+Each call is one scheduling point, on the channel. Inside a method nothing is one: what is read or
+called there goes through a function written in C or through a name of its own, and neither is seen.
+The methods bear the names that `queue.Queue` has: `put` sends, `get` receives, `shutdown` closes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
 _acquire, _release = threading.Condition.__enter__, threading.Condition.__exit__
 _wait, _notify = threading.Condition.wait, threading.Condition.notify
 _append, _popleft, _mark, _take = deque.append, deque.popleft, list.append, list.pop
-_parts = attrgetter("parts")
+_parts, _count = attrgetter("parts"), methodcaller("__len__")
 _set = object.__setattr__
 
 #: Somebody who waits: for his turn, with what he sends or has received, unless it has come.
@@ -56,20 +56,20 @@ class Channel:
         turn = threading.Condition(lock)
         _acquire(turn)
         try:
-            if closed:
+            if _count(closed):
                 raise ChannelClosedError("send on a closed channel")
-            if receivers:
+            if _count(receivers):
                 other, received = _popleft(receivers)
                 _mark(received, item)
                 _notify(other)
                 return
             offered = [item]
             _append(senders, (turn, offered))
-            if room:
+            if _count(room):
                 _take(room)
                 return
             _wait(turn)
-            if offered:
+            if _count(offered):
                 raise ChannelClosedError("send on a closed channel")
         finally:
             _release(turn, None, None, None)
@@ -81,15 +81,15 @@ class Channel:
         received: list[Any] = []
         _acquire(turn)
         try:
-            if senders:
+            if _count(senders):
                 other, offered = _popleft(senders)
                 _notify(other)
                 return _take(offered)
-            if closed or cancelled:
+            if _count(closed) or _count(cancelled):
                 return None
             _append(receivers, (turn, received))
             _wait(turn)
-            return _take(received) if received else None
+            return _take(received) if _count(received) else None
         finally:
             _release(turn, None, None, None)
 
@@ -98,7 +98,7 @@ class Channel:
         lock, _, receivers, cancelled, _, _ = _parts(self)
         turn = threading.Condition(lock)
         _acquire(turn)
-        if receivers:
+        if _count(receivers):
             _notify(_popleft(receivers)[0])
         else:
             _mark(cancelled, True)
@@ -114,11 +114,11 @@ class Channel:
         turn = threading.Condition(lock)
         _acquire(turn)
         try:
-            if closed:
+            if _count(closed):
                 raise ChannelClosedError("close of a closed channel")
             _mark(closed, True)
             for waiting in (senders, receivers):
-                while waiting:
+                while _count(waiting):
                     _notify(_popleft(waiting)[0])
         finally:
             _release(turn, None, None, None)

@@ -4,77 +4,68 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
+from tests.museum.programs.atomic import Atomic
 from tests.museum.programs.starting import threads
 
-_acquire, _release = threading.Condition.__enter__, threading.Condition.__exit__
-_wait, _notify_all = threading.Condition.wait, threading.Condition.notify_all
+_take, _give = methodcaller("acquire"), methodcaller("release")
 _append, _popleft = deque.append, deque.popleft
-_changed, _is_set, _jobs, _shut = (
-    attrgetter("changed"),
-    attrgetter("value"),
-    attrgetter("jobs"),
-    attrgetter("shut"),
-)
+_parts, _value, _count = attrgetter("parts"), attrgetter("value"), methodcaller("__len__")
 _set = object.__setattr__
 
 
-class _Shut:
-    """Whether the executor is shut. Each call is one point. Any thread."""
+class _Executor:
+    """Jobs and whether anybody will take them; each call is one point. Any thread.
 
-    __slots__ = ("changed", "value")
+    What blocks is a plain lock, so that who waits is known not to be able to go on.
 
-    _harness_sync = True
+    # invariant: `nothing` is held while there is no job and the executor is not shut.
+    """
+
+    __slots__ = ("parts",)
+
+    parts: tuple[threading.Lock, threading.Lock, deque[threading.Event], Atomic]
 
     def __init__(self) -> None:
-        _set(self, "changed", threading.Condition())
-        _set(self, "value", False)
+        nothing = threading.Lock()
+        _take(nothing)
+        _set(self, "parts", (threading.Lock(), nothing, deque(), Atomic(0)))
 
-    def is_set(self) -> bool:
-        """Read it."""
-        return bool(_is_set(self))
+    def is_shut(self) -> bool:
+        """Tell whether it is shut."""
+        *_, shut = _parts(self)
+        return bool(shut.get())
 
-    def set(self) -> None:
-        """Shut it; wake the worker."""
-        changed = _changed(self)
-        _acquire(changed)
-        _set(self, "value", True)
-        _notify_all(changed)
-        _release(changed, None, None, None)
+    def shut(self) -> None:
+        """Shut it: the worker leaves when there is no job any more."""
+        changing, nothing, jobs, shut = _parts(self)
+        shut.update(1)
+        _take(changing)
+        if not _count(jobs):
+            _give(nothing)
+        _give(changing)
 
-
-class _Jobs:
-    """The jobs of an executor. Each call is one point. Any thread."""
-
-    __slots__ = ("jobs", "shut")
-
-    _harness_sync = True
-
-    def __init__(self, shut: _Shut) -> None:
-        _set(self, "jobs", deque())
-        _set(self, "shut", shut)
-
-    def put(self, job: threading.Event) -> None:
+    def append(self, job: threading.Event) -> None:
         """Hand a job in."""
-        changed = _changed(_shut(self))
-        _acquire(changed)
-        _append(_jobs(self), job)
-        _notify_all(changed)
-        _release(changed, None, None, None)
+        changing, nothing, jobs, shut = _parts(self)
+        _take(changing)
+        if not _count(jobs) and not _value(shut):
+            _give(nothing)
+        _append(jobs, job)
+        _give(changing)
 
-    def get(self) -> threading.Event | None:
+    def take(self) -> threading.Event | None:
         """Take a job, waiting for one; None if there is none and the executor is shut."""
-        shut, jobs = _shut(self), _jobs(self)
-        changed = _changed(shut)
-        _acquire(changed)
-        try:
-            while not jobs and not _is_set(shut):
-                _wait(changed)
-            return _popleft(jobs) if jobs else None
-        finally:
-            _release(changed, None, None, None)
+        changing, nothing, jobs, shut = _parts(self)
+        nothing.acquire()
+        _take(changing)
+        job = _popleft(jobs) if _count(jobs) else None
+        if _count(jobs) or _value(shut):
+            _give(nothing)
+        _give(changing)
+        return job
 
 
 # --- B11 ------------------------------------------------------------------------------------------
@@ -82,21 +73,20 @@ class _Jobs:
 
 def submit_after_shutdown(sim: Any) -> None:
     """Between the look at the flag and the handing in, the worker has left."""
-    shut = _Shut()
-    jobs = _Jobs(shut)
+    executor = _Executor()
 
     def submit() -> None:
         job = threading.Event()
-        if not shut.is_set():
-            jobs.put(job)
+        if not executor.is_shut():
+            executor.append(job)
             job.wait()
 
     def work() -> None:
-        while (job := jobs.get()) is not None:
+        while (job := executor.take()) is not None:
             _finish(job)
 
     def close() -> None:
-        shut.set()
+        executor.shut()
 
     workers = threads(submit, work, close)
     for worker in workers:
@@ -107,27 +97,26 @@ def submit_after_shutdown(sim: Any) -> None:
 
 def submit_after_shutdown_fixed(sim: Any) -> None:
     """Looking and handing in are one critical section, and so is shutting."""
-    shut = _Shut()
-    jobs = _Jobs(shut)
+    executor = _Executor()
     m = threading.Lock()
 
     def submit() -> None:
         job = threading.Event()
         m.acquire()
-        accepted = not shut.is_set()
+        accepted = not executor.is_shut()
         if accepted:
-            jobs.put(job)
+            executor.append(job)
         m.release()
         if accepted:
             job.wait()
 
     def work() -> None:
-        while (job := jobs.get()) is not None:
+        while (job := executor.take()) is not None:
             _finish(job)
 
     def close() -> None:
         m.acquire()
-        shut.set()
+        executor.shut()
         m.release()
 
     workers = threads(submit, work, close)

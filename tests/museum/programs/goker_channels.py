@@ -231,10 +231,10 @@ def cockroach_1055(sim: Any) -> None:
         mutex, s, drain, stopped, stopper = parts[i]
         mutex.acquire()
         if not s.draining:
-            drain.put()
+            drain.add(1)
         mutex.release()
         stopper.get()
-        stopped.task_done()
+        stopped.add(-1)
 
     def stop_all() -> None:
         for mutex, s, drain, _, _ in parts:
@@ -264,12 +264,12 @@ def cockroach_1055_fixed(sim: Any) -> None:
         mutex.acquire()
         started = not s.draining
         if started:
-            drain.put()
+            drain.add(1)
         mutex.release()
         if started:
-            drain.task_done()
+            drain.add(-1)
         stopper.get()
-        stopped.task_done()
+        stopped.add(-1)
 
     def stop_all() -> None:
         for mutex, s, drain, _, _ in parts:
@@ -324,7 +324,7 @@ def grpc_1687_fixed(sim: Any) -> None:
 
     def write() -> None:
         writes.put("data")
-        senders.task_done()
+        senders.add(-1)
 
     for worker in threads(stream, write_status, write):
         worker.start()

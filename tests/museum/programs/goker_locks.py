@@ -225,7 +225,7 @@ def moby_25384(sim: Any) -> None:
     group = WaitGroup(2)
 
     def work() -> None:
-        group.task_done()
+        group.add(-1)
 
     for worker in threads(work, work):
         worker.start()
@@ -237,7 +237,7 @@ def moby_25384_fixed(sim: Any) -> None:
     group = WaitGroup(2)
 
     def work() -> None:
-        group.task_done()
+        group.add(-1)
 
     for worker in threads(work, work):
         worker.start()
@@ -252,14 +252,14 @@ def kubernetes_13058(sim: Any) -> None:
     group = WaitGroup()
 
     def work() -> None:
-        group.task_done()
-        group.task_done()
+        group.add(-1)
+        group.add(-1)
 
     worker = threading.Thread(target=work)
     worker.start()
-    group.put()
+    group.add(1)
     group.wait()
-    group.put()
+    group.add(1)
 
 
 def kubernetes_13058_fixed(sim: Any) -> None:
@@ -267,12 +267,12 @@ def kubernetes_13058_fixed(sim: Any) -> None:
     group = WaitGroup()
 
     def work() -> None:
-        group.task_done()
-        group.task_done()
+        group.add(-1)
+        group.add(-1)
 
     worker = threading.Thread(target=work)
-    group.put()
-    group.put()
+    group.add(1)
+    group.add(1)
     worker.start()
     group.wait()
 
@@ -290,9 +290,9 @@ def cockroach_4407(sim: Any) -> None:
         s.stopped = True
 
     def start_task() -> None:
-        group.put()
+        group.add(1)
         assert not s.stopped
-        group.task_done()
+        group.add(-1)
 
     for worker in threads(stop, start_task):
         worker.start()
@@ -315,11 +315,11 @@ def cockroach_4407_fixed(sim: Any) -> None:
         m.acquire()
         accepted = not s.stopping
         if accepted:
-            group.put()
+            group.add(1)
         m.release()
         if accepted:
             assert not s.stopped
-            group.task_done()
+            group.add(-1)
 
     for worker in threads(stop, start_task):
         worker.start()

@@ -1,13 +1,16 @@
-"""A wait group of Go over a condition. Each call is one scheduling point; see `channel.py`."""
+"""A wait group of Go over a plain lock, so that who waits is known not to be able to go on.
+
+Each call is one scheduling point: `add` has the name of a container's method, `wait` takes the
+lock. What else is done is done through names of its own, and is none: see `channel.py`.
+"""
 
 from __future__ import annotations
 
 import threading
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 
-_acquire, _release = threading.Condition.__enter__, threading.Condition.__exit__
-_wait, _notify_all = threading.Condition.wait, threading.Condition.notify_all
-_changed, _count = attrgetter("changed"), attrgetter("count")
+_take, _give = methodcaller("acquire"), methodcaller("release")
+_parts, _count = attrgetter("parts"), attrgetter("count")
 _set = object.__setattr__
 
 
@@ -20,44 +23,43 @@ class WaitGroup:
 
     Args:
         count: what has been added before anybody can see it.
+
+    # invariant: `zero` is held while `count` is not 0, else for a moment.
     """
 
-    __slots__ = ("changed", "count")
+    __slots__ = ("count", "parts")
 
-    _harness_sync = True
+    count: int
+    parts: tuple[threading.Lock, threading.Lock]
 
     def __init__(self, count: int = 0) -> None:
-        _set(self, "changed", threading.Condition())
+        zero = threading.Lock()
+        _set(self, "parts", (threading.Lock(), zero))
         _set(self, "count", count)
+        if count:
+            _take(zero)
 
-    def put(self, count: int = 1) -> None:
-        """Add."""
-        self._add(count)
-
-    def task_done(self) -> None:
-        """Report one done.
+    def add(self, count: int) -> None:
+        """Add; -1 reports one done.
 
         Raises:
             NegativeCounterError: there was none left.
         """
-        self._add(-1)
+        counting, zero = _parts(self)
+        _take(counting)
+        before = _count(self)
+        if before + count < 0:
+            _give(counting)
+            raise NegativeCounterError("negative counter")
+        _set(self, "count", before + count)
+        if not before:
+            _take(zero)
+        elif not before + count:
+            _give(zero)
+        _give(counting)
 
     def wait(self) -> None:
         """Wait until all are done."""
-        changed = _changed(self)
-        _acquire(changed)
-        while _count(self):
-            _wait(changed)
-        _release(changed, None, None, None)
-
-    def _add(self, count: int) -> None:
-        changed = _changed(self)
-        _acquire(changed)
-        try:
-            if _count(self) + count < 0:
-                raise NegativeCounterError("negative counter")
-            _set(self, "count", _count(self) + count)
-            if not _count(self):
-                _notify_all(changed)
-        finally:
-            _release(changed, None, None, None)
+        _, zero = _parts(self)
+        zero.acquire()
+        _give(zero)

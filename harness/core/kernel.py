@@ -12,7 +12,9 @@ Principles:
 6. When nobody can run and no deadline is left, the kernel says so; what that means is for others to
    judge.
 7. Spinning is seen: reads that go round without anything changing, and clocks that move without
-   anything happening.
+   anything happening. Whoever waits for time gets a turn beside those who spin, as others do.
+8. In two other modes of time, the clock is one more actor that may be chosen, a few times in a run,
+   or each decision costs some time.
 
 It is pure: it knows actors by name and path, not how they are made to run, nor what they wait for.
 
@@ -35,6 +37,9 @@ from .tape import Pick
 Path = tuple[int, ...]
 
 _by_path = attrgetter("path")
+
+#: Behind every other actor.
+CLOCK_PATH: Path = (1 << 30,)
 
 #: Decisions without a change after which the current actor, if it never left, must let others run.
 FAIR_TURN = 500
@@ -107,6 +112,19 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """When time passes while somebody could run.
+
+    Args:
+        early: how often in a run the clock may be chosen instead of an actor: a slow machine.
+        cost_ns: what each decision costs in nanoseconds.
+    """
+
+    early: int = 0
+    cost_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """When a run stops being waited for.
 
@@ -116,8 +134,10 @@ class Limits:
         total_steps: points of a whole run; beyond it the run is inconclusive.
         virtual_ns: virtual time of a whole run in nanoseconds; beyond it the run is inconclusive.
         actors: threads of a whole run; beyond it the run is inconclusive.
+        spins: how often those who wait for time get a turn beside one who spins.
     """
 
+    spins: int = 100
     steps: int = 10_000
     advances: int = 1_000
     total_steps: int = 2_000_000
@@ -136,22 +156,33 @@ class Kernel:
         pick: asked who goes on instead, if given: with those who can, in the order of choices.
         log: filled with what orders the steps of actors, if given.
         limits: when to give up.
-        overrun: called with "steps" (nothing changes), "advances" (only the clock moves),
-            "total_steps", "virtual_ns" or "actors" when a limit is hit; it is expected not to
-            return.
+        overrun: called with "steps" (nothing changes), "spin" (nobody waits or ends, though some
+            wait for time), "advances" (only the clock moves), "total_steps", "virtual_ns" or
+            "actors" when a limit is hit.
+        passing: when time passes while somebody could run; by default never.
+
+    Attributes:
+        clock: stands for the clock where it may be chosen.
     """
 
     __slots__ = (
         "_armed",
         "_armed_midway",
+        "_busy_since",
         "_limits",
+        "_parks",
+        "_parks_seen",
         "_roots",
+        "_timed",
         "_total_steps",
         "_turn_started",
         "advances",
         "born",
         "changed",
         "choose",
+        "clock",
+        "cost_ns",
+        "early",
         "current",
         "live",
         "next_look",
@@ -161,6 +192,7 @@ class Kernel:
         "pick",
         "runnable",
         "settling",
+        "spins",
         "steps",
         "timers",
     )
@@ -173,6 +205,7 @@ class Kernel:
         *,
         pick: Pick | None = None,
         log: Log | None = None,
+        passing: Passing | None = None,
     ) -> None:
         self.choose = choose
         self.pick = pick
@@ -196,6 +229,17 @@ class Kernel:
         self._armed_midway = 0
         self._turn_started = 0
         self.next_look = FAIR_TURN
+        # How often those who wait for time have had a turn beside one who spins.
+        self.spins = 0
+        self._parks = self._parks_seen = self._busy_since = 0
+        self.early = passing.early if passing is not None else 0
+        self.cost_ns = passing.cost_ns if passing is not None else 0
+        self.clock = Actor(CLOCK_PATH, "the clock")
+        self.clock.turn = None
+        # Every decision is looked at where time may pass at it.
+        self._timed = self.early > 0 or self.cost_ns > 0
+        if self._timed:
+            self.next_look = 0
 
     # --- actors -----------------------------------------------------------------------------------
 
@@ -235,6 +279,7 @@ class Kernel:
         actor = self.current
         assert actor is not None, "only the current actor parks"
         assert actor.runnable, "an actor parks once"
+        self._parks += 1
         actor.runnable = False
         self.runnable.remove(actor)
         actor.awaits = awaits
@@ -293,9 +338,9 @@ class Kernel:
         current = self.current
         assert current is not None, "a point belongs to the current actor"
         if steps >= self.next_look:
-            fair = self._look()
-            if fair is not None:
-                return self.resume(fair)
+            chosen = self._look()
+            if chosen is not None:
+                return chosen if chosen is current else self.resume(chosen)
         runnable = self.runnable
         options = len(runnable)
         if options < 2:
@@ -320,12 +365,16 @@ class Kernel:
         self.steps = steps = self.steps + 1
         if steps > self._total_steps:
             self.overrun("total_steps")
+        if self.cost_ns:
+            self._charge()
         candidates = self.runnable
         if not candidates:
             candidates = self._idle()
             if not candidates:
                 self.current = None
                 return None
+        elif self.early and self._next_deadline() is not None:
+            return self.resume(self._with_clock(None))
         if len(candidates) == 1:
             return self.resume(candidates[0])
         pick = self.pick
@@ -355,26 +404,88 @@ class Kernel:
             # Whoever settled may have ended meanwhile: then time moves as if nobody had asked.
             if self.runnable:
                 return self.runnable
+        return self.let_time_pass()
+
+    def let_time_pass(self) -> list[Actor]:
+        """Move time to the next deadline; return whose it is, in the order in which they armed it.
+
+        That is the order of the real system; any other is a choice.
+        """
+        deadline = self._next_deadline()
+        if deadline is None:
+            return []
+        if deadline > self.now_ns:
+            self._advance(deadline)
+        return self._fire()
+
+    def let_time_pass_beside_spin(self) -> bool:
+        """Give those who wait for time a turn beside one who spins; tell if there was one."""
+        self.spins += 1
+        if self.spins > self._limits.spins or not self.let_time_pass():
+            return False
+        self.change()
+        return True
+
+    def _next_deadline(self) -> int | None:
+        """Return the earliest deadline, None if there is none."""
         timers = self.timers
-        due: list[Actor] = []
         while timers:
             deadline, number, actor = timers[0]
-            if actor.timer != number:
-                heappop(timers)
-                continue
-            if due and deadline != self.now_ns:
-                break
+            if actor.timer == number:
+                return deadline
             heappop(timers)
-            if not due and deadline > self.now_ns:
-                self._advance(deadline)
+        return None
+
+    def _fire(self) -> list[Actor]:
+        """Wake those whose deadline has come; return them."""
+        due: list[Actor] = []
+        while (deadline := self._next_deadline()) is not None and deadline <= self.now_ns:
+            _, _, actor = heappop(self.timers)
             actor.timer = 0
             actor.fired = True
             due.append(actor)
         if due and self.log is not None:
             self.log.append((None, 0, BARRIER, None))
         self.wake_all(due)
-        # In the order in which they were armed: the real system's default; any other is a choice.
         return due
+
+    # --- time that passes while somebody could run ------------------------------------------------
+
+    def _charge(self) -> None:
+        """Let a decision cost its time."""
+        self.now_ns += self.cost_ns
+        if self.now_ns > self._limits.virtual_ns:
+            self.overrun("virtual_ns")
+        self._fire()
+
+    def _with_clock(self, current: Actor | None) -> Actor:
+        """Say who goes on where the clock may, too; it takes its turn, then it is asked again."""
+        while self.early and self._next_deadline() is not None:
+            others = self.runnable
+            if current is not None:
+                others = self._in_order(others, current)
+            options = [*others, self.clock]
+            pick = self.pick
+            if pick is None:
+                choice = self.choose(len(options))
+            else:
+                choice = pick(options, current is not None)
+            if options[choice] is not self.clock:
+                return options[choice]
+            self.early -= 1
+            self.let_time_pass()
+        others = self.runnable if current is None else self._in_order(self.runnable, current)
+        if len(others) == 1:
+            return others[0]
+        pick = self.pick
+        index = self.choose(len(others)) if pick is None else pick(others, current is not None)
+        return others[index]
+
+    def stall(self, nanoseconds: int) -> None:
+        """Let time pass as on a machine that stands still for so long."""
+        self.early -= 1
+        self.now_ns += nanoseconds
+        self._fire()
 
     def _advance(self, deadline: int) -> None:
         self.now_ns = deadline
@@ -395,17 +506,36 @@ class Kernel:
                 self.overrun("advances")
 
     def _look(self) -> Actor | None:
-        """Look whether the current actor spins; return who has a turn instead, for fairness."""
+        """Look whether the current actor spins; return who goes on if that is settled here."""
         steps = self.steps
-        self.next_look = steps + FAIR_TURN // 2
         if steps > self._total_steps:
             self.overrun("total_steps")
-        quiet = steps - self.changed
-        if quiet < FAIR_TURN:
-            return None
+        if not self._timed:
+            self.next_look = steps + FAIR_TURN // 2
+            return self._fair_turn(steps)
+        if self.cost_ns:
+            self._charge()
+        fair = self._fair_turn(steps) if steps % FAIR_TURN == 0 else None
+        if fair is None and self.early and self._next_deadline() is not None:
+            return self._with_clock(self.current)
+        return fair
+
+    def _fair_turn(self, steps: int) -> Actor | None:
         waiting = [actor for actor in self.runnable if actor is not self.current]
-        if quiet > self._limits.steps and all(actor.last_ran > self.changed for actor in waiting):
+        # Where decisions cost time, who spins until a deadline comes is getting there.
+        patience = self._limits.steps * (10 if self.cost_ns else 1)
+        if self.spins:
+            # Who has been seen to spin is not waited for as long again.
+            patience = 2 * FAIR_TURN
+        if self._parks != self._parks_seen:
+            self._parks_seen = self._parks
+            self._busy_since = steps
+        quiet = steps - self.changed
+        if quiet > patience and all(actor.last_ran > self.changed for actor in waiting):
             self.overrun("steps")
-        if waiting and steps - self._turn_started >= FAIR_TURN:
+        elif steps - self._busy_since > 2 * patience and self._next_deadline() is not None:
+            self.overrun("spin")
+        turn = steps - self._turn_started
+        if waiting and turn >= FAIR_TURN and (quiet >= FAIR_TURN or turn > 2 * patience):
             return min(waiting, key=lambda actor: (actor.last_ran, actor.path))
         return None

@@ -49,19 +49,19 @@ def sleep(seconds: float, /) -> None:
 def monotonic() -> float:
     """Return virtual seconds since the start of the run. Stands for `time.monotonic`."""
     world = here.world
-    return _real_monotonic() if world is None else world.kernel.now_ns / SECOND_NS
+    return _real_monotonic() if world is None else world.read_clock() / SECOND_NS
 
 
 def monotonic_ns() -> int:
     """Return virtual nanoseconds since the start of the run. Stands for `time.monotonic_ns`."""
     world = here.world
-    return _real_monotonic_ns() if world is None else world.kernel.now_ns
+    return _real_monotonic_ns() if world is None else world.read_clock()
 
 
 def perf_counter() -> float:
     """Return virtual seconds since the start of the run. Stands for `time.perf_counter`."""
     world = here.world
-    return _real_perf_counter() if world is None else world.kernel.now_ns / SECOND_NS
+    return _real_perf_counter() if world is None else world.read_clock() / SECOND_NS
 
 
 def perf_counter_ns() -> int:

@@ -26,7 +26,7 @@ from greenlet import getcurrent, greenlet
 
 from harness.core.access import ABORT, AWAIT, BARRIER, BIRTH, PENDING, RELEASE, WRITE, Log
 from harness.core.history import Event, History, Who
-from harness.core.kernel import Actor, Kernel, Limits
+from harness.core.kernel import Actor, Kernel, Limits, Passing
 from harness.core.tape import Pick, Redundant, Tape
 from harness.errors import HarnessError
 from harness.faults import PASS, Faults, Site, SiteKind, Verdict
@@ -37,6 +37,9 @@ _real_ident = _thread.get_ident
 
 #: How often a fiber is told to stop before it is given up.
 MAX_STOPS = 20
+
+#: How long a slow machine stands still.
+STALL_NS = 3_600 * 10**9
 
 #: Fibers that refused to stop. Dropping the last reference would throw into them at any moment.
 GRAVEYARD: list[greenlet] = []
@@ -59,6 +62,13 @@ class _Numbers:
 LOCK_NUMBERS = _Numbers()
 
 
+_LIBRARY = threading.__file__.rpartition("threading")[0]
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith(_LIBRARY) and "-packages" not in filename
+
+
 def ended(actor: Actor) -> int:
     """Return what a log calls the end of a thread."""
     return id(actor) + 1
@@ -79,6 +89,7 @@ class World:
         order: asyncio order, `fifo`, `tasks` or `any`.
         limits: when to give up.
         history: records what happens, None for no record.
+        passing: when time passes while somebody could run; by default never.
     """
 
     def __init__(
@@ -88,6 +99,7 @@ class World:
         order: str = "tasks",
         limits: Limits | None = None,
         history: History | None = None,
+        passing: Passing | None = None,
     ) -> None:
         self.tape = tape
         self.order = order
@@ -98,6 +110,7 @@ class World:
             self._overrun,
             pick=None if tape.pick is None else self._pick,
             log=tape.log,
+            passing=passing,
         )
         if tape.log is not None:
             tape.log.append((None, LOCK_NUMBERS.given, BARRIER, None))
@@ -347,6 +360,19 @@ class World:
         assert current is not None, "only a fiber settles"
         kernel.settling.append(current)
         self.park("the others to settle")
+
+    def read_clock(self) -> int:
+        """Return the virtual time, in nanoseconds, to code that asks for it."""
+        kernel = self.kernel
+        if (
+            kernel.early
+            and not (self.silenced or self.stopping or kernel.current is None)
+            and not _is_library(sys._getframe(2).f_code.co_filename)
+            # Where nobody waits for time, a slow machine shows in what the clock says.
+            and self.tape.choose(2)
+        ):
+            kernel.stall(STALL_NS)
+        return kernel.now_ns
 
     def sleep(self, nanoseconds: int) -> None:
         """Wait for a span of virtual time; 0 is a point."""

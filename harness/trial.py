@@ -27,7 +27,6 @@ from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, su
 from harness.world import account, loops, waits
 from harness.world.fibers import World
 from harness.world.ground import Ground
-from harness.world.overheard import Overheard, overhearing
 from harness.world.threads import is_plumbing
 
 #: How many looks at code that seems to spin must show nothing new before it counts as a livelock.
@@ -117,11 +116,12 @@ def run(
     world.on_stuck = judge.on_stuck
     world.on_unhandled = judge.on_unhandled_elsewhere
     world.on_left_task = judge.on_left_task
+    judge.overheard = ground.overheard
+    judge.overheard.clear()
     violation: Violation | None = None
     verdict, limit = "holds", ""
     try:
-        with overhearing() as judge.overheard:
-            ground.run(world, judge.body)
+        ground.run(world, judge.body)
     except _Inconclusive as exc:
         verdict, limit = "inconclusive", str(exc)
     except Redundant:
@@ -146,6 +146,7 @@ def run(
                 ground.guard(world, function)
         finally:
             points = world.points_met() if tape.log is not None else {}
+            ground.overheard.clear()
             world.dispose()
     if violation is not None:
         verdict = violation.check
@@ -176,7 +177,7 @@ class _Judge:
         self.function = function
         self.simulation: _Common | None = None
         self.left_tasks: list[Survivor] = []
-        self.overheard = Overheard()
+        self.overheard: list[BaseException] = []
         self._looks: list[int] = []
         # The timers of all loops when a time storm was first suspected.
         self._timers: list[Any] | None = None
@@ -322,7 +323,7 @@ class _Judge:
             return violation
         storms = self.simulation.storms if self.simulation is not None else []
         raised = [each for storm in storms for each in storm.unconsumed()]
-        logged = self.overheard.exceptions
+        logged = self.overheard
         rows = [("raised", self._told(each)) for each in raised[:MEMBERS_MAX]]
         rows.extend(("logged", self._told(each)) for each in logged[:MEMBERS_MAX])
         return violation.with_evidence(rows) if rows else violation

@@ -242,22 +242,23 @@ def test_a_record_reaches_whoever_handles_it_and_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With a handler a record passes, without one it is kept and not written for every run."""
-    logger = logging.getLogger("concurrent.futures")
     passed: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: passed.append(record.getMessage())  # type: ignore[method-assign] # shorter than a class
 
     with overhearing() as overheard:
-        for handlers in ([], [handler]):
+        for name, handlers in (("asyncio", []), ("asyncio", [handler]), ("shop", [])):
             with handling(handlers):
                 try:
-                    raise KeyError("user:1")
+                    raise KeyError(name)
                 except KeyError:
-                    logger.exception("a callback failed")
+                    logging.getLogger(name).exception("a callback failed")
+        with handling([]):
+            logging.getLogger("shop").warning("sold out")
 
-    assert [repr(each) for each in overheard.exceptions] == ["KeyError('user:1')"] * 2
+    assert [each.args for each in overheard.exceptions] == [("asyncio",), ("asyncio",), ("shop",)]
     assert passed == ["a callback failed"]
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "sold out\n"
 
 
 def test_a_package_is_not_called_init() -> None:

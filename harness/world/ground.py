@@ -23,6 +23,7 @@ from . import patching
 from .adoption import Adoption, adopted
 from .fibers import World
 from .hook import at_point
+from .overheard import overhearing
 from .points import Granularity, IsUnderTest, Rewriter, under_test
 from .threads import Lock
 from .watchdog import Watchdog
@@ -40,6 +41,8 @@ class Ground:
     watchdog: Watchdog
     is_under_test: IsUnderTest
     own_locks: list[Lock]
+    # The exceptions that were logged in the current run.
+    overheard: list[BaseException]
     # Known from the first run on, which never counts: a rule may come after the locks it looks at.
     names_locks: bool = False
 
@@ -142,4 +145,6 @@ def prepared(
         stack.callback(rewriter.restore)
         watchdog = Watchdog(watchdog_seconds, lambda: list(adoption.out_of_reach))
         stack.enter_context(watchdog.watching())
-        yield Ground(rewriter, adoption, watchdog, chosen, own_locks)
+        # Once, not for each run: that would cost a tenth of a small one.
+        overheard = stack.enter_context(overhearing())
+        yield Ground(rewriter, adoption, watchdog, chosen, own_locks, overheard.exceptions)

@@ -120,6 +120,14 @@ CASES = (
         ("KeyError: 'requests,", "_internal/__init__.py:"),
     ),
     Case(
+        "sqlalchemy_pool_race",
+        "SQLAlchemy QueuePool",
+        Side(("sqlalchemy==2.0.10",)),
+        Side(("sqlalchemy==2.1.9",)),
+        "Unhandled",
+        ("AssertionError", "attr.py:"),
+    ),
+    Case(
         "cachetools_cached_race",
         "cachetools @cached(lock=)",
         Side(("cachetools==4.1.1",)),

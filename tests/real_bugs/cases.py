@@ -98,10 +98,7 @@ CASES = (
         Side(("loguru==0.7.0",)),
         Side(("loguru==0.7.1",)),
         "Exactly",
-        (
-            "1 lost",
-            "Could not acquire internal lock",
-        ),
+        ("2 lost", "'user-b' raised RuntimeError: Could not acquire internal lock"),
     ),
     Case(
         "more_executors_zip_cancel",

@@ -9,7 +9,10 @@ import os
 import sysconfig
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from harness.errors import misuse
 
 IsUnderTest = Callable[[str], bool]
 
@@ -22,10 +25,11 @@ def under_test(extra_modules: Iterable[str] = ()) -> IsUnderTest:
 
     Args:
         extra_modules: Names of modules or packages that count as under test wherever they lie,
-            `("queue", "concurrent.futures")` for instance. A package brings all that is in it.
+            of the standard library or installed: `("queue", "aiosqlite")` for instance. A package
+            brings all that is in it.
 
     Raises:
-        ModuleNotFoundError: A name that cannot be found.
+        HarnessError: A name that cannot be found, or of what has no Python code.
     """
     names = tuple(extra_modules)
     return _opened(names) if names else is_under_test
@@ -37,9 +41,7 @@ def _opened(names: tuple[str, ...]) -> IsUnderTest:
     files: set[str] = set()
     folders: list[str] = []
     for name in names:
-        spec = importlib.util.find_spec(name)
-        if spec is None:
-            raise ModuleNotFoundError(name=name)
+        spec = _spec_of(name)
         folders += [_folder(folder) for folder in spec.submodule_search_locations or ()]
         if spec.origin is not None:
             files.add(spec.origin)
@@ -50,6 +52,25 @@ def _opened(names: tuple[str, ...]) -> IsUnderTest:
         return filename in files or filename.startswith(opened) or is_under_test(filename)
 
     return is_under_test_or_opened
+
+
+def _spec_of(name: str) -> ModuleSpec:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise misuse(
+            "under_test",
+            name,
+            "is unknown: no module or package has this name here.",
+            "Give the name that is imported, such as 'queue' or 'aiosqlite'.",
+        )
+    if spec.submodule_search_locations is None and not spec.has_location:
+        raise misuse(
+            "under_test", name, "has no Python code: no point can be put there.", "Leave it out."
+        )
+    return spec
 
 
 @cache

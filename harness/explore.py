@@ -42,6 +42,10 @@ GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
 TIMEOUTS = ("idle",)
 SEEDS = 2**64
+#: How often the first failure is run again to see whether it comes back, and what counts as long.
+REPLAYS = 10
+REPLAYS_IF_LONG = 3
+CHEAP_STEPS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +318,7 @@ def run_token(function: Callable[[Any], Any], token: Token, **overrides: Any) ->
     chosen = _settings(settings_of(token), overrides)
     with _prepared(chosen) as ground:
         explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground)
+        explorer.sampler = explorer.strategy = token.strategy
         explorer.settle()
         explorer.add(explorer.run(replayed(token.choices)))
         return explorer.result()
@@ -439,8 +444,8 @@ class _Explorer:
         self.unknown = ""
         self.worth = Worth()
         self.exhausted = 0
-        # Whose tape the last run was.
-        self.sampler = settings.strategy
+        # Whose tape the last run was, and who is to be named in tokens.
+        self.sampler = self.strategy = settings.strategy
         self.fingerprint = fingerprint_of(function, ground)
 
     # --- the search -------------------------------------------------------------------------------
@@ -568,7 +573,8 @@ class _Explorer:
         if trial.violation is not None or self.settings.check_determinism:
             history = self._confirm(trial)
         if trial.violation is not None:
-            self.failures.append(self._failure(trial, history))
+            failure = self._failure(trial, history)
+            self.failures.append(failure if self.failures else self._measured(failure))
         if self.progress is not None:
             self.progress(self.runs, len(self.failures))
 
@@ -591,6 +597,8 @@ class _Explorer:
                 raise _parted(parting, history)
         if step is not None:
             raise nondeterminism(step, _described(trial, step), _described(again, step))
+        # The recorded run has names for locks.
+        trial.violation = again.violation
         return history
 
     def _failure(self, trial: Trial, history: History) -> Failure:
@@ -618,6 +626,20 @@ class _Explorer:
             to_seconds(trial.virtual_ns),
             history.digest(),
         )
+
+    def _measured(self, failure: Failure) -> Failure:
+        """Return a failure that says how often its token brought it back."""
+        choices = Token.decode(failure.token).choices
+        # Told by steps, not by a clock: the same run is measured alike everywhere.
+        replays = REPLAYS if failure.steps <= CHEAP_STEPS else REPLAYS_IF_LONG
+        made = [self.run(replayed(choices)) for _ in range(replays)]
+        same = sum((each.verdict, each.steps) == (failure.check, failure.steps) for each in made)
+        given = failure.violation
+        *rows, replay = given.evidence
+        row = ("reproduced", f"{same}/{replays}")
+        shown = Violation(given.check, given.summary, [*rows, row, replay])
+        shown.__cause__ = given.__cause__
+        return replace(failure, violation=shown)
 
     def _scenario_row(self, violation: Violation) -> str:
         subject = (
@@ -649,7 +671,7 @@ class _Explorer:
         return Token(
             scenario=self.name,
             class_name=self.class_name,
-            strategy=settings.strategy,
+            strategy=self.strategy,
             seed=settings.seed,
             granularity=settings.granularity,
             timeouts=settings.timeouts,

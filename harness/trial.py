@@ -280,7 +280,8 @@ class _Judge:
             names = ", ".join(f"'{wait.who}'" for wait in stuck[:6]) + " …" * (len(stuck) > 6)
             verb = "waits" if len(stuck) == 1 else "wait"
             summary = f"nobody can go on and no timer is left: {names} {verb} for ever."
-        rows = [("waits", str(wait)) for wait in everyone[:20] if not wait.crashed]
+        rows = [("cycle", waits.cycle_row(circle))] if circle else []
+        rows.extend(("waits", str(wait)) for wait in everyone[:20] if not wait.crashed)
         gone = [*self.world.crashed.values(), *self.world.crashed_tasks]
         lost = [getattr(each, "name", "") or each.get_name() for each in gone]
         rows.extend(("crashed", f"'{name}'") for name in lost)

@@ -119,4 +119,6 @@ def _struck(fired: Fired) -> str:
     if raised is not None:
         kind = raised if isinstance(raised, type) else type(raised)
         name = kind.__name__ if issubclass(kind, BaseException) else name
-    return f"{name} struck {{who}} in {site.kind} {site.ordinal} of '{site.name}'"
+    where = f"at {site.kind} {site.ordinal} of '{site.name}'"
+    # At an await it is the task itself that is named.
+    return f"{name} {where}" if site.name == site.who else f"{name} struck {site.who} {where}"

@@ -51,12 +51,14 @@ class Ground:
         patching.fresh(world)
         kept = patching.KeptState()
         self.watchdog.world = world
-        world.faults.names_locks = self.names_locks
+        # What is recorded is to be told.
+        world.faults.names_locks = self.names_locks or world.history is not None
         try:
             world.run(body)
         finally:
             self.watchdog.world = None
-            self.names_locks = world.faults.names_locks
+            if world.history is None:
+                self.names_locks = world.faults.names_locks
             kept.restore()
             self.adoption.reset()
             for lock in self.own_locks:

@@ -231,9 +231,10 @@ class Lock:
         while frame is not None and is_plumbing(frame.f_code.co_filename):
             frame = frame.f_back
         if frame is not None:
-            suffer(world, world.consult("lock", self.role or self._name()))
+            suffer(world, world.consult("lock", self.role or self.called()))
 
-    def _name(self) -> str:
+    def called(self) -> str:
+        """Return what reports call it, by where it was made if that is known."""
         if not isinstance(self.born, tuple):
             return self.born or "lock"
         file, line, _ = self.born

@@ -39,6 +39,8 @@ class Site:
         argument: whatever the caller passed along.
         who: name of the thread or task that is here.
         ready: for `await`: what is awaited is done and the task has not resumed yet.
+        again: for `await`: the task was passed over here before and waits on, while others went on.
+            Only a sweep is asked again, and only in a search.
     """
 
     kind: SiteKind
@@ -50,6 +52,7 @@ class Site:
     argument: object = None
     who: str = ""
     ready: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,8 @@ class Faults:
                 continue
             if entry.at_most is not None and entry.fired >= entry.at_most:
                 continue
+            if site.again and not isinstance(entry.rule, Sweep):
+                continue
             verdict = entry.rule(site)
             if not isinstance(verdict, Verdict):
                 raise HarnessError(
@@ -234,7 +239,7 @@ class Faults:
                 )
             if isinstance(verdict, Pass):
                 continue
-            if not entry.certain and not self._comes_true(entry):
+            if not entry.certain and not self._comes_true(entry, again=site.again):
                 continue
             entry.fired += 1
             self.fired.append(Fired(site, verdict))
@@ -243,8 +248,13 @@ class Faults:
             return verdict
         return PASS
 
-    def _comes_true(self, entry: _Installed) -> bool:
+    def _comes_true(self, entry: _Installed, *, again: bool) -> bool:
         if isinstance(entry.rule, Sweep) and self.sweep_at is not None:
+            if again:
+                # A walk strikes once at each suspension; when, is for the search.
+                if self.note is not None:
+                    self.note(0, 2)
+                return False
             self.sweep_sites += 1
             strikes = self.sweep_sites == self.sweep_at
             self.swept = self.swept or strikes

@@ -339,3 +339,32 @@ async def waits_in_turn(sim: Any) -> None:
     sim.inject(cancel_each("sleeper-1"))
     async with sim.storm() as storm:
         storm.spawn(asyncio.sleep, 1.0, name="sleeper", copies=4)
+
+
+async def answered_from_a_thread(sim: Any) -> None:
+    """A thread answers whoever has not been cancelled, and the answer arrives a moment later."""
+    loop = asyncio.get_running_loop()
+
+    async def user() -> None:
+        answer = loop.create_future()
+
+        def server() -> None:
+            if not answer.cancelled():
+                loop.call_soon_threadsafe(answer.set_result, 1)
+
+        threading.Thread(target=server).start()
+        await answer
+
+    sim.inject(cancel_each("user", mode="parked"))
+    async with sim.storm(LeakBound()) as storm:
+        storm.spawn(user)
+
+
+def test_a_parked_task_may_be_cancelled_between_two_steps_of_somebody_else() -> None:
+    """Not only as soon as it parks: the thread has looked, and what it wants has not happened."""
+    assert explore(answered_from_a_thread, strategy="plain").verdict == "holds"
+
+    verdict = verdict_of(answered_from_a_thread, "Unhandled")
+
+    assert "the callback Future.set_result, scheduled at test_evidence.py:" in verdict
+    assert "InvalidStateError" in verdict

@@ -20,6 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import PurePath
 from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 from harness.core.clock import to_ns
 from harness.core.kernel import Actor
 from harness.errors import HarnessError, InternalError, unsupported
-from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Verdict
+from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Site, Verdict
 
 from . import account
 from .fibers import Stop, World
@@ -621,6 +622,8 @@ class ReadyQueue(deque[Any]):
         self.world = world
         # The task that ran last, while it has not been looked at.
         self.last: SimTask | None = None
+        # Tasks that were passed over by a sweep and are still parked, each at what it waits for.
+        self.passed: list[tuple[SimTask, Any]] = []
         self.fifo = world.order == "fifo"
         self.free = world.order == "any"
         self.draw = world.tape.choose
@@ -658,6 +661,8 @@ class ReadyQueue(deque[Any]):
             target = kernel.decide()
             if target is not current:
                 world.switch(target)
+        if self.passed and not world.silenced:
+            self.look_again()
         if len(self) > 1 and not world.silenced:
             handle = self.choose()
         else:
@@ -736,12 +741,44 @@ class ReadyQueue(deque[Any]):
             return
         waiter: Any = getattr(task, "_fut_waiter", None)
         if waiter is not None and not waiter.done():
-            verdict = self.world.consult("await", task.get_name(), who=task.get_name(), ready=False)
-            match verdict:
-                case Cancel():
-                    task.cancel()
-                case Crash():
-                    crash(self.world, task)
+            name = task.get_name()
+            verdict = self.world.consult("await", name, who=name, ready=False)
+            self._strike_parked(task, verdict)
+            if isinstance(verdict, Pass) and self._is_swept(task):
+                self.passed.append((task, waiter))
+
+    def look_again(self) -> None:
+        """Let a sweep strike tasks that have been parked for a while, now that others went on.
+
+        Between two steps of somebody else it may do harm that it would not have done before both.
+        """
+        passed, self.passed = self.passed, []
+        for task, waiter in passed:
+            now: Any = getattr(task, "_fut_waiter", None)
+            if task.done() or now is not waiter or now.done():
+                continue
+            verdict = self.world.faults.consult(replace(self._site(task), again=True))
+            self._strike_parked(task, verdict)
+            if isinstance(verdict, Pass):
+                self.passed.append((task, waiter))
+
+    def _strike_parked(self, task: SimTask, verdict: Verdict) -> None:
+        match verdict:
+            case Cancel():
+                task.cancel()
+            case Crash():
+                crash(self.world, task)
+
+    def _is_swept(self, task: SimTask) -> bool:
+        site = self._site(task)
+        sweeps = self.world.faults.sweeps
+        return any("await" in sweep.kinds and sweep.matches(site) for sweep in sweeps)
+
+    def _site(self, task: SimTask) -> Site:
+        current = self.world.kernel.current
+        name = task.get_name()
+        ordinal = self.world._ordinals.get(("await", name), 0)
+        return Site("await", name, current.path_text if current else "", ordinal, who=name)
 
     def _watch(self, handle: Any) -> Any:
         """Record that a task goes on, and let a fault strike it before it does."""

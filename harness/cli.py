@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
-from harness.errors import HarnessError, InternalError, misuse
+from harness.errors import HarnessError, InternalError, evidence_lines, misuse
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
     from harness.explore import Progress, Settings
     from harness.scenario import Cell, Column, Scenario
+    from harness.search.worth import Worth
 
 AS_DECLARED: Final = 0
 NOT_AS_DECLARED: Final = 1
@@ -338,7 +339,15 @@ def _result(run: _Run) -> dict[str, Any]:
         "steps": done.steps if done else 0,
         "virtual_seconds": done.virtual_seconds if done else 0.0,
         "seconds": round(run.seconds, 6),
+        "exhausted": bool(done and done.exhausted),
+        "traces": done.worth.distinct() if done else 0,
+        "unseen": _unseen(done.worth) if done else {},
     }
+
+
+def _unseen(worth: Worth) -> dict[str, float]:
+    """Return how likely the next run of each sampler shows a trace that none of its runs did."""
+    return {sampler: round(worth.unseen(sampler), 6) for sampler in worth.samplers()}
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -363,6 +372,8 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
+    from harness.report.text import worth_rows
+
     cell = run.cell
     mark = "ok  " if cell.is_as_declared else "FAIL"
     name = f"{cell.scenario.name}{f'[{cell.column.name}]' if cell.column.name else ''}"
@@ -370,10 +381,16 @@ def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
     counts = f"{done.violating} of {done.schedules} schedules" if done else "not run"
     expected = cell.column.expected
     wanted = expected if isinstance(expected, str) else " or ".join(expected)
-    verdict = cell.verdict if cell.is_as_declared else f"{cell.verdict}, declared {wanted}"
-    lines = [f"{mark} {name}: {verdict} ({counts}, {run.seconds:.2f} s)"]
+    declared = "" if cell.is_as_declared else f", declared {wanted}"
+    if done is not None and cell.verdict == done.verdict and not done.failures:
+        lines = [f"{mark} {name}: {done.summary}{declared} in {run.seconds:.2f} s."]
+    else:
+        lines = [f"{mark} {name}: {cell.verdict}{declared} ({counts}, {run.seconds:.2f} s)"]
     if not cell.is_as_declared and not cell.problem:
         lines.append(_indented(cell.explain()))
+    elif done is not None and done.verdict == "holds" and alone:
+        rows = worth_rows(done.worth, done.exhausted)
+        lines.extend(_indented(line) for line in evidence_lines(rows))
     elif cell.violation is not None:
         replay = f"     replay: python -m harness replay {cell.token}"
         lines.append(_indented(str(cell.violation)) if alone else replay)

@@ -78,6 +78,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run every schedule twice and compare",
     )
+    group.addoption(
+        "--storm-worth",
+        dest="storm_worth",
+        action="store_true",
+        default=False,
+        help="say of each scenario that holds what that is worth",
+    )
     corpus = "run failures of earlier runs first, and keep new ones (but not if CI is set)"
     group.addoption(
         "--storm-corpus", dest="storm_corpus", action="store_true", default=None, help=corpus
@@ -399,7 +406,24 @@ def _keep_replay(item: pytest.Function, done: Exploration) -> str:
 def _keep_cell(item: pytest.Function, cell: Cell) -> str:
     if cell.violation is not None:
         _keep(item, cell.violation, cell.token)
+    elif cell.exploration is not None and cell.is_as_declared:
+        item.stash[_verdict_key] = _worth(item.config, cell.exploration)
     return cell.explain().partition("\nViolation: ")[0]
+
+
+def _worth(config: pytest.Config, done: Exploration) -> str:
+    """Return what a green verdict says: one line, or all if somebody wants to know."""
+    from harness.errors import evidence_lines
+    from harness.report.text import worth_rows
+
+    if not _wants_worth(config):
+        return done.summary
+    rows = worth_rows(done.worth, done.exhausted)
+    return "\n".join([done.summary, *evidence_lines(rows)])
+
+
+def _wants_worth(config: pytest.Config) -> bool:
+    return bool(config.option.verbose > 0 or config.getoption("storm_worth", default=False))
 
 
 def _keep(item: pytest.Function, violation: BaseException, token: str | None) -> None:
@@ -453,7 +477,28 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show each note once; as a warning it could be made an error, and change a verdict."""
+    """Say what holds, if somebody wants to know, and show each note once.
+
+    As a warning it could be made an error, and change a verdict.
+    """
+    if _wants_worth(config):
+        _write_what_holds(terminalreporter)
     notes = config.stash[_notes_key]
     for line in dict.fromkeys(notes):
         terminalreporter.write_line(f"storms: {line}", yellow=True)
+
+
+def _write_what_holds(terminalreporter: pytest.TerminalReporter) -> None:
+    found = [
+        (report.nodeid, text)
+        for report in terminalreporter.stats.get("passed", ())
+        for title, text in getattr(report, "sections", ())
+        if title == SECTION and text.startswith("Holds (")
+    ]
+    if found:
+        terminalreporter.section("storms that hold")
+    for nodeid, text in found:
+        first, *rows = text.splitlines()
+        terminalreporter.write_line(f"{nodeid}: {first}")
+        for row in rows:
+            terminalreporter.write_line(row)

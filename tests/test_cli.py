@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -173,6 +174,9 @@ def test_cells_as_declared_exit_with_0(
         "steps",
         "virtual_seconds",
         "seconds",
+        "exhausted",
+        "traces",
+        "unseen",
     ]
     found = [(each["scenario"], each["class"], each["expected"], each["verdict"]) for each in cells]
     assert found == [
@@ -212,7 +216,7 @@ def test_a_cell_not_as_declared_exits_with_1(
     code, out, _ = run(capsys, "run", "is_wrong", "waits", "--schedules", "3")
 
     assert code == 1
-    assert "ok   waits: holds (0 of 3 schedules" in out
+    assert "ok   waits: Holds (" in out
     assert "FAIL is_wrong: Failed, declared holds (1 of 1 schedules" in out
     assert "assert 41 == 42" in out
     assert "replay     python -m harness replay t1:" in out
@@ -229,6 +233,22 @@ def test_one_class_alone_is_shown_with_its_verdict(
     assert "Violation: 'origin' had 2 calls in flight, allowed 1." in out
     assert "take_off, Unlocked, strategy random, asyncio order n/a, timeouts idle" in out
     assert "broken.py:8" in out
+    assert project.is_dir()
+
+
+def test_a_green_verdict_says_what_it_is_worth(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Proved, or so many schedules and how likely the next one shows something new."""
+    _, proved, _ = run(capsys, "run", "take_off", "--class", "Flight", "--strategy", "exhaustive")
+    _, sampled, _ = run(capsys, "run", "take_off", "--class", "Flight", "--strategy", "surw")
+    (cell,) = run_json(capsys, "run", "take_off", "--class", "Flight", "--strategy", "surw")
+
+    assert re.search(r"ok   take_off\[Flight\]: Holds \(exhausted: (\d+) traces\) in ", proved)
+    assert re.search(r"traces     \d+, and there are no others", proved)
+    assert "ok   take_off[Flight]: Holds (100 schedules) in " in sampled
+    assert "unseen     at most, for the next run: surw 0.0% of 100" in sampled
+    assert (cell["exhausted"], cell["traces"], cell["unseen"]) == (False, 6, {"surw": 0.0})
     assert project.is_dir()
 
 

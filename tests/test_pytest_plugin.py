@@ -380,6 +380,19 @@ def test_a_bare_assert_shows_its_operands(project: Path) -> None:
     assert done.stdout.count("an assert of the scenario failed: assert 41 == 42") >= 3
 
 
+def test_what_holds_says_what_that_is_worth_if_asked(project: Path) -> None:
+    """Nothing by default; one line and its rows with `--storm-worth`, under xdist too."""
+    chosen = ("-k", "take_off and not Unlocked", "--storm-strategy", "surw")
+
+    terse = run_pytest(project, *chosen)
+    asked = run_pytest(project, *chosen, "--storm-worth", "-n", "1")
+
+    assert "Holds (" not in terse.stdout
+    assert "storms.py::take_off[Flight]: Holds (100 schedules)" in asked.stdout
+    assert "  traces     6 distinct" in asked.stdout
+    assert "  unseen     at most, for the next run: surw 0.0% of 100" in asked.stdout
+
+
 def test_misuse_inside_a_run_fails_the_item_in_one_line(project: Path) -> None:
     """It is the scenario that is wrong, not the code under test; no section, no traceback."""
     (project / "storms.py").write_text(

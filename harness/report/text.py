@@ -9,6 +9,7 @@ import linecache
 from collections.abc import Sequence
 from typing import Any, Final
 
+from harness.search.worth import Worth
 from harness.world.waits import file_name
 
 #: Longer expressions are cut.
@@ -81,6 +82,13 @@ def _entered(source: str) -> str:
     if source.startswith(("with ", "async with ")):
         source = source.partition("with ")[2].partition(":")[0].partition(" as ")[0]
     return _cut(source)
+
+
+def worth_rows(worth: Worth, exhausted: int) -> list[tuple[str, str]]:
+    """Return what a green verdict is worth; once all has been run, nothing is left to estimate."""
+    if exhausted:
+        return [("traces", f"{exhausted:,}, and there are no others")]
+    return worth.rows()
 
 
 def _container(source: str) -> str:

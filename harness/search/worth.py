@@ -1,4 +1,4 @@
-"""What a green run is worth: how many traces were seen, and how likely the next run shows a new one.
+"""What a green run is worth: how many traces were seen, and how likely the next shows a new one.
 
 A bug is a matter of the trace, so the chance that the next run of a sampler shows a bug not seen is
 at most the chance that it shows a trace not seen: the unseen mass, estimated by the share of runs
@@ -48,6 +48,10 @@ class Worth:
         """Return how many traces were seen, by whomever."""
         return len(set().union(*self.traces.values()))
 
+    def samplers(self) -> list[str]:
+        """Return the samplers whose runs are independent, so that their unseen mass means much."""
+        return sorted(name for name in self.traces if name.partition(":")[0] not in ADAPTIVE)
+
     def unseen(self, sampler: str) -> float:
         """Return the estimated chance that the next run of `sampler` shows a new trace."""
         counts = self.traces[sampler]
@@ -60,22 +64,18 @@ class Worth:
             return []
         rows = [("traces", f"{self.distinct():,} distinct")]
         parts = [
-            f"{sampler} {self.unseen(sampler):.1%} of {counts.total():,}"
-            for sampler, counts in sorted(self.traces.items())
-            if sampler.partition(":")[0] not in ADAPTIVE
+            f"{sampler} {self.unseen(sampler):.1%} of {self.traces[sampler].total():,}"
+            for sampler in self.samplers()
         ]
         if parts:
             rows.append(("unseen", "at most, for the next run: " + ", ".join(parts)))
         for depth in (1, 2, 3):
             missed, runs = self.missed(depth)
             if runs:
-                rows.append(
-                    (
-                        f"depth {depth}",
-                        f"a bug that needs {depth} ordering constraint{'s' * (depth > 1)} was missed "
-                        f"with a chance of at most {missed:.1%} ({self._basis(depth)})",
-                    )
-                )
+                needs = f"{depth} ordering constraint{'s' * (depth > 1)}"
+                chance = f"was missed with a chance of at most {missed:.1%}"
+                basis = self._basis(depth)
+                rows.append((f"depth {depth}", f"a bug that needs {needs} {chance} ({basis})"))
         return rows
 
     def missed(self, depth: int) -> tuple[float, int]:

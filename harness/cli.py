@@ -282,10 +282,12 @@ def _run(
                 for column in columns:
                     start(f"{each.name} {column.name}".rstrip())
                     began = time.perf_counter()
-                    cell = _cell(each, column, settings, progress, corpus)
+                    cell = _cell(each, column, settings, progress, corpus, shown=total == 1)
                     runs.append(_Run(cell, time.perf_counter() - began))
                     if at_once:
                         _print_run(runs[-1], alone=total == 1, file=stdout)
+                    if cell.exploration is not None and cell.exploration.interrupted:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             # What was found so far is shown all the same.
             interrupted = True
@@ -311,7 +313,13 @@ def _run(
 
 
 def _cell(
-    each: Scenario, column: Column, settings: Settings, progress: Progress, corpus: Corpus | None
+    each: Scenario,
+    column: Column,
+    settings: Settings,
+    progress: Progress,
+    corpus: Corpus | None,
+    *,
+    shown: bool,
 ) -> Cell:
     """Run one cell; what cannot be run must not lose what can."""
     from harness.scenario import Cell, needs_fixtures, run_cell
@@ -319,7 +327,7 @@ def _cell(
     try:
         if each.fixtures:
             raise needs_fixtures(each)
-        return run_cell(each, column, settings, progress=progress, corpus=corpus)
+        return run_cell(each, column, settings, progress=progress, corpus=corpus, shown=shown)
     except (HarnessError, InternalError) as exc:
         return Cell(each, column, None, " ".join(str(exc).split()))
 

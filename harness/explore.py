@@ -32,6 +32,7 @@ from harness.report.because import because
 from harness.search.happens_before import trace_of
 from harness.search.known import DEFAULT, check_strategy, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
+from harness.search.shrink import shrink
 from harness.search.strategy import Ran, Strategy
 from harness.search.worth import Worth
 from harness.trial import Trial, run
@@ -42,6 +43,8 @@ GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
 TIMEOUTS = ("idle",)
 SEEDS = 2**64
+#: Steps by which an edited run may be longer than twice the one that is shrunk.
+LONGER = 20_000
 #: How often the first failure is run again to see whether it comes back, and what counts as long.
 REPLAYS = 10
 REPLAYS_IF_LONG = 3
@@ -67,6 +70,8 @@ class Settings:
         under_test: standard-library modules that count as code under test.
         pins: tokens that are run before any search.
         limits: when a run is given up.
+        shrink: show the first failure of each check as the simplest run that still shows it.
+        expected: checks whose violations are no news, and are shown as they were found.
     """
 
     schedules: int = 100
@@ -82,6 +87,8 @@ class Settings:
     under_test: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    shrink: bool = True
+    expected: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _at_least_one("schedules", self.schedules)
@@ -169,6 +176,7 @@ class Exploration:
         why_inconclusive: what was hit, empty if nothing.
         exhausted: how many traces there are, if all have been run; 0 if that is not known.
         worth: what the runs that hold are worth.
+        interrupted: it was stopped from the keyboard, with a failure in hand.
     """
 
     name: str
@@ -184,6 +192,7 @@ class Exploration:
     why_inconclusive: str = ""
     exhausted: int = 0
     worth: Worth = field(default_factory=Worth)
+    interrupted: bool = False
 
     @property
     def summary(self) -> str:
@@ -332,6 +341,7 @@ def settings_of(token: Token) -> Settings:
         granularity=token.granularity,
         order=token.order,
         timeouts=token.timeouts,
+        shrink=False,
     )
 
 
@@ -444,6 +454,8 @@ class _Explorer:
         self.unknown = ""
         self.worth = Worth()
         self.exhausted = 0
+        # From the keyboard, while a failure was shrunk.
+        self.interrupted = False
         # Whose tape the last run was, and who is to be named in tokens.
         self.sampler = self.strategy = settings.strategy
         self.fingerprint = fingerprint_of(function, ground)
@@ -455,8 +467,8 @@ class _Explorer:
         settled = self.settle()
         self._run_pins()
         for trial in self._trials(max(settled.sweeps, default=0)):
-            self.add(trial)
-            if len(self.failures) >= self.settings.stop_after:
+            self.add(trial, simplify=self.settings.shrink)
+            if len(self.failures) >= self.settings.stop_after or self.interrupted:
                 break
         return self.result()
 
@@ -548,22 +560,28 @@ class _Explorer:
                 if not trial.swept:
                     break
 
-    def run(self, tape: Tape, history: History | None = None, sweep_at: int | None = None) -> Trial:
+    def run(
+        self,
+        tape: Tape,
+        history: History | None = None,
+        sweep_at: int | None = None,
+        limits: Limits | None = None,
+    ) -> Trial:
         """Make one run."""
         return run(
             self.function,
             tape,
             self.ground,
             order=self.settings.order,
-            limits=self.settings.limits,
+            limits=limits or self.settings.limits,
             history=history,
             sweep_at=sweep_at,
         )
 
     # --- what they came to ------------------------------------------------------------------------
 
-    def add(self, trial: Trial) -> None:
-        """Count a run and keep its violation."""
+    def add(self, trial: Trial, *, simplify: bool = False) -> None:
+        """Count a run and keep its violation, or that of the simplest run with the same bug."""
         self.runs += 1
         self.steps += trial.steps
         self.virtual_ns += trial.virtual_ns
@@ -574,6 +592,9 @@ class _Explorer:
             history = self._confirm(trial)
         if trial.violation is not None:
             failure = self._failure(trial, history)
+            shown = {*self.settings.expected, *(each.check for each in self.failures)}
+            if simplify and trial.violation.check not in shown and deviations(trial.choices):
+                failure = self._simplest(trial) or failure
             self.failures.append(failure if self.failures else self._measured(failure))
         if self.progress is not None:
             self.progress(self.runs, len(self.failures))
@@ -601,7 +622,30 @@ class _Explorer:
         trial.violation = again.violation
         return history
 
-    def _failure(self, trial: Trial, history: History) -> Failure:
+    def _simplest(self, trial: Trial) -> Failure | None:
+        """Return the simplest failure with the same bug; None if it comes to nothing."""
+        # An edited run may go on for long where this one stopped, and shows nothing by that.
+        limits = self.settings.limits
+        steps = min(limits.total_steps, 2 * trial.steps + LONGER)
+
+        def make(tape: Tape) -> Trial:
+            return self.run(tape, limits=replace(limits, total_steps=steps))
+
+        try:
+            shrunk = shrink(make, trial)
+            if shrunk is None:
+                return None
+            self.interrupted = shrunk.interrupted
+            simplest = shrunk.best.run
+            return self._failure(simplest, self._confirm(simplest), shrunk.summary)
+        except HarnessError:
+            # The failure that was found is certain, and is not given up for a simpler one.
+            return None
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return None
+
+    def _failure(self, trial: Trial, history: History, shrunk: str = "") -> Failure:
         violation = trial.violation
         assert violation is not None, "only violations are failures"
         token = self.token_of(trial.choices)
@@ -612,6 +656,7 @@ class _Explorer:
                 ("scenario", self._scenario_row(violation)),
                 *self._rows(violation, trial),
                 *because(history, deviations(trial.choices)),
+                *([("shrunk", shrunk)] if shrunk else []),
                 ("replay", replay_command(token)),
             ],
         )
@@ -702,6 +747,7 @@ class _Explorer:
             "" if self.failures else self.unknown,
             0 if self.failures else self.exhausted,
             self.worth,
+            self.interrupted,
         )
 
 

@@ -408,6 +408,8 @@ def _keep_cell(item: pytest.Function, cell: Cell) -> str:
         _keep(item, cell.violation, cell.token)
     elif cell.exploration is not None and cell.is_as_declared:
         item.stash[_verdict_key] = _worth(item.config, cell.exploration)
+    if cell.exploration is not None and cell.exploration.interrupted:
+        item.session.shouldstop = "interrupted while a failure was shrunk"
     return cell.explain().partition("\nViolation: ")[0]
 
 

@@ -363,6 +363,7 @@ def run_cell(
     *,
     corpus: Corpus | None = None,
     case: str = "",
+    shown: bool = False,
 ) -> Cell:
     """Run one scenario with one class under as many schedules as `settings` say, pins first.
 
@@ -375,6 +376,7 @@ def run_cell(
         corpus: where failures are kept: those of earlier runs are run first, besides the declared
             schedules.
         case: tells apart, in the corpus, what is run with other fixtures.
+        shown: its violation is shown even if it is the expected one, so that it is worth shrinking.
 
     Raises:
         HarnessError: the run could not be simulated, or something about the scenario is wrong.
@@ -384,6 +386,7 @@ def run_cell(
     settings = replace(
         settings,
         stop_after=stop_after,
+        expected=() if shown else column.caught_by,
         under_test=tuple(dict.fromkeys([*settings.under_test, *scenario.under_test])),
         pins=(*settings.pins, *pins_of(scenario, column)),
     )

@@ -26,7 +26,7 @@ from harness.errors import HarnessError, InternalError, evidence_lines, misuse
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
-    from harness.explore import Progress, Settings
+    from harness.explore import Exploration, Progress, Settings
     from harness.scenario import Cell, Column, Scenario
     from harness.search.worth import Worth
 
@@ -112,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
         "replay", help="run one schedule again", description="run one schedule again"
     )
     command.add_argument("token", metavar="TOKEN", help="from the last row of a verdict: t1:…")
+    command.add_argument(
+        "--stop-at", type=int, metavar="STEP", help="stop in the debugger at this step"
+    )
     return parser
 
 
@@ -361,8 +364,13 @@ def _unseen(worth: Worth) -> dict[str, float]:
 def _replay(options: argparse.Namespace) -> int:
     from harness.scenario import replay
 
-    with contextlib.redirect_stdout(sys.stderr):
-        done = replay(options.token)
+    if options.stop_at is not None:
+        done = _replay_with_a_stop(options.token, options.stop_at)
+    else:
+        with contextlib.redirect_stdout(sys.stderr):
+            done = replay(options.token)
+    if done.differs:
+        _print_differences(done, options.token)
     if done.violation is not None:
         print(done.violation)
         return NOT_AS_DECLARED
@@ -374,6 +382,31 @@ def _replay(options: argparse.Namespace) -> int:
     figures = f"{done.steps} steps, {done.virtual_seconds:g} s of virtual time"
     print(f"{subject}: the run holds ({figures}).")
     return AS_DECLARED
+
+
+def _replay_with_a_stop(token: str, step: int) -> Exploration:
+    """Replay a token and stop in the debugger, which talks on stdin and stdout."""
+    from harness.scenario import replay
+    from harness.world.debugger import Look
+
+    if step < 1:
+        raise misuse("stop-at", step, "must be at least 1.", "Verdicts say at which step they are.")
+    look = Look(step, announce=lambda at, who: print(f"step {at}, {who}, before this:"))
+    done = replay(token, look=look)
+    if not look.reached:
+        _complain(f"the run has come to no scheduling point at or after step {step}.")
+    return done
+
+
+def _print_differences(done: Exploration, text: str) -> None:
+    """Say that a token is of something else, and what can be had instead."""
+    from harness.core.token import Token
+    from harness.report.text import search_command
+
+    for each in done.differs:
+        print(f"This token was not made here: {each}.")
+    print("The run is shown as it is now. For a fresh search from the same seed:")
+    print(f"  {search_command(Token.decode(text))}")
 
 
 # --- output ---------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse, nondeterminism
 from harness.faults import Fired
 from harness.report.because import because
+from harness.report.text import differences
 from harness.search.happens_before import trace_of
 from harness.search.known import DEFAULT, check_strategy, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
@@ -36,6 +37,7 @@ from harness.search.shrink import shrink
 from harness.search.strategy import Ran, Strategy
 from harness.search.worth import Worth
 from harness.trial import Trial, run
+from harness.world.debugger import Look
 from harness.world.ground import Ground, prepared
 from harness.world.here import here
 
@@ -43,6 +45,8 @@ GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
 TIMEOUTS = ("idle",)
 SEEDS = 2**64
+#: How long one step may take while somebody debugs it.
+PATIENCE_SECONDS = 10.0**6
 #: Steps by which an edited run may be longer than twice the one that is shrunk.
 LONGER = 20_000
 #: How often the first failure is run again to see whether it comes back, and what counts as long.
@@ -177,6 +181,7 @@ class Exploration:
         exhausted: how many traces there are, if all have been run; 0 if that is not known.
         worth: what the runs that hold are worth.
         interrupted: it was stopped from the keyboard, with a failure in hand.
+        differs: for a replay, what the token was made with and is not so now.
     """
 
     name: str
@@ -193,6 +198,7 @@ class Exploration:
     exhausted: int = 0
     worth: Worth = field(default_factory=Worth)
     interrupted: bool = False
+    differs: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -322,15 +328,35 @@ def record(
     )
 
 
-def run_token(function: Callable[[Any], Any], token: Token, **overrides: Any) -> Exploration:
-    """Run `function(sim)` once as a token says. See `explore` for what is raised."""
+def run_token(
+    function: Callable[[Any], Any], token: Token, *, look: Look | None = None, **overrides: Any
+) -> Exploration:
+    """Run `function(sim)` once as a token says, and say if the token is of other code.
+
+    Args:
+        function: what the token names.
+        token: what `explore` found.
+        look: where to stop in the debugger, if at all.
+        **overrides: single settings.
+
+    Raises:
+        HarnessError: as `explore`.
+        KeyboardInterrupt: the person at the debugger's prompt has quit.
+    """
     chosen = _settings(settings_of(token), overrides)
+    if look is not None:
+        # Whoever thinks at a prompt is not blocked.
+        chosen = replace(chosen, watchdog_seconds=PATIENCE_SECONDS)
     with _prepared(chosen) as ground:
         explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground)
         explorer.sampler = explorer.strategy = token.strategy
         explorer.settle()
-        explorer.add(explorer.run(replayed(token.choices)))
-        return explorer.result()
+        if look is None:
+            explorer.add(explorer.run(replayed(token.choices)))
+        else:
+            explorer.add(explorer.look_at(replayed(token.choices), look))
+        differs = differences(token, explorer.fingerprint, interpreter())
+        return replace(explorer.result(), differs=differs)
 
 
 def settings_of(token: Token) -> Settings:
@@ -577,6 +603,23 @@ class _Explorer:
             history=history,
             sweep_at=sweep_at,
         )
+
+    def look_at(self, tape: Tape, look: Look) -> Trial:
+        """Make one run that stops in the debugger."""
+        settings = self.settings
+        trial = run(
+            self.function,
+            tape,
+            self.ground,
+            order=settings.order,
+            timeouts=settings.timeouts,
+            limits=settings.limits,
+            history=History(),
+            look=look,
+        )
+        if look.has_quit:
+            raise KeyboardInterrupt
+        return trial
 
     # --- what they came to ------------------------------------------------------------------------
 

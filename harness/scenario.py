@@ -42,6 +42,7 @@ from harness.explore import (
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
+    from harness.world.debugger import Look
 
 Flavour = Literal["threads", "asyncio", "mixed"]
 
@@ -494,14 +495,20 @@ def _from_corpus(failure: Failure) -> Failure:
 
 
 def replay_cell(
-    scenario: Scenario, column: Column, token: Token, fixtures: Mapping[str, Any] | None = None
+    scenario: Scenario,
+    column: Column,
+    token: Token,
+    fixtures: Mapping[str, Any] | None = None,
+    *,
+    look: Look | None = None,
 ) -> Exploration:
-    """Run the one schedule of `token`.
+    """Run the one schedule of `token`, and stop in the debugger where `look` says.
 
     Raises:
         HarnessError: the run could not be simulated.
     """
-    return run_token(scenario.program(column, fixtures), token, under_test=scenario.under_test)
+    program = scenario.program(column, fixtures)
+    return run_token(program, token, look=look, under_test=scenario.under_test)
 
 
 def pins_of(scenario: Scenario, column: Column) -> tuple[str, ...]:
@@ -948,8 +955,12 @@ class _rewriting:  # noqa: N801 - reads as a verb in a with statement
 # --- replay ---------------------------------------------------------------------------------------
 
 
-def replay(token: str | Token) -> Exploration:
+def replay(token: str | Token, *, look: Look | None = None) -> Exploration:
     """Find what a token was made with, by the name in it, and run its one schedule again.
+
+    Args:
+        token: from the last row of a verdict.
+        look: where to stop in the debugger, if at all.
 
     Raises:
         HarnessError: the token cannot be read, what it names is not there, or the run could not be
@@ -960,8 +971,8 @@ def replay(token: str | Token) -> Exploration:
         this = find(read.scenario)
         if this.fixtures:
             raise needs_fixtures(this)
-        return replay_cell(this, this.column(read.class_name), read)
-    return run_token(_function(read.scenario), read)
+        return replay_cell(this, this.column(read.class_name), read, look=look)
+    return run_token(_function(read.scenario), read, look=look)
 
 
 def needs_fixtures(this: Scenario) -> HarnessError:

@@ -25,6 +25,7 @@ from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
 from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
 from harness.world import account, loops, waits
+from harness.world.debugger import Look
 from harness.world.fibers import World
 from harness.world.ground import Ground
 from harness.world.threads import is_plumbing
@@ -89,6 +90,7 @@ def run(
     limits: Limits | None = None,
     history: History | None = None,
     sweep_at: int | None = None,
+    look: Look | None = None,
 ) -> Trial:
     """Run `function(sim)` once and judge it.
 
@@ -101,6 +103,7 @@ def run(
         history: filled with what happens, if given.
         sweep_at: the site (from 1) at which an installed sweep strikes; None to leave sweeps to the
             tape.
+        look: where the run is to stop in a debugger, if at all; wants a history.
 
     Raises:
         HarnessError: the run could not be simulated.
@@ -111,6 +114,8 @@ def run(
     judge = _Judge(world, function)
     if history is not None:
         account.keep(world, history)
+    if look is not None:
+        look.watch(world)
     world.faults.sweep_at = sweep_at
     world.on_limit = judge.on_limit
     world.on_stuck = judge.on_stuck

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli import main
+from harness.core.token import Token
 
 REFERENCE = """
 import threading
@@ -370,6 +372,86 @@ def test_replay_exits_with_0_when_the_run_holds(
     assert "scenarios/airport/storms.py::take_off, Unlocked: the run holds (" in done.stdout
 
 
+def test_a_token_of_other_code_says_so_and_offers_a_search(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run is shown as it is; what differs is named, with the command of a fresh search."""
+    arguments = ("--class", "Unlocked", "--seed", "7", "--strategy", "urw", "--order", "fifo")
+    (cell,) = run_json(capsys, "run", "take_off", *arguments)
+    found = Token.decode(cell["token"])
+    other = replace(found, fingerprint="0" * 16, interpreter="cpython-2.7").encode()
+
+    code, out, _ = run(capsys, "replay", other)
+
+    assert code == 1
+    differs, interpreters, _, command, *verdict = out.splitlines()
+    assert differs.startswith(f"This token was not made here: the code has changed: {'0' * 16} ")
+    assert interpreters.startswith("This token was not made here: the interpreter was cpython-2.7")
+    assert command.strip() == (
+        "python -m harness run scenarios/airport/storms.py::take_off --class Unlocked "
+        "--seed 7 --strategy urw --order fifo"
+    )
+    assert verdict[0] == "Violation: 'origin' had 2 calls in flight, allowed 1."
+    assert run(capsys, *command.split()[3:])[0] == 0, "and that command can be run"
+    assert "not made here" not in run(capsys, "replay", cell["token"])[1]
+    assert project.is_dir()
+
+
+def test_a_replay_stops_in_the_debugger_at_a_step(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the frame of the code under test, before the access; from there on it is pdb."""
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(COUNTED, encoding="utf-8")
+    (cell,) = run_json(capsys, "run", "counts")
+    line = COUNTED.splitlines().index("        self.total = self.total + 1") + 1
+
+    done = _debugged(project, cell["token"], "6", "p self.total\nup 0\nnext\ncontinue\n")
+    quitted = _debugged(project, cell["token"], "6", "quit\n")
+    beyond = _debugged(project, cell["token"], "600", "")
+
+    assert f"storms_later.py({line})add()" in done.stdout
+    assert "-> self.total = self.total + 1" in done.stdout
+    assert "(Pdb) 0\n" in done.stdout
+    assert "--Return--" in done.stdout
+    assert "Violation: an assert of the scenario failed: assert 1 == 2" in done.stdout
+    assert done.returncode == 1
+    assert quitted.returncode == 130
+    assert "no scheduling point at or after step 600" in beyond.stderr
+    assert beyond.returncode == 1
+
+
+COUNTED = """
+from harness import scenario
+
+class Counter:
+    def __init__(self):
+        self.total = 0
+
+    def add(self):
+        self.total = self.total + 1
+
+@scenario
+def counts(sim):
+    counter = Counter()
+    with sim.storm() as storm:
+        storm.spawn(counter.add, copies=2)
+    assert counter.total == 2
+"""
+
+
+def _debugged(folder: Path, token: str, step: str, typed: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", "replay", token, "--stop-at", step],
+        cwd=folder,
+        env=_environment(),
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def _environment() -> dict[str, str]:
     import os
 
@@ -383,6 +465,7 @@ def _environment() -> dict[str, str]:
     ("arguments", "line"),
     [
         (["run", "nothing"], "scenario='nothing' is unknown"),
+        (["replay", "t1:x", "--stop-at", "0"], "stop-at=0 must be at least 1"),
         (["run", "scenarios/airport/storms.py::nothing"], "is unknown"),
         (["run", "nowhere/storms.py"], "is no file or folder that can be read"),
         (["run", "nowhere.py"], "is no file or folder that can be read"),

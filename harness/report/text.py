@@ -9,6 +9,7 @@ import linecache
 from collections.abc import Sequence
 from typing import Any, Final
 
+from harness.core.token import Token
 from harness.search.worth import Worth
 from harness.world.waits import file_name
 
@@ -82,6 +83,28 @@ def _entered(source: str) -> str:
     if source.startswith(("with ", "async with ")):
         source = source.partition("with ")[2].partition(":")[0].partition(" as ")[0]
     return _cut(source)
+
+
+def differences(token: Token, fingerprint: str, interpreter: str) -> tuple[str, ...]:
+    """Return in what the code and the interpreter are not those that a token was made with."""
+    found = []
+    if token.fingerprint != fingerprint:
+        found.append(f"the code has changed: {token.fingerprint} then, {fingerprint} now")
+    if token.interpreter != interpreter:
+        found.append(f"the interpreter was {token.interpreter} and is {interpreter}")
+    return tuple(found)
+
+
+def search_command(token: Token) -> str:
+    """Return the command of a fresh search under the seed and settings of a token."""
+    words = ["python -m harness run", token.scenario]
+    if token.class_name:
+        words.append(f"--class {token.class_name}")
+    words.append(f"--seed {token.seed} --strategy {token.strategy}")
+    for name, default in (("granularity", "shared"), ("order", "tasks"), ("timeouts", "idle")):
+        if getattr(token, name) != default:
+            words.append(f"--{name} {getattr(token, name)}")
+    return " ".join(words)
 
 
 def worth_rows(worth: Worth, exhausted: int) -> list[tuple[str, str]]:

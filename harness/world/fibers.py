@@ -499,6 +499,7 @@ class World:
         self.kernel.pick = None
         self.faults.on_fired = None
         self.__dict__.pop("switch", None)
+        self.__dict__.pop("note", None)
 
     # --- faults -----------------------------------------------------------------------------------
 

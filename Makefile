@@ -11,7 +11,7 @@ endif
 JOBS ?= auto
 VENV := .venv/bin/python
 
-.PHONY: help setup storms test check format lint types architecture matrix bench bench-rivals real-bugs test-all fix clean
+.PHONY: help setup storms test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs test-all fix clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -51,6 +51,12 @@ bench: setup ## measure schedules and decisions per second: a table, and JSON in
 bench-rivals: setup ## install the rivals into an environment of their own, then bench against them
 	@$(VENV) -m tests.interpreters.rivals
 	@$(VENV) -m tests.bench --rivals .harness/rivals
+
+museum: setup ## find the museum's bugs with the default strategy from five seeds, none in the fixed twins
+	@$(VENV) -m tests.museum
+
+museum-full: setup ## the whole table: every strategy, 20 seeds, trace counts; goes on where it was stopped
+	@$(VENV) -m tests.museum --full
 
 real-bugs: setup ## find published bugs in old releases, each in an environment of its own, and none in the new
 	@$(VENV) -m tests.real_bugs

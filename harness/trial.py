@@ -19,7 +19,7 @@ from typing import Any
 from harness.checks import LeakBound, Survivor
 from harness.core.clock import to_seconds
 from harness.core.history import History
-from harness.core.kernel import Actor, Limits
+from harness.core.kernel import Actor, Limits, Passing
 from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
@@ -40,6 +40,10 @@ STATES_MAX = 4
 MEMBERS_MAX = 6
 
 _PACKAGE = str(PurePath(__file__).parent)
+
+
+#: What a decision costs in the mode `cost`: Fray's price of reading a clock.
+COST_NS = 100_000
 
 
 class _Inconclusive(Exception):
@@ -87,6 +91,7 @@ def run(
     ground: Ground,
     *,
     order: str = "tasks",
+    timeouts: str = "idle",
     limits: Limits | None = None,
     history: History | None = None,
     sweep_at: int | None = None,
@@ -99,6 +104,7 @@ def run(
         tape: where choices come from.
         ground: what the run stands on.
         order: asyncio order.
+        timeouts: time-out mode, `idle`, `race`, `race:N` or `cost`.
         limits: when to give up.
         history: filled with what happens, if given.
         sweep_at: the site (from 1) at which an installed sweep strikes; None to leave sweeps to the
@@ -110,8 +116,9 @@ def run(
         InternalError: the harness broke a promise.
         KeyboardInterrupt: and anything else that is not the doing of the code under test.
     """
-    world = World(tape, order=order, limits=limits, history=history)
-    judge = _Judge(world, function)
+    passing = passing_of(timeouts)
+    world = World(tape, order=order, limits=limits, history=history, passing=passing)
+    judge = _Judge(world, function, timeouts)
     if history is not None:
         account.keep(world, history)
     if look is not None:
@@ -174,16 +181,27 @@ def run(
     )
 
 
+def passing_of(timeouts: str) -> Passing | None:
+    """Return when time passes in a time-out mode while somebody could run."""
+    mode, _, count = timeouts.partition(":")
+    if mode == "race":
+        return Passing(early=int(count or 1))
+    return Passing(cost_ns=COST_NS) if mode == "cost" else None
+
+
 class _Judge:
     """Turns what happened in one run into a verdict. One run."""
 
-    def __init__(self, world: World, function: Callable[[Any], Any]) -> None:
+    def __init__(self, world: World, function: Callable[[Any], Any], timeouts: str) -> None:
+        self.timeouts = timeouts
         self.world = world
         self.function = function
         self.simulation: _Common | None = None
         self.left_tasks: list[Survivor] = []
         self.overheard: list[BaseException] = []
         self._looks: list[int] = []
+        # States between which somebody was seen to spin.
+        self._spinning: set[int] = set()
         # The timers of all loops when a time storm was first suspected.
         self._timers: list[Any] | None = None
 
@@ -203,12 +221,16 @@ class _Judge:
         await self.function(simulation)
         if len(self.world.kernel.live) > 1 or len(waits.pending_tasks(self.world)) > 1:
             await loops.settle(self.world)
+        else:
+            self.world.note_settled()
 
     def _finish(self) -> None:
         """Judge what is left at the end: exceptions nobody took, threads and tasks nobody ended."""
         world = self.world
         if len(world.kernel.live) > 1:
             world.settle()
+        else:
+            world.note_settled()
         for name, exc in self._forgotten():
             raise self.on_unhandled(name, exc)
         assert self.simulation is not None, "the body has run"
@@ -372,17 +394,24 @@ class _Judge:
         look the same. So a few more looks are taken, and only if they keep showing the same few
         states is it called a livelock.
         """
-        if limit not in ("steps", "advances"):
+        if limit not in ("steps", "spin", "advances"):
             return _Inconclusive(limit)
         if limit == "advances" and self._timers_from_before():
             return None
-        self._looks.append(_fingerprint(self.world))
-        if len(self._looks) < LOOKS:
+        look = _fingerprint(self.world)
+        if limit == "advances" or look not in self._spinning:
+            self._looks.append(look)
+            if len(self._looks) < LOOKS:
+                return None
+            seen, self._looks = set(self._looks), []
+            if len(seen) > STATES_MAX:
+                self._timers = None
+                self.world.kernel.change()
+                return None
+            self._spinning |= seen
+        if limit != "advances" and self.world.kernel.let_time_pass_beside_spin():
             return None
-        states, self._looks = len(set(self._looks)), []
-        if states > STATES_MAX:
-            self._timers = None
-            self.world.kernel.change()
+        if limit == "spin":
             return None
         return self._broken_by_waiting() or self._livelock(limit)
 
@@ -432,7 +461,7 @@ class _Judge:
                 "when",
                 f"step {self.world.kernel.steps}, t = {to_seconds(self.world.kernel.now_ns):g} s",
             ),
-            ("modes", f"time-outs idle, asyncio order {order}"),
+            ("modes", f"time-outs {self.timeouts}, asyncio order {order}"),
         ]
 
 

@@ -32,6 +32,9 @@ BIRTH: Final = 7
 #: Ended the run for everybody: whatever others did before might have come after, and not at all.
 ABORT: Final = 8
 
+#: Where the numbers of tasks and futures begin: no address is as high.
+NUMBERED: Final = 1 << 62
+
 #: What an event loop and all its locks, queues and futures are, as one thing.
 LOOP: Final = 1
 

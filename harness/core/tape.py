@@ -38,11 +38,12 @@ class Tape:
         choose: ask for a choice among n ≥ 2.
         fault: ask whether a possible fault comes true.
         pick: ask who goes on; None if `choose` is as good.
+        ask: the same, without a record: whoever asks has a `note` of his own to make.
         log: what the run touches; None if nobody wants to know.
         note: record a choice that somebody else made: `note(choice, options)`.
     """
 
-    __slots__ = ("choices", "choose", "fault", "log", "note", "pick", "widths")
+    __slots__ = ("ask", "choices", "choose", "fault", "log", "note", "pick", "widths")
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Tape:
         self.fault: Draw = fault
         self.note: Callable[[int, int], None] = note
         self.pick: Pick | None = None if pick is None else pick_one
+        self.ask = pick
         self.log = log
 
 

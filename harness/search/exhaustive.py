@@ -146,6 +146,9 @@ class Exhaustive:
         places = [place for place in self._decisions if place >= 0]
         events, races = events_and_races(self._log, places)
         nodes = [node for node in self._nodes if node.options]
+        if not self.incomplete and _mixes(events, nodes):
+            # How a loop and a thread beside it depend on each other is not all told by the log.
+            self.incomplete = "threads run beside an event loop"
         self._note_footprints(events, nodes, _aborting(self._log, events))
         if self.reduce:
             races += self._cut_off(events, nodes)
@@ -299,21 +302,38 @@ class Exhaustive:
         second: int,
     ) -> None:
         """Have somebody else tried first where the event `first` was decided on."""
-        decision = events[first].decision
-        if decision < 0:
+        event = events[first]
+        if event.decision < 0:
             # Nobody else could have gone on.
             return
-        node = nodes[decision]
-        able = [path for path in initials(events, first, second) if path in node.options]
-        if not able:
+        able = initials(events, first, second)
+        # The last ones are about whose turn it is in a loop, those before about which thread runs.
+        places = nodes[event.first_decision : event.decision + 1]
+        for node in places:
+            tried = node.backtrack | node.sleep.keys()
+            if any(path in tried for path in (*able, *map(_thread_of, able))):
+                if event.path not in node.options or node.options[node.chosen] != event.path:
+                    # What was tried is only the thread whose turn it was.
+                    continue
+                return
+        for node in places:
+            for path in (*able, *map(_thread_of, able)):
+                if path in node.options and path != node.options[node.chosen]:
+                    node.backtrack.add(path)
+                    node.guides.setdefault(path, self._guide_to(events, made, first, second))
+                    return
+        for node in places:
             node.backtrack.update(node.options)
-        elif node.backtrack.isdisjoint(able) and node.sleep.keys().isdisjoint(able):
-            node.backtrack.add(able[0])
-            node.guides[able[0]] = [
-                (events[index].path, made[index])
-                for index in range(first + 1, second + 1)
-                if index == second or not events[index].before >> first & 1
-            ]
+
+    def _guide_to(
+        self, events: Sequence[Event], made: Sequence[int], first: int, second: int
+    ) -> Guide:
+        """Return what is to be run so that `second` comes before `first`."""
+        return [
+            (events[index].path, made[index])
+            for index in range(first + 1, second + 1)
+            if index == second or not events[index].before >> first & 1
+        ]
 
     def _advance(self) -> bool:
         """Choose the next alternative of the deepest decision that has one left."""
@@ -325,7 +345,9 @@ class Exhaustive:
                     node.chosen += 1
                     return True
             else:
-                node.done.setdefault(node.options[node.chosen], Footprint(node.things))
+                # What is not known to be independent of others is not kept asleep.
+                unknown = Footprint(node.things, everything=True)
+                node.done.setdefault(node.options[node.chosen], unknown)
                 for index, path in enumerate(node.options):
                     if path in node.backtrack and path not in node.done and path not in node.sleep:
                         node.chosen = index
@@ -341,3 +363,16 @@ def _aborting(log: Log, events: Sequence[Event]) -> int:
     if place < 0:
         return -1
     return max(index for index, event in enumerate(events) if event.start <= place)
+
+
+def _thread_of(path: Path) -> Path:
+    """Return the thread in whose loop a task or callback has its turns; a thread is its own."""
+    end = path.index(0, 1) if 0 in path[1:] else len(path)
+    return path[:end]
+
+
+def _mixes(events: Sequence[Event], nodes: Sequence[_Node]) -> bool:
+    """Tell whether turns of an event loop stood beside threads that could have run instead."""
+    if all(0 not in event.path[1:] for event in events):
+        return False
+    return any(0 not in path[1:] for node in nodes for path in node.options)

@@ -55,6 +55,7 @@ class Event:
     Args:
         path: the actor.
         decision: index of the decision that let it, -1 if nobody else could have gone on.
+        first_decision: the first of several, if a thread was chosen and then a turn of its loop.
         start: where its accesses start in the log.
         before: the events that happen before it, itself included, as bits.
     """
@@ -64,6 +65,7 @@ class Event:
     start: int
     end: int = 0
     before: int = 0
+    first_decision: int = -1
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ def events_and_races(
             current = None
             continue
         if turn is not current or place >= next_decision:
-            decision = -1
+            decision, first_decision = -1, upcoming
             while place >= next_decision:
                 decision = upcoming
                 upcoming += 1
@@ -108,7 +110,7 @@ def events_and_races(
             if event is not None:
                 event.end = place
             index += 1
-            event = Event(turn.path, decision, place)
+            event = Event(turn.path, decision, place, first_decision=first_decision)
             events.append(event)
             current = turn
             # Who is left pending waited since before the others came to a stop.

@@ -74,6 +74,11 @@ def ended(actor: Actor) -> int:
     return id(actor) + 1
 
 
+def life(actor: Actor) -> int:
+    """Return what a log calls whether a thread is alive."""
+    return id(actor) + 2
+
+
 class Stop(BaseException):
     """The run is over: unwind. Never an error of the code under test."""
 
@@ -129,6 +134,10 @@ class World:
         self.points = 0
         self.tasks: list[Any] = []
         self.task_numbers = 0
+        # What must not be freed while a log knows it by its address.
+        self.kept: list[object] = []
+        # Turns of tasks and callbacks, by path, if the tape wants to see them.
+        self.turns: dict[tuple[int, ...], int] = {}
         self.task_names = 0
         self.crashed_tasks: list[Any] = []
         self.on_left_task: Callable[[Any], None] | None = None
@@ -228,7 +237,10 @@ class World:
             log.append((starter.turn, id(actor), BIRTH, None))
             log.append((starter.turn, id(actor), RELEASE, None))
             log.append((starter.turn, ended(actor), BIRTH, None))
-            log.append((starter.turn, id(thread), BIRTH, None))
+            log.append((starter.turn, life(actor), BIRTH, None))
+            if thread is not None:
+                # An actor outlives its thread, whose address another one may get.
+                thread._harness_key = life(actor)
         actor.fiber.thread = thread
         self.note("spawn", name)
         return actor
@@ -287,7 +299,7 @@ class World:
         log = self.kernel.log
         if log is not None:
             log.append((actor, ended(actor), RELEASE, None))
-            log.append((actor, id(actor.fiber.thread), WRITE, None))
+            log.append((actor, life(actor), WRITE, None))
         self.kernel.end(actor)
         if actor.fiber.watchers and not self.stopping:
             self.kernel.wake_all(actor.fiber.watchers)
@@ -361,6 +373,11 @@ class World:
         kernel.settling.append(current)
         self.park("the others to settle")
 
+    def note_settled(self) -> None:
+        """Have a log say that nobody else is left, as it does after a wait for them."""
+        if self.kernel.log is not None:
+            self.kernel.log.append((None, 0, BARRIER, None))
+
     def read_clock(self) -> int:
         """Return the virtual time, in nanoseconds, to code that asks for it."""
         kernel = self.kernel
@@ -404,6 +421,15 @@ class World:
         assert self.tape.pick is not None, "only asked if there is one"
         try:
             return self.tape.pick(options, could_stay)
+        except Redundant as reason:
+            self.abort(reason)
+            raise
+
+    def ask(self, options: Sequence[Any]) -> int:
+        """Ask the tape whose turn of a loop is next, without a record."""
+        assert self.tape.ask is not None, "only asked if it picks"
+        try:
+            return self.tape.ask(options, False)
         except Redundant as reason:
             self.abort(reason)
             raise
@@ -599,8 +625,8 @@ class World:
         self.refused.append(actor)
 
     def points_met(self) -> dict[tuple[int, ...], int]:
-        """Return how many scheduling points each thread has met, by path."""
-        return {actor.path: actor.points for actor in self.roots}
+        """Return how many scheduling points each thread has met, and turns each task, by path."""
+        return {actor.path: actor.points for actor in self.roots} | self.turns
 
     def dispose(self) -> None:
         """Take apart what refers to itself: a run is freed at once, not by the next collection."""
@@ -613,6 +639,7 @@ class World:
             actor.awaits = None
             actor.turn = None
         self.roots.clear()
+        self.kept.clear()
         self.kernel.live.clear()
         self.kernel.timers.clear()
         self.kernel.overrun = None

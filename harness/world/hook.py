@@ -12,7 +12,7 @@ import threading
 import types
 from typing import Any, Final
 
-from harness.core.access import LOOP, READ, WRITE, Log
+from harness.core.access import LOOP, NUMBERED, READ, WRITE, Log
 
 from .here import here
 from .sites import IMMUTABLE_TYPES
@@ -82,9 +82,13 @@ def at_point(subject: object, site: Any) -> None:
         if site.sync and is_synchronisation(kind):
             mode = _mode(kind, site.name)
             if mode is not None:
-                log.append((current.turn, id(subject), mode, site))
+                key = getattr(subject, "_harness_key", id(subject))
+                log.append((current.turn, key, mode, site))
         else:
             log.append((current.turn, id(subject) + site.part, site.mode, site))
+            if site.operation == "iterate":
+                # An iterator lives so shortly that another one would get its address.
+                world.kept.append(subject)
 
 
 #: What must wait is no point: that others run before the wait or in it makes no difference.
@@ -100,7 +104,10 @@ _BARE: Final = {
     ),
 }
 _LOOKS: Final = frozenset(
-    {".cancelled()", ".done()", ".empty()", ".full()", ".is_set()", ".locked()", ".qsize()"}
+    """
+    .cancelled() .cancelling() .done() .empty() .exception() .full() .get_name() .is_set() .locked()
+    .qsize() .result()
+    """.split()
 )
 _modes: dict[tuple[type, str], int | None] = {}
 
@@ -178,6 +185,9 @@ def _log_asynchronous(log: Log, current: Any, subject: object, site: Any) -> Non
         code = subject.cr_code
         if code is _sleep_code or not is_plumbing(code.co_filename):
             return
+    if isinstance(subject, asyncio.Future):
+        mode = READ if site.name in _LOOKS or site.operation == "await" else WRITE
+        log.append((current.turn, NUMBERED + hash(subject), mode, site))
     log.append((current.turn, LOOP, WRITE, site))
 
 

@@ -25,13 +25,14 @@ from pathlib import PurePath
 from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any
 
+from harness.core.access import AWAIT, LOOP, NUMBERED, READ, RELEASE, WRITE
 from harness.core.clock import to_ns
 from harness.core.kernel import Actor
 from harness.errors import HarnessError, InternalError, unsupported
 from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Site, Verdict
 
 from . import account
-from .fibers import Stop, World
+from .fibers import LOCK_NUMBERS, Stop, World
 from .here import here
 from .threads import _plumbing, creation_site, is_plumbing
 
@@ -78,6 +79,8 @@ class Selector(selectors.BaseSelector):
         if world.stopping:
             raise Stop
         loop = self.loop
+        if type(loop._ready) is WatchedQueue:
+            loop._ready.rest()
         if world.wary and loop._ready.last is not None:
             loop._ready.look_back()
             if loop._ready:
@@ -149,7 +152,9 @@ def make_self_pipe(loop: Any) -> None:
         return
     loop._ssock = loop._csock = None
     selector.loop = loop
-    loop._ready = ready = ReadyQueue(selector.world)
+    tape = selector.world.tape
+    watched = tape.pick is not None or tape.log is not None
+    loop._ready = ready = (WatchedQueue if watched else ReadyQueue)(selector.world)
     ready.plain = type(loop) is asyncio.SelectorEventLoop
     selector.world.at_end.append(functools.partial(_close_left, weakref.ref(loop)))
 
@@ -192,11 +197,15 @@ def run_forever(loop: Any) -> None:
     try:
         if isinstance(ready, ReadyQueue) and ready.plain:
             ready.forever = True
+        if type(ready) is WatchedQueue:
+            ready.owner = world.kernel.current
         _real_run_forever(loop)
     finally:
         world.loops -= 1
         world.careful -= 1
         ready.forever = False
+        if type(ready) is WatchedQueue:
+            ready.rest()
 
 
 def _run_once(loop: Any) -> None:
@@ -469,6 +478,11 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
     children = 0
     left_parked = False
     crashed = False
+    # What a tape that picks sees of one that could go on: how many turns it has had.
+    points = 0
+    key = 0
+    writes = True
+    site = None
     on_crash: Callable[[], None] | None = None
 
     def __init__(self, coro: Any, *, loop: Any = None, name: Any = None, **kwargs: Any) -> None:
@@ -526,7 +540,8 @@ def _enter(task: SimTask, world: World, loop: Any) -> None:
     else:
         world.task_numbers += 1
         actor = world.kernel.current
-        task.path = (*(actor.path if actor else ()), world.task_numbers)
+        # Threads are counted from 1: no thread has a 0 there.
+        task.path = (*(actor.path if actor else ()), 0, world.task_numbers)
     # Only what dies with the frame: what it means is worked out when somebody asks.
     frame: FrameType | None = sys._getframe(2)
     code = None
@@ -823,6 +838,147 @@ class ReadyQueue(deque[Any]):
 
     def _nothing(self) -> Any:
         return asyncio.Handle(_pass_by, (), asyncio.get_running_loop())
+
+
+class Callback:
+    """The turn of a callback that is no task's. One loop.
+
+    Args:
+        path: who scheduled it, and its number among those.
+    """
+
+    __slots__ = ("key", "path", "points", "site", "writes")
+
+    def __init__(self, path: tuple[int, ...]) -> None:
+        self.path = path
+        self.points = 0
+        self.key = 0
+        self.writes = True
+        self.site = None
+
+
+class WatchedQueue(ReadyQueue):
+    """A ready queue that shows the tape whose turns it could choose, and logs what orders them.
+
+    Handles are turns of tasks or of callbacks. Who schedules one comes before it. What belongs to
+    the loop (its locks, queues, futures) is one thing, touched by every turn but those of a task
+    that merely let others go on.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        # By identity of the handle, which it keeps alive: its turn, and its number in the log.
+        self.turns: dict[int, tuple[Any, Any, int]] = {}
+        self.running: SimTask | None = None
+        # The thread that runs the loop.
+        self.owner = world.kernel.current
+        # How many callbacks each giver of turns has scheduled.
+        self.callbacks: dict[tuple[int, ...], int] = {}
+
+    def append(self, handle: Any) -> None:
+        """Note who has a turn now, and who gave it to him."""
+        super().append(handle)
+        current = self.world.kernel.current
+        giver = current.turn if current is not None else None
+        task = getattr(handle._callback, "__self__", None)
+        turn: Any = task
+        is_task = isinstance(task, SimTask)
+        if not is_task:
+            path = giver.path if giver is not None else ()
+            self.callbacks[path] = count = self.callbacks.get(path, 0) + 1
+            owner = self.owner.path if self.owner is not None else ()
+            turn = Callback((*owner, 0, 0, *path, count))
+        number = next(LOCK_NUMBERS)
+        self.turns[id(handle)] = (handle, turn, number)
+        log = self.world.kernel.log
+        if log is not None and giver is not None:
+            # A plain callback waits for all that stand before it in the queue; a task does not.
+            log.append((giver, LOOP + 1, WRITE if self.fifo or not is_task else READ, None))
+            log.append((giver, -number, RELEASE, None))
+
+    def popleft(self) -> Any:
+        """Take the handle that runs next."""
+        self._end_turn()
+        handle = self.popleft_slowly()
+        current = self.world.kernel.current
+        _, turn, number = self.turns.pop(id(handle), (None, None, 0))
+        if current is None or turn is None:
+            return handle
+        turn.points += 1
+        self.world.turns[turn.path] = turn.points
+        current.turn = turn
+        log = self.world.kernel.log
+        is_task = isinstance(turn, SimTask)
+        if log is not None:
+            log.append((turn, -number, AWAIT, None))
+            if is_task:
+                # Whether it was cancelled meanwhile.
+                log.append((turn, NUMBERED + turn.number, READ, None))
+            if not is_task or handle._args:
+                log.append((turn, LOOP, WRITE, None))
+        self.running = turn if is_task else None
+        return handle
+
+    def rest(self) -> None:
+        """Note that the loop itself acts: it has nothing to run."""
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        """Note what the task that ran last has come to, and have the loop act for itself."""
+        kernel = self.world.kernel
+        current, task, log = kernel.current, self.running, kernel.log
+        self.running = None
+        if current is None:
+            return
+        if task is not None and log is not None:
+            if task.done():
+                log.append((task, NUMBERED + task.number, WRITE, None))
+                log.append((task, LOOP, READ, None))
+            elif getattr(task, "_fut_waiter", None) is not None and not _sleeps(task):
+                log.append((task, LOOP, WRITE, None))
+        current.turn = current
+        current.key = 0
+
+    def choose(self) -> Any:
+        """Take the handle that runs next, one of several."""
+        tape = self.world.tape
+        if tape.pick is None:
+            return super().choose()
+        width = self._width_of_ties() if self.fifo else len(self)
+        if width < 2:
+            return _popleft(self)
+        # A task may have several handles, and a chain has one that is first: each is shown once,
+        # by the first choice that means it.
+        firsts: dict[int, int] = {}
+        for choice in range(width):
+            firsts.setdefault(choice if self.free else self._first_of_chain(choice), choice)
+        turns: dict[tuple[int, ...], int] = {}
+        for place in sorted(firsts):
+            turns.setdefault(self.turns[id(self[place])][1].path, place)
+        place = 0
+        if len(turns) > 1:
+            options = [self.turns[id(self[place])][1] for place in turns.values()]
+            place = list(turns.values())[self.world.ask(options)]
+        tape.note(firsts[place], width)
+        handle = self[place]
+        if self.world.history is not None and place:
+            account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])
+        del self[place]
+        return handle
+
+
+def _sleeps(task: SimTask) -> bool:
+    """Tell whether what a task waits for is nothing but time."""
+    coroutine: Any = task.get_coro()
+    while coroutine is not None:
+        inner = getattr(coroutine, "cr_await", None)
+        if isinstance(inner, CoroutineType) and inner.cr_code is _sleep_code:
+            return True
+        coroutine = inner if isinstance(inner, CoroutineType) else None
+    return getattr(task.get_coro(), "cr_code", None) is _sleep_code
+
+
+_sleep_code = asyncio.sleep.__code__
 
 
 def _doer(handle: Any) -> tuple[str, str]:

@@ -43,16 +43,20 @@ from harness.world.here import here
 
 GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
-TIMEOUTS = ("idle",)
+TIMEOUTS = ("race", "cost", "idle")
 SEEDS = 2**64
 #: How long one step may take while somebody debugs it.
 PATIENCE_SECONDS = 10.0**6
-#: Steps by which an edited run may be longer than twice the one that is shrunk.
-LONGER = 20_000
+#: Of runs whose strategy wants no log, so many first ones and every so many later ones are logged,
+#: to tell what they are worth: a log takes a quarter of the time of a small run.
+LOGGED = 200
+LOGGED_EVERY = 10
 #: How often the first failure is run again to see whether it comes back, and what counts as long.
 REPLAYS = 10
 REPLAYS_IF_LONG = 3
 CHEAP_STEPS = 20_000
+#: Steps by which an edited run may be longer than twice the one that is shrunk.
+LONGER = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,9 @@ class Settings:
         granularity: `shared` (points at shared accesses and synchronisation) or `sync`
             (synchronisation only).
         order: asyncio order, `fifo`, `tasks` or `any`.
-        timeouts: `idle`: a time-out fires only when nobody can run.
+        timeouts: `idle` (a time-out fires only when nobody can run), `race` or `race:N` (also at
+            most once, or N times, at any other moment: a slow machine) or `cost` (each decision
+            takes 100 µs).
         stop_after: violations after which the search ends.
         check_determinism: run every schedule twice and compare.
         watchdog_seconds: real seconds that one step may take.
@@ -107,7 +113,12 @@ class Settings:
         check_strategy(self.strategy)
         _one_of("granularity", self.granularity, GRANULARITIES)
         _one_of("order", self.order, ORDERS)
-        _one_of("timeouts", self.timeouts, TIMEOUTS)
+        mode, colon, count = self.timeouts.partition(":")
+        _one_of("timeouts", mode, TIMEOUTS)
+        if colon and (mode != "race" or not count.isdecimal() or not int(count)):
+            raise misuse(
+                "timeouts", self.timeouts, "must be race:N with N of at least 1.", "Use 'race'."
+            )
         to_ns(self.watchdog_seconds, "watchdog_seconds")
 
 
@@ -532,7 +543,9 @@ class _Explorer:
                 yield self.run(random_walk(seed))
             return
         strategy = make_strategy(
-            settings.strategy, settings.seed, sees_all=settings.granularity == "shared"
+            settings.strategy,
+            settings.seed,
+            sees_all=settings.granularity == "shared" and settings.timeouts == "idle",
         )
         for index in range(schedules):
             tape = strategy.tape(index)
@@ -540,7 +553,7 @@ class _Explorer:
                 self._note_exhaustion(strategy)
                 return
             self.sampler = getattr(strategy, "member", settings.strategy)
-            if tape.log is None:
+            if tape.log is None and (index < LOGGED or index % LOGGED_EVERY == 0):
                 tape.log = []
             trial = self.run(tape)
             complete = trial.verdict not in ("inconclusive", "redundant")
@@ -548,20 +561,20 @@ class _Explorer:
                 Ran(
                     trial.choices,
                     trial.widths,
-                    tape.log,
+                    tape.log or [],
                     trial.points,
                     violated=trial.violation is not None,
                     complete=complete,
                 )
             )
-            if complete:
+            if complete and tape.log is not None:
                 self.worth.add(self.sampler, trace_of(tape.log))
             yield trial
         self.worth.pct = getattr(strategy, "pct", {})
 
     def _note_exhaustion(self, strategy: Strategy) -> None:
         """Keep how many traces there are, if the strategy has seen all of them."""
-        searching = getattr(strategy, "exhaustive", strategy)
+        searching: Any = getattr(strategy, "exhaustive", strategy)
         if getattr(searching, "incomplete", "unknown") == "" and not self.unknown:
             self.exhausted = len(searching.traces)
 
@@ -599,6 +612,7 @@ class _Explorer:
             tape,
             self.ground,
             order=self.settings.order,
+            timeouts=self.settings.timeouts,
             limits=limits or self.settings.limits,
             history=history,
             sweep_at=sweep_at,
@@ -722,8 +736,8 @@ class _Explorer:
         replays = REPLAYS if failure.steps <= CHEAP_STEPS else REPLAYS_IF_LONG
         made = [self.run(replayed(choices)) for _ in range(replays)]
         same = sum((each.verdict, each.steps) == (failure.check, failure.steps) for each in made)
+        *rows, replay = failure.violation.evidence
         given = failure.violation
-        *rows, replay = given.evidence
         row = ("reproduced", f"{same}/{replays}")
         shown = Violation(given.check, given.summary, [*rows, row, replay])
         shown.__cause__ = given.__cause__

@@ -43,7 +43,6 @@ QUIET = (READ, AWAIT)
 Guide = list[tuple[Path, int]]
 
 
-
 @dataclass(slots=True)
 class Footprint:
     """What a step touched, in words that hold in another run up to the same decision.
@@ -142,7 +141,10 @@ class Exhaustive:
         del self._nodes[self._position :]
         self._catch_up(ends_run=True)
         if ran.complete:
-            self.traces.add(trace_of(ran.log) if self.reduce else hash(tuple(ran.choices)))
+            # What was not chosen by who goes on (faults, draws) tells runs apart, too.
+            others = tuple(node.chosen for node in self._nodes if not node.options)
+            trace = hash((trace_of(ran.log), others)) if self.reduce else hash(tuple(ran.choices))
+            self.traces.add(trace)
         places = [place for place in self._decisions if place >= 0]
         events, races = events_and_races(self._log, places)
         nodes = [node for node in self._nodes if node.options]

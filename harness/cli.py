@@ -27,6 +27,7 @@ from harness.errors import HarnessError, InternalError, evidence_lines, misuse
 if TYPE_CHECKING:
     from harness.corpus import Corpus
     from harness.explore import Exploration, Progress, Settings
+    from harness.report.regression import Regression
     from harness.scenario import Cell, Column, Scenario
     from harness.search.worth import Worth
 
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write_utf8()
     try:
         options = _parser().parse_args(arguments)
+        _check_new(getattr(options, "emit_test", None))
         if options.command == "replay":
             return _replay(options)
         settings = _settings(options)
@@ -108,14 +110,27 @@ def _parser() -> argparse.ArgumentParser:
             action=argparse.BooleanOptionalAction,
             help="run failures of earlier runs first, and keep new ones (but not if CI is set)",
         )
+        if name == "run":
+            _add_emit_test(command)
     command = commands.add_parser(
         "replay", help="run one schedule again", description="run one schedule again"
     )
     command.add_argument("token", metavar="TOKEN", help="from the last row of a verdict: t1:…")
+    _add_emit_test(command)
     command.add_argument(
         "--stop-at", type=int, metavar="STEP", help="stop in the debugger at this step"
     )
     return parser
+
+
+def _add_emit_test(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--emit-test",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write a failure down as a test with its schedule, to FILE or else to stdout",
+    )
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -302,6 +317,8 @@ def _run(
         for run in [] if at_once else runs:
             _print_run(run, alone=total == 1, file=stdout)
         _print_sum(runs)
+    if getattr(options, "emit_test", None) is not None:
+        _emit_test([run.cell for run in runs], options.emit_test, as_json=options.json)
     for line in dict.fromkeys(warnings):
         _complain(line)
     problems = [run.cell for run in runs if run.cell.problem]
@@ -362,7 +379,7 @@ def _unseen(worth: Worth) -> dict[str, float]:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from harness.scenario import replay
+    from harness.scenario import replay, replayed_regression
 
     if options.stop_at is not None:
         done = _replay_with_a_stop(options.token, options.stop_at)
@@ -373,6 +390,8 @@ def _replay(options: argparse.Namespace) -> int:
         _print_differences(done, options.token)
     if done.violation is not None:
         print(done.violation)
+        if options.emit_test is not None:
+            _write_test(replayed_regression(options.token, done), options.emit_test)
         return NOT_AS_DECLARED
     if done.verdict == "inconclusive":
         raise HarnessError(
@@ -407,6 +426,53 @@ def _print_differences(done: Exploration, text: str) -> None:
         print(f"This token was not made here: {each}.")
     print("The run is shown as it is now. For a fresh search from the same seed:")
     print(f"  {search_command(Token.decode(text))}")
+
+
+# --- tests of failures ----------------------------------------------------------------------------
+
+
+def _check_new(file: str | None) -> None:
+    """Refuse to write over a file, or where nothing can be written, before anything runs."""
+    if file is None or file == "-":
+        return
+    path = Path(file)
+    if path.exists():
+        raise misuse("emit-test", file, "is there already.", "Write --emit-test=NEW_FILE.")
+    if not path.parent.is_dir():
+        raise misuse("emit-test", file, "lies in no folder.", "Make the folder first.")
+
+
+def _emit_test(cells: Sequence[Cell], file: str, *, as_json: bool) -> None:
+    """Write the first failure down: one that is not as declared before one that is."""
+    from harness.scenario import regression
+
+    failing = [cell for cell in cells if cell.failure is not None]
+    failing.sort(key=lambda cell: cell.is_as_declared)
+    if not failing:
+        _complain("nothing has failed, so there is no test to write.")
+        return
+    cell = failing[0]
+    assert cell.failure is not None, "as selected"
+    if len(failing) > 1:
+        others = len(failing) - 1
+        _complain(f"a file holds one failure; that of {others} more cells is left out.")
+    written = regression(cell.scenario, cell.column, cell.failure)
+    _write_test(written, file, sys.stderr if as_json else sys.stdout)
+
+
+def _write_test(written: Regression, file: str, stream: TextIO | None = None) -> None:
+    from harness.scenario import shown
+
+    if file == "-":
+        folder = written.scenario.file.parent
+        print(f"\n# {shown(folder / written.file_name)}", file=stream)
+        print(written.text(folder), end="", file=stream)
+        return
+    path = Path(file)
+    # Never over a file that has come to be there meanwhile.
+    with path.open("x", encoding="utf-8") as out:
+        out.write(written.text(path.parent))
+    print(f"\nThe failure is written down as a test: {path}", file=stream)
 
 
 # --- output ---------------------------------------------------------------------------------------

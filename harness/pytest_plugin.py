@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from harness.core.token import Token
     from harness.corpus import Corpus
-    from harness.explore import Exploration, Settings
+    from harness.explore import Exploration, Failure, Settings
     from harness.scenario import Cell, Scenario
 
 # An editable install hides from pytest which package the plugin belongs to, and with it whose
@@ -33,6 +33,8 @@ PATTERNS: Final = ("storms.py", "storms_*.py")
 
 #: Title of the report section with the verdict.
 SECTION: Final = "storm verdict"
+#: Title of the report section with a failure as a test.
+TEST_SECTION: Final = "storm regression test"
 #: Name of the property, in JUnit XML too, with the token of a violation.
 PROPERTY: Final = "harness.replay"
 
@@ -51,6 +53,7 @@ _OPTIONS: Final = {
 _settings_key = pytest.StashKey["Settings"]()
 _token_key = pytest.StashKey["Token"]()
 _verdict_key = pytest.StashKey[str]()
+_test_key = pytest.StashKey[str]()
 _misuse_key = pytest.StashKey[list[str]]()
 _corpus_key = pytest.StashKey["Corpus | None"]()
 _notes_key = pytest.StashKey[list[str]]()
@@ -84,6 +87,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="say of each scenario that holds what that is worth",
+    )
+    group.addoption(
+        "--storm-emit-test",
+        dest="storm_emit_test",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write a failure down as a test with its schedule: the first to FILE, or each to the "
+        "report",
     )
     corpus = "run failures of earlier runs first, and keep new ones (but not if CI is set)"
     group.addoption(
@@ -383,7 +395,7 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     token = item.config.stash.get(_token_key, None)
     try:
         if token is not None:
-            return _keep_replay(item, replay_cell(this, column, token, fixtures))
+            return _keep_replay(item, this, replay_cell(this, column, token, fixtures))
         corpus = _corpus(item.config)
         case = item.callspec.id if fixtures and hasattr(item, "callspec") else ""
         # What is stored and what is declared share one preparation.
@@ -396,9 +408,10 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
         return f"{type(exc).__name__}: {exc}"
 
 
-def _keep_replay(item: pytest.Function, done: Exploration) -> str:
+def _keep_replay(item: pytest.Function, this: Scenario, done: Exploration) -> str:
     if done.violation is not None:
-        _keep(item, done.violation, done.token)
+        _keep(item, done.violation, done.token, _differences(item.config, done))
+        _keep_test(item, this, done.failures[0])
         return done.violation.summary
     return f"inconclusive: {done.why_inconclusive}" if done.verdict == "inconclusive" else ""
 
@@ -406,6 +419,8 @@ def _keep_replay(item: pytest.Function, done: Exploration) -> str:
 def _keep_cell(item: pytest.Function, cell: Cell) -> str:
     if cell.violation is not None:
         _keep(item, cell.violation, cell.token)
+        if cell.failure is not None and not cell.is_as_declared:
+            _keep_test(item, cell.scenario, cell.failure)
     elif cell.exploration is not None and cell.is_as_declared:
         item.stash[_verdict_key] = _worth(item.config, cell.exploration)
     if cell.exploration is not None and cell.exploration.interrupted:
@@ -428,8 +443,44 @@ def _wants_worth(config: pytest.Config) -> bool:
     return bool(config.option.verbose > 0 or config.getoption("storm_worth", default=False))
 
 
-def _keep(item: pytest.Function, violation: BaseException, token: str | None) -> None:
-    text = str(violation)
+def _differences(config: pytest.Config, done: Exploration) -> str:
+    """Say that a token is of something else, and what can be had instead."""
+    if not done.differs:
+        return ""
+    from harness.report.text import search_command
+
+    lines = [f"This token was not made here: {each}." for each in done.differs]
+    command = search_command(config.stash[_token_key])
+    return "\n".join([*lines, f"For a fresh search from the same seed: {command}", ""])
+
+
+def _keep_test(item: pytest.Function, this: Scenario, failure: Failure) -> None:
+    """Write a failure down as a test, if that is asked for."""
+    file = item.config.getoption("storm_emit_test", default=None)
+    if file is None:
+        return
+    from harness.scenario import regression
+
+    written = regression(this, _column(item, this), failure)
+    path = Path(file)
+    if file != "-":
+        try:
+            # Never over a file that is there: the first failure is the one that is written.
+            with path.open("x", encoding="utf-8") as out:
+                out.write(written.text(path.parent))
+        except OSError as exc:
+            item.stash[_test_key] = f"not written: {exc.strerror}: {file}"
+        else:
+            item.stash[_test_key] = f"written to {file}"
+        return
+    folder = written.scenario.file.parent
+    item.stash[_test_key] = f"# {folder / written.file_name}\n{written.text(folder)}"
+
+
+def _keep(
+    item: pytest.Function, violation: BaseException, token: str | None, differences: str = ""
+) -> None:
+    text = f"{differences}{violation}"
     cause = violation.__cause__
     if cause is not None:
         text += f"\n\n{_trimmed(cause)}"
@@ -456,6 +507,9 @@ def pytest_runtest_makereport(
     verdict = item.stash.get(_verdict_key, None)
     if report.when == "call" and verdict is not None:
         report.sections.append((SECTION, verdict))
+    written = item.stash.get(_test_key, None)
+    if report.when == "call" and written is not None:
+        report.sections.append((TEST_SECTION, written))
     return report
 
 

@@ -39,6 +39,8 @@ from harness.explore import (
     interpreter,
     run_token,
 )
+from harness.report.regression import Named, Regression
+from harness.simulation import AsyncSimulation, Simulation
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
@@ -310,18 +312,20 @@ class Cell:
         return self.verdict == expected or (isinstance(expected, list) and self.verdict in expected)
 
     @property
+    def failure(self) -> Failure | None:
+        """The failure to show: an unexpected one before any other."""
+        known = self.exploration.failures if self.exploration is not None else ()
+        return next(iter([*self.unexpected, *known]), None)
+
+    @property
     def violation(self) -> Violation | None:
-        """The violation to show: an unexpected one before any other."""
-        if self.unexpected:
-            return self.unexpected[0].violation
-        return None if self.exploration is None else self.exploration.violation
+        """The violation to show."""
+        return None if self.failure is None else self.failure.violation
 
     @property
     def token(self) -> str | None:
         """The token of the violation to show."""
-        if self.unexpected:
-            return self.unexpected[0].token
-        return (self.exploration.token or None) if self.exploration is not None else None
+        return None if self.failure is None else self.failure.token
 
     def explain(self) -> str:
         """Say what is not as declared, with the verdict; empty if all is as declared."""
@@ -511,6 +515,25 @@ def replay_cell(
     return run_token(program, token, look=look, under_test=scenario.under_test)
 
 
+def regression(scenario: Scenario, column: Column, failure: Failure) -> Regression:
+    """Return a failure of a column as a test that can be written down.
+
+    Raises:
+        HarnessError: scenario or class cannot be imported.
+    """
+    subject = column.cls
+    file = None if subject is None else sys.modules[subject.__module__].__file__
+    return Regression(
+        Named.of(scenario.function, scenario.path),
+        None if subject is None or file is None else Named.of(subject, Path(file)),
+        scenario.is_async,
+        scenario.fixtures,
+        scenario.under_test,
+        failure.token,
+        failure.violation,
+    )
+
+
 def pins_of(scenario: Scenario, column: Column) -> tuple[str, ...]:
     """Return the pinned tokens of this column: those made with its class."""
     return tuple(pin for pin in scenario.schedules if Token.decode(pin).class_name == column.name)
@@ -598,11 +621,15 @@ def _decorate(
 
     # One reference in a closure, and no `functools.wraps`: `__wrapped__` would let others see
     # through to a coroutine function, and take it away.
-    def run(*args: Any, **fixtures: Any) -> None:
+    def run(*args: Any, **fixtures: Any) -> Any:
+        if args and isinstance(args[0], (Simulation, AsyncSimulation)):
+            # Inside a run it is the function that it was made of: another scenario may call it.
+            return function(*args, **fixtures)
         bound = signature.bind(*args, **fixtures)
         cell = run_cell(this, this.columns()[0], fixtures=bound.arguments)
         assert cell.exploration is not None, "a cell that could not be run has raised"
         cell.exploration.raise_for_violation()
+        return None
 
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(run, name, getattr(function, name))
@@ -973,6 +1000,21 @@ def replay(token: str | Token, *, look: Look | None = None) -> Exploration:
             raise needs_fixtures(this)
         return replay_cell(this, this.column(read.class_name), read, look=look)
     return run_token(_function(read.scenario), read, look=look)
+
+
+def replayed_regression(token: str | Token, done: Exploration) -> Regression:
+    """Return what came of a replay as a test that can be written down.
+
+    Raises:
+        HarnessError: the token names no scenario, or what it names cannot be imported.
+    """
+    read = token if isinstance(token, Token) else Token.decode(token)
+    if "::" not in read.scenario:
+        raise misuse(
+            "scenario", read.scenario, "is no scenario.", "Only a function under @scenario has one."
+        )
+    this = find(read.scenario)
+    return regression(this, this.column(read.class_name), done.failures[0])
 
 
 def needs_fixtures(this: Scenario) -> HarnessError:

@@ -1,0 +1,218 @@
+"""A failure that is written down as a test fails there too, and holds once the bug is mended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from harness.core.token import Token
+from harness.errors import HarnessError, Violation
+from harness.report.regression import Named, Regression
+
+ROOT = Path(__file__).parents[2]
+LOADED = (
+    []
+    if any(each.value == "harness.pytest_plugin" for each in entry_points(group="pytest11"))
+    else ["-p", "harness.pytest_plugin"]
+)
+
+REFERENCE = """
+class Counter:
+    def __init__(self):
+        self.total = 0
+
+    def add(self, more):
+        self.total += more
+"""
+
+BROKEN = """
+from reference import Counter
+
+class Forgetful(Counter):
+    '''C1: forgets.'''
+
+    def add(self, more):
+        self.total = self.total + more
+"""
+
+STORMS = '''
+import asyncio
+import pytest
+from harness import scenario
+from broken import Forgetful
+from reference import Counter
+
+@scenario(Counter, matrix=False, catches={Forgetful: "Failed"})
+def adds(sim, cls):
+    """Two add."""
+    counter = cls()
+    with sim.storm() as storm:
+        storm.spawn(counter.add, 1, copies=2)
+    assert counter.total == 2
+
+@scenario
+async def test_takes(sim):
+    """Two take one."""
+    left = [1]
+
+    async def take():
+        if left[0]:
+            await asyncio.sleep(0)
+            left[0] -= 1
+
+    async with sim.storm() as storm:
+        storm.spawn(take, copies=2)
+    assert left[0] == 0
+
+@pytest.fixture
+def many():
+    return 3
+
+@scenario(under_test=["bisect"])
+def test_counts(sim, many):
+    """Many add."""
+    counter = Forgetful()
+    with sim.storm() as storm:
+        storm.spawn(counter.add, 1, copies=many)
+    assert counter.total == many
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with one component in a folder of its own."""
+    folder = tmp_path / "scenarios" / "counting"
+    folder.mkdir(parents=True)
+    for name, text in (("reference", REFERENCE), ("broken", BROKEN), ("storms", STORMS)):
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    (tmp_path / "regressions").mkdir()
+    return tmp_path
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of Python in `folder`."""
+    outer = ("PYTEST", "COV", "CI")
+    own = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env={**own, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def run_test(folder: Path, *words: str) -> str:
+    """Return what pytest prints when it runs a file that was written, and nothing is searched."""
+    alone = ("-q", "--storm-strategy", "plain", "--no-storm-corpus", *words)
+    return command(folder, "pytest", *LOADED, *alone).stdout
+
+
+def test_a_variant_that_is_caught_is_written_down(project: Path) -> None:
+    """To a file: it imports scenario and class, and fails by its pin alone, until it is mended."""
+    target = project / "regressions" / "test_forgetful.py"
+
+    done = command(
+        project, "harness", "run", "adds", "--class", "Forgetful", f"--emit-test={target}"
+    )
+    broken = run_test(project, str(target))
+    (project / "scenarios" / "counting" / "broken.py").write_text(
+        BROKEN.replace("    def add", "    def unused"), "utf-8"
+    )
+    (project / "scenarios" / "counting" / "reference.py").write_text(
+        REFERENCE.replace("self.total = 0", "self.total = 0; self.lock = threading.Lock()")
+        .replace("        self.total +=", "        with self.lock: self.total +=")
+        .replace("class", "import threading\n\nclass"),
+        "utf-8",
+    )
+    mended = run_test(project, str(target))
+
+    assert done.returncode == 0, done.stderr
+    assert f"The failure is written down as a test: {target}" in done.stdout
+    text = target.read_text("utf-8")
+    assert text.startswith('"""Regression: an assert of the scenario failed: assert 1 == 2\n')
+    assert "stopped at broken.py:8 (write self.total)" in " ".join(text.split())
+    assert "from broken import Forgetful\n" in text
+    assert "test_adds_again[Forgetful]" in broken
+    assert "an assert of the scenario failed" in broken
+    assert "1 failed" in broken
+    assert "1 passed" in mended
+
+
+def test_an_asynchronous_scenario_is_written_to_the_screen(project: Path) -> None:
+    """With the name of a file beside it, in which it fails."""
+    done = command(project, "harness", "run", "test_takes", "--no-corpus", "--emit-test")
+    _, _, printed = done.stdout.partition("\n# ")
+    name, _, text = printed.partition("\n")
+    (project / name).write_text(text, "utf-8")
+
+    shown = run_test(project, name)
+
+    assert name == "scenarios/counting/test_takes_again.py"
+    assert "async def test_takes_again(sim):" in text
+    assert "    await original(sim)" in text
+    assert "1 failed" in shown
+
+
+def test_pytest_writes_a_failure_down_with_its_fixtures(project: Path) -> None:
+    """A section of the report, or a file: what is taken from fixtures is asked for again."""
+    target = project / "regressions" / "test_counts_again.py"
+    (project / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef many():\n    return 3\n", "utf-8"
+    )
+    storms = ("scenarios/counting/storms.py", "-k", "test_counts", "--no-storm-corpus")
+
+    shown = command(project, "pytest", *LOADED, *storms, "--storm-emit-test").stdout
+    done = command(project, "pytest", *LOADED, *storms, f"--storm-emit-test={target}").stdout
+    again = command(project, "pytest", *LOADED, *storms, f"--storm-emit-test={target}").stdout
+
+    assert "storm regression test" in shown
+    assert "def test_counts_again(sim, many):" in shown
+    assert "under_test=('bisect',)" in shown
+    assert f"written to {target}" in done
+    assert "not written: File exists" in again
+    assert "1 failed" in run_test(project, str(target))
+
+
+def test_no_file_is_written_over(project: Path) -> None:
+    """A file that is there is refused before anything runs, and so is one that cannot be made."""
+    storms = project / "scenarios" / "counting" / "storms.py"
+    before = storms.read_text("utf-8")
+
+    over = command(project, "harness", "run", "--emit-test", str(storms))
+    lost = command(project, "harness", "run", "--emit-test=nowhere/test_it.py")
+
+    assert (over.returncode, lost.returncode) == (2, 2)
+    assert "is there already. Write --emit-test=NEW_FILE." in over.stderr
+    assert "lies in no folder" in lost.stderr
+    assert storms.read_text("utf-8") == before
+
+
+def test_what_cannot_be_imported_is_said() -> None:
+    """A class inside a function has no name that a file could import."""
+
+    class Local:
+        pass
+
+    with pytest.raises(HarnessError, match="cannot be imported"):
+        Named.of(Local, Path(__file__))
+
+
+def test_other_settings_are_told() -> None:
+    """A pin is run under the settings of its session: those that it needs are named."""
+    here = Named("flies", "storms", Path(__file__).parent, Path(__file__))
+    token = Token("storms.py::flies", "", "urw", 0, "sync", "race:2", "any", "", "", (1,)).encode()
+    violation = Violation("Calls", 'said """no""" \\ yes', [("because", "it does")])
+
+    text = Regression(here, None, False, (), (), token, violation).text(Path(__file__).parent)
+
+    assert "Run it with --storm-granularity=sync --storm-order=any --storm-timeouts=race:2." in text
+    compiled = compile(text, "test_flies_again.py", "exec")
+    assert compiled.co_consts[0].startswith("Regression: said '''no''' \\ yes\n\nit does\n")

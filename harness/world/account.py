@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from greenlet import getcurrent
 
@@ -22,6 +22,10 @@ from harness.faults import Fired
 from .fibers import World
 from .threads import is_plumbing
 
+#: What is told of a slow machine.
+EARLY: Final = "time passed to the next deadline although {who} could go on"
+STALLED: Final = "time passed before {who} read the clock"
+
 
 def keep(world: World, history: History) -> None:
     """Have a world that has not run yet note what is out of the ordinary."""
@@ -31,7 +35,11 @@ def keep(world: World, history: History) -> None:
         choice = kernel.choose(len(options)) if picked is None else picked(options, could_stay)
         if not choice:
             return choice
-        if could_stay:
+        if options[choice] is kernel.clock:
+            who = world.who_is_here() if could_stay else _who(options[0])
+            where = place(_somebodys(sys._getframe(1))[0]) if could_stay else ""
+            _note(world, history, "draw", who, text=EARLY, where=where)
+        elif could_stay:
             _note(world, history, "stop", world.who_is_here(), where=_place_of_stop())
         else:
             first = options[0].name
@@ -48,10 +56,15 @@ def keep(world: World, history: History) -> None:
         if leaver is not None and not world.stopping:
             _note(world, history, "back", _who(leaver))
 
+    def on_stall() -> None:
+        where = place(_somebodys(sys._getframe(1))[0])
+        _note(world, history, "draw", world.who_is_here(), text=STALLED, where=where)
+
     def on_fired(fired: Fired) -> None:
         _note(world, history, "fault", world.who_is_here(), text=_struck(fired))
 
     world.keep_account(pick, noting_switch)
+    world.on_stall = on_stall
     world.faults.on_fired = on_fired
 
 

@@ -158,6 +158,7 @@ class World:
         self.on_limit: Callable[[str], BaseException | None] | None = None
         self.on_stuck: Callable[[], BaseException] | None = None
         self.on_unhandled: Callable[[str, BaseException], BaseException] | None = None
+        self.on_stall: Callable[[], None] | None = None
         self.main: Actor | None = None
         self.idents: dict[int, Actor] = {}
         self._ordinals: dict[tuple[str, str], int] = {}
@@ -389,6 +390,8 @@ class World:
             and self.tape.choose(2)
         ):
             kernel.stall(STALL_NS)
+            if self.on_stall is not None:
+                self.on_stall()
         return kernel.now_ns
 
     def sleep(self, nanoseconds: int) -> None:
@@ -523,7 +526,7 @@ class World:
     def forget_account(self) -> None:
         """Let go of what the account refers to."""
         self.kernel.pick = None
-        self.faults.on_fired = None
+        self.faults.on_fired = self.on_stall = None
         self.__dict__.pop("switch", None)
         self.__dict__.pop("note", None)
 

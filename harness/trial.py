@@ -28,6 +28,7 @@ from harness.world import account, loops, waits
 from harness.world.debugger import Look
 from harness.world.fibers import World
 from harness.world.ground import Ground
+from harness.world.stuck import stuck_together
 from harness.world.threads import is_plumbing
 
 #: How many looks at code that seems to spin must show nothing new before it counts as a livelock.
@@ -394,6 +395,9 @@ class _Judge:
         look the same. So a few more looks are taken, and only if they keep showing the same few
         states is it called a livelock.
         """
+        if limit == "idle":
+            circle = stuck_together(self.world)
+            return self._deadlock(waits.parked(self.world), circle) if circle else None
         if limit not in ("steps", "spin", "advances"):
             return _Inconclusive(limit)
         if limit == "advances" and self._timers_from_before():

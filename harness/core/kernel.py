@@ -38,6 +38,10 @@ Path = tuple[int, ...]
 
 _by_path = attrgetter("path")
 
+#: Moves of the clock, without anything else, at which who waits for ever is first looked for; then
+#: at twice as many, and so on.
+IDLE_LOOK = 64
+
 #: Behind every other actor.
 CLOCK_PATH: Path = (1 << 30,)
 
@@ -157,7 +161,7 @@ class Kernel:
         log: filled with what orders the steps of actors, if given.
         limits: when to give up.
         overrun: called with "steps" (nothing changes), "spin" (nobody waits or ends, though some
-            wait for time), "advances" (only the clock moves), "total_steps", "virtual_ns" or
+            wait for time), "idle" (now and then while only the clock moves), "advances" (only the clock moves), "total_steps", "virtual_ns" or
             "actors" when a limit is hit.
         passing: when time passes while somebody could run; by default never.
 
@@ -494,6 +498,8 @@ class Kernel:
             self.overrun("virtual_ns")
         if self.advances == self._limits.advances // 2:
             self._armed_midway = self._armed
+        if self.advances >= IDLE_LOOK and self.advances & (self.advances - 1) == 0:
+            self.overrun("idle")
         if self.advances > self._limits.advances:
             # Who armed a timer half the way ago and still waits for it does not just rearm it: the
             # one who sleeps for an hour is about to do something for those who poll every second.

@@ -155,6 +155,7 @@ def make_self_pipe(loop: Any) -> None:
     tape = selector.world.tape
     watched = tape.pick is not None or tape.log is not None
     loop._ready = ready = (WatchedQueue if watched else ReadyQueue)(selector.world)
+    ready.selector = selector
     ready.plain = type(loop) is asyncio.SelectorEventLoop
     selector.world.at_end.append(functools.partial(_close_left, weakref.ref(loop)))
 
@@ -642,6 +643,8 @@ class ReadyQueue(deque[Any]):
         self.fifo = world.order == "fifo"
         self.free = world.order == "any"
         self.draw = world.tape.choose
+        # The selector of its loop, which knows the loop until that is closed.
+        self.selector: Selector | None = None
         # The loop is no subclass with methods of its own.
         self.plain = False
         # The loop is in `run_forever`, not in somebody's own version of it.
@@ -678,6 +681,8 @@ class ReadyQueue(deque[Any]):
                 world.switch(target)
         if self.passed and not world.silenced:
             self.look_again()
+        if kernel.early and not world.silenced:
+            self._let_timers_race(world)
         if len(self) > 1 and not world.silenced:
             handle = self.choose()
         else:
@@ -685,6 +690,16 @@ class ReadyQueue(deque[Any]):
         if world.wary or world.history is not None:
             handle = self._watch(handle)
         return handle
+
+    def _let_timers_race(self, world: World) -> None:
+        """Let the next timer of the loop be due, though there is something to run: a choice."""
+        loop = self.selector.loop if self.selector is not None else None
+        if loop is None:
+            return
+        when = min((each._when for each in loop._scheduled if not each._cancelled), default=None)
+        if when is not None and self.draw(2):
+            world.kernel.stall(max(0, to_ns(when) - world.kernel.now_ns))
+            _take_due(loop)
 
     def choose(self) -> Any:
         """Take the handle that runs next, one of several."""
@@ -803,7 +818,9 @@ class ReadyQueue(deque[Any]):
         world = self.world
         name = task.get_name()
         if world.history is not None:
-            account.resume(world, task.path, name, innermost_frame(task))
+            # What has not begun stands nowhere yet.
+            begun = getattr(task.get_coro(), "cr_suspended", True)
+            account.resume(world, task.path, name, innermost_frame(task) if begun else None)
         if task.crashed:
             return self._nothing()
         # Without rules only the record brought us here, which must not change what a rule meets.

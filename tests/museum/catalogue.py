@@ -212,7 +212,8 @@ TIMED: Final[tuple[Timed, ...]] = (
         "T2",
         "latch_times_out",
         passing_time.latch_times_out,
-        {"idle": "holds", "race": "holds", "cost": "holds"},
+        # On a slow machine the second may be over before the wait of a millisecond has begun.
+        {"idle": "holds", "race": "Failed", "cost": "holds"},
     ),
     Timed(
         "T3",

@@ -1,0 +1,112 @@
+"""Who can never go on although others still run: a partial deadlock.
+
+A circle of actors that wait, without a time-out, for locks that the next one holds is stuck, and so
+is everyone who waits for one of them. A plain lock may be released by anybody who can get at it; so
+the circle counts only if nobody else can reach its locks. It does not know what to call that.
+
+Source: G.-V. Saioc, I.-T. A. Lee, A. Møller, M. Chabbi, "Dynamic Partial Deadlock Detection and
+    Recovery via Garbage Collection", ASPLOS 2025, for the idea that who cannot be reached cannot be
+    woken.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from types import FrameType, FunctionType, ModuleType
+from typing import Any
+
+from harness.core.kernel import Actor
+
+from . import waits
+from .fibers import World
+from .threads import Lock, RLock, is_plumbing
+
+#: More objects than this are not looked through: then everything counts as within reach.
+MAX_OBJECTS = 50_000
+
+
+def stuck_together(world: World) -> list[Actor]:
+    """Return the circle of actors that can never go on, empty if there is none for sure."""
+    circle = waits.cycle(world)
+    if not circle or any(actor.deadline is not None for actor in circle):
+        return []
+    locks: list[Lock] = [actor.awaits for actor in circle if isinstance(actor.awaits, Lock)]
+    bare = [lock for lock in locks if not isinstance(lock, RLock)]
+    if bare and _within_reach(world, _with_those_who_wait(world, circle), bare):
+        return []
+    return circle
+
+
+def _with_those_who_wait(world: World, circle: list[Actor]) -> set[Actor]:
+    """Return the circle and everyone who waits for ever for one of them."""
+    stuck = set(circle)
+    while True:
+        more = {
+            actor
+            for actor in world.kernel.live.values()
+            if actor not in stuck
+            and not actor.runnable
+            and actor.deadline is None
+            and isinstance(actor.awaits, Lock)
+            and actor.awaits.owner in stuck
+        }
+        if not more:
+            return stuck
+        stuck |= more
+
+
+def _within_reach(world: World, stuck: set[Actor], locks: list[Lock]) -> bool:
+    """Tell whether somebody who is not stuck could get at one of `locks`."""
+    wanted = {id(lock) for lock in locks}
+    seen: set[int] = set()
+    waiting: list[Any] = list(_roots(world, stuck))
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in wanted:
+            return True
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if len(seen) > MAX_OBJECTS:
+            return True
+        waiting.extend(_held_by(thing))
+    return False
+
+
+def _roots(world: World, stuck: set[Actor]) -> Iterator[Any]:
+    """Yield what is in the variables of those who are not stuck."""
+    for actor in world.kernel.live.values():
+        if actor in stuck:
+            continue
+        frame = sys._getframe() if actor is world.kernel.current else actor.fiber.gr_frame
+        yield from _variables(frame)
+    for task in waits.pending_tasks(world):
+        for frame in waits.task_frames(task):
+            yield from _variables(frame)
+
+
+def _variables(frame: FrameType | None) -> Iterator[Any]:
+    while frame is not None:
+        if not is_plumbing(frame.f_code.co_filename):
+            yield from frame.f_locals.values()
+            yield frame.f_globals
+        frame = frame.f_back
+
+
+def _held_by(thing: Any) -> list[Any]:
+    """Return what code that has `thing` could get at, the insides of libraries aside."""
+    if isinstance(thing, (ModuleType, str, bytes, int, float, FrameType)):
+        return []
+    if isinstance(thing, FunctionType):
+        held = [*(thing.__closure__ or ()), *(thing.__defaults__ or ())]
+        if not is_plumbing(thing.__code__.co_filename):
+            held.append(thing.__globals__)
+        return held
+    if isinstance(thing, type):
+        file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+        return list(vars(thing).values()) if file and not is_plumbing(file) else []
+    if isinstance(thing, (World, Actor)):
+        return []
+    return gc.get_referents(thing)

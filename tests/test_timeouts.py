@@ -1,0 +1,85 @@
+"""When time-outs fire: only when nobody can run, or as on a slow machine, or as decisions cost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.explore import explore
+from tests.museum.catalogue import TIMED
+
+
+async def answered_in_time(sim: Any) -> None:
+    """A request that is answered after two turns of others has a time-out of a second."""
+
+    async def answer() -> str:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return "pong"
+
+    assert await asyncio.wait_for(answer(), 1) == "pong"
+
+
+def set_in_time(sim: Any) -> None:
+    """A flag that is set at once is waited for, for a second."""
+    flag = threading.Event()
+    setter = threading.Thread(target=flag.set)
+    setter.start()
+    assert flag.wait(1)
+    setter.join()
+
+
+def starts_late(sim: Any) -> None:
+    """What is done within a second of sleep is done before it is over, unless time flies."""
+    done = threading.Event()
+
+    def work() -> None:
+        time.sleep(0)
+        done.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    time.sleep(1)
+    assert done.is_set()
+    worker.join()
+
+
+@pytest.mark.parametrize("program", [answered_in_time, set_in_time, starts_late])
+@pytest.mark.parametrize("timeouts", ["idle", "cost"])
+def test_nothing_times_out_while_somebody_could_run(program: Any, timeouts: str) -> None:
+    """A program that is right if the machine is fast enough holds."""
+    assert explore(program, timeouts=timeouts).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("program", "verdict"),
+    [(answered_in_time, "Unhandled"), (set_in_time, "Failed"), (starts_late, "Failed")],
+)
+def test_a_slow_machine_is_a_choice_that_replays(program: Any, verdict: str) -> None:
+    """Where the clock races, the time-out is met; the verdict says which mode it was."""
+    violation = explore(program, timeouts="race").violation
+
+    assert violation is not None
+    assert violation.check == verdict
+    assert "timeouts race" in str(violation)
+
+
+@pytest.mark.parametrize("exhibit", TIMED, ids=lambda exhibit: exhibit.name)
+@pytest.mark.parametrize("timeouts", ["idle", "race", "cost"])
+def test_each_program_about_time_has_its_one_verdict(exhibit: Any, timeouts: str) -> None:
+    """The museum's acceptance set for time."""
+    found = explore(exhibit.program, timeouts=timeouts, schedules=30, strategy="random")
+
+    assert found.verdict == exhibit.verdicts[timeouts]
+
+
+def test_how_often_the_clock_may_race_is_said_behind_a_colon() -> None:
+    """Twice is more than once; never is no mode."""
+    assert explore(set_in_time, timeouts="race:2").verdict == "Failed"
+    with pytest.raises(HarnessError, match="race:N with N of at least 1"):
+        explore(set_in_time, timeouts="race:0")

@@ -160,9 +160,9 @@ class Kernel:
         pick: asked who goes on instead, if given: with those who can, in the order of choices.
         log: filled with what orders the steps of actors, if given.
         limits: when to give up.
-        overrun: called with "steps" (nothing changes), "spin" (nobody waits or ends, though some
-            wait for time), "idle" (now and then while only the clock moves), "advances" (only the clock moves), "total_steps", "virtual_ns" or
-            "actors" when a limit is hit.
+        overrun: called when a limit is hit: "steps" (nothing changes), "spin" (nobody waits or
+            ends, though some wait for time), "idle" (now and then while only the clock moves),
+            "advances" (only the clock moves), "total_steps", "virtual_ns" or "actors".
         passing: when time passes while somebody could run; by default never.
 
     Attributes:
@@ -186,11 +186,11 @@ class Kernel:
         "choose",
         "clock",
         "cost_ns",
-        "early",
         "current",
+        "early",
         "live",
-        "next_look",
         "log",
+        "next_look",
         "now_ns",
         "overrun",
         "pick",

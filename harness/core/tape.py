@@ -2,8 +2,8 @@
 
 A choice among n is an integer below n, and 0 is always what the real system would do by default. So
 any list of integers is a valid run: where it ends, or asks for more than there is, the answer is 0.
-The tape does not know what is chosen, but who goes on is asked apart from all else, so that a search
-may look at those who could.
+The tape does not know what is chosen, but who goes on is asked apart from all else, so that a
+search may look at those who could.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Draw = Callable[[int], int]
 Pick = Callable[[Sequence[Any], bool], int]
 
 
-class Redundant(Exception):  # noqa: N818 - it says what the run is, and nothing went wrong
+class Redundant(Exception):
     """Raised by a tape that picks: whatever this run still does, another has done."""
 
 
@@ -30,6 +30,8 @@ class Tape:
         draw: answers a choice among n with an integer 0 ≤ i < n.
         draw_fault: answers whether a possible fault comes true (0 or 1); by default `draw(2)`.
         pick: answers who goes on; by default `draw(how many)`, which costs less.
+        known: answers what `pick` would be asked where one choice may mean another, and has `pick`
+            see what it means: for a tape that repeats a run in order to look at it.
         log: filled with what the run touches, if given.
 
     Attributes:
@@ -39,11 +41,12 @@ class Tape:
         fault: ask whether a possible fault comes true.
         pick: ask who goes on; None if `choose` is as good.
         ask: the same, without a record: whoever asks has a `note` of his own to make.
+        known: as given.
         log: what the run touches; None if nobody wants to know.
         note: record a choice that somebody else made: `note(choice, options)`.
     """
 
-    __slots__ = ("ask", "choices", "choose", "fault", "log", "note", "pick", "widths")
+    __slots__ = ("ask", "choices", "choose", "fault", "known", "log", "note", "pick", "widths")
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Tape:
         draw_fault: Draw | None = None,
         *,
         pick: Pick | None = None,
+        known: Draw | None = None,
         log: Log | None = None,
     ) -> None:
         choices: list[int] = []
@@ -87,6 +91,7 @@ class Tape:
         self.note: Callable[[int, int], None] = note
         self.pick: Pick | None = None if pick is None else pick_one
         self.ask = pick
+        self.known = known
         self.log = log
 
 

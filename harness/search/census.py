@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.access import RELEASE, Log
+from harness.core.access import RELEASE
 
 from .strategy import Path, Ran
 

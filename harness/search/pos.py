@@ -1,4 +1,4 @@
-"""POS: each pending operation gets a random number when it becomes pending; the smallest goes first.
+"""POS: each pending operation gets a random number when it becomes so; the smallest goes first.
 
 After a step, whoever was about to touch what the step touched draws anew: so the order of two that
 race is independent of how earlier races went, and partial orders are sampled rather than

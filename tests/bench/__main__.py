@@ -1,9 +1,11 @@
 """Times the harness beside the bare cost and, where they are installed, beside the tools of others.
 
-    python -m tests.bench [--rivals ENVIRONMENT] [--quick]
+    python -m tests.bench [--rivals ENVIRONMENT] [--quick] [--only PART …]
 
-Every ratio is taken in one process, on one processor, with default settings on our side. A figure
-below its goal is listed with its profile, not left out. Prints a table and writes
+Every ratio is taken in one process, on one processor. Beside a rival's random mode and a plain
+`asyncio.run`, our side makes random walks, too, under settings that are the defaults but for that:
+what is compared is what a run costs. What it takes to prepare an exploration is left out of a rate.
+A figure below its goal is listed with its profile, not left out. Prints a table and writes
 `.harness/bench.json`.
 """
 
@@ -34,11 +36,18 @@ from harness.explore import shared_ground
 from . import measuring, programs, rivals
 
 OUTPUT = Path(".harness") / "bench.json"
+#: What is set against the random modes of others.
+RANDOM = "random"
+#: More than any search here finds.
+ALL = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; `unit` says what `ours` and `theirs` are."""
+    """One line of the table; `unit` says what `ours` and `theirs` are.
+
+    `theirs` is 0 where the figure is set against nothing but its goal.
+    """
 
     program: str
     against: str
@@ -57,16 +66,20 @@ def main() -> int:
         "--rivals", metavar="ENVIRONMENT", help="run in this environment, which has the rivals"
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the schedules")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", choices=PARTS, default=list(PARTS), help=_parts_help()
+    )
     arguments = parser.parse_args()
     if arguments.rivals:
         python = Path(arguments.rivals) / ("Scripts" if os.name == "nt" else "bin") / "python"
         again = [str(python), "-m", "tests.bench", *(["--quick"] if arguments.quick else [])]
+        again += ["--only", *arguments.only]
         return subprocess.run(again, check=False).returncode
     pinned = measuring.pin()
     scale = 10 if arguments.quick else 1
     rows: list[Row] = []
-    for part in (_against_rivals, _against_asyncio, _against_greenlet, _growth, _memory):
-        rows.extend(part(scale))
+    for name in arguments.only:
+        rows.extend(PARTS[name](scale))
     _show(rows, pinned)
     _write(rows, pinned)
     for row in rows:
@@ -75,15 +88,29 @@ def main() -> int:
     return 0
 
 
+def _parts_help() -> str:
+    return "only these parts of the table: " + ", ".join(PARTS)
+
+
 def _rate(program: Callable[[Any], object], schedules: int) -> float:
-    seconds = measuring.best(lambda: _hold(program, schedules))
-    return schedules / seconds
+    """Return the schedules a second of random walks."""
+    seconds, found = _timed(program, schedules, strategy=RANDOM)
+    return float(_held(found).schedules / seconds)
 
 
-def _hold(program: Callable[[Any], object], schedules: int, **settings: Any) -> Any:
-    found = harness.explore(program, schedules=schedules, **settings)
+def _timed(program: Callable[[Any], object], schedules: int, **settings: Any) -> tuple[float, Any]:
+    """Return the seconds of an exploration, without what it takes to prepare one, and its end."""
+    found: list[Any] = []
+    with shared_ground():
+        seconds = measuring.best(
+            lambda: found.append(harness.explore(program, schedules=schedules, **settings))
+        )
+    return seconds, found[-1]
+
+
+def _held(found: Any) -> Any:
     if found.verdict != "holds":
-        raise SystemExit(f"{program} must hold: {found.violation or found.why_inconclusive}")
+        raise SystemExit(f"{found.name} must hold: {found.violation or found.why_inconclusive}")
     return found
 
 
@@ -164,12 +191,10 @@ def _against_greenlet(scale: int) -> list[Row]:
 
 
 def _seconds_a_step(program: Callable[[Any], object], granularity: str) -> float:
-    """Return the processor seconds of one step, without what an exploration takes to prepare."""
-    found: list[Any] = []
-    with shared_ground():
-        seconds = measuring.best(lambda: found.append(_hold(program, 10, granularity=granularity)))
+    """Return the processor seconds of one step of random walks."""
+    seconds, found = _timed(program, 10, granularity=granularity, strategy=RANDOM)
     # The settling run makes the steps of the plain run, and is not counted among them.
-    return seconds / (found[-1].steps * 11 / 10)
+    return float(seconds / (_held(found).steps * 11 / 10))
 
 
 def _bare_switches(count: int) -> None:
@@ -209,7 +234,7 @@ def _memory(scale: int) -> list[Row]:
         if runs in (few, many):
             sizes.append(measuring.resident_bytes())
 
-    harness.explore(programs.counter, schedules=many, progress=look)
+    harness.explore(programs.counter, schedules=many, strategy=RANDOM, progress=look)
     grown = (sizes[1] - sizes[0]) / 1e6 if len(sizes) == 2 else 0.0
     return [
         Row(
@@ -225,16 +250,72 @@ def _memory(scale: int) -> list[Row]:
     ]
 
 
+def _searches(scale: int) -> list[Row]:
+    """Compare what a decision costs under other samplers, and what exhaustive search takes."""
+    rows = []
+    known: dict[str, tuple[Any, int]] = {
+        name: (programs.THREADED[name], 2_000 // scale)
+        for name in ("bank3", "bounded_buffer", "philosophers3")
+    }
+    known["8 threads x 60 points"] = programs.many_points(8, 60), 100 // min(scale, 4)
+    for name, (program, schedules) in known.items():
+        walk = _seconds_a_decision(program, schedules, RANDOM)
+        for strategy in ("surw", "pos"):
+            ours = _seconds_a_decision(program, schedules, strategy)
+            figures = (ours * 1e6, walk * 1e6, ours / walk)
+            against = f"{strategy}, random walk"
+            rows.append(Row(name, against, "us a decision", *figures, "<= 2x", ours <= 2 * walk))
+    # Each run counts once, though each that violates is run again to be confirmed.
+    seconds, found = _timed(
+        programs.bank_unlocked,
+        3_000 // scale,
+        strategy="exhaustive",
+        stop_after=ALL,
+        shrink=False,
+    )
+    rate = found.schedules / seconds
+    rows.append(_alone("bank3, buggy", "schedules/s", rate, ">= 1000", reached=rate >= 1_000))
+    seconds, found = _timed(programs.table, 1_000, strategy="exhaustive")
+    if not _held(found).exhausted:
+        raise SystemExit("three philosophers must be exhausted")
+    for unit, figure, most in (("schedules", found.schedules, 14), ("ms", seconds * 1e3, 20)):
+        rows.append(
+            _alone("philosophers3, forks", unit, figure, f"<= {most}", reached=figure <= most)
+        )
+    return rows
+
+
+def _seconds_a_decision(program: Callable[[Any], object], schedules: int, strategy: str) -> float:
+    seconds, found = _timed(program, schedules, strategy=strategy)
+    return float(seconds / _held(found).steps)
+
+
+def _alone(program: str, unit: str, figure: float, goal: str, *, reached: bool) -> Row:
+    return Row(program, "exhaustive search", unit, figure, 0, 0, goal, reached)
+
+
+PARTS: dict[str, Callable[[int], list[Row]]] = {
+    "rivals": _against_rivals,
+    "asyncio": _against_asyncio,
+    "greenlet": _against_greenlet,
+    "searches": _searches,
+    "growth": _growth,
+    "memory": _memory,
+}
+
+
 # --- output
 
 
 def _show(rows: list[Row], pinned: str) -> None:
     title = f"{platform.python_implementation()} {platform.python_version()}, {pinned}"
-    table = Table("program", "against", "unit", "ours", "theirs", "ratio", "goal", "", title=title)
+    heads = ("program", "against", "unit", "ours", "theirs", "ratio", "goal", "reached")
+    table = Table(*heads, title=title)
     for row in rows:
-        figures = [f"{row.ours:,.2f}", f"{row.theirs:,.2f}", f"{row.ratio:.2f}"]
+        compared = [f"{row.theirs:,.2f}", f"{row.ratio:.2f}x"] if row.theirs else ["", ""]
+        reached = ("yes" if row.reached else "NO") if row.goal else ""
         table.add_row(
-            row.program, row.against, row.unit, *figures, row.goal, "ok" if row.reached else "below"
+            row.program, row.against, row.unit, f"{row.ours:,.2f}", *compared, row.goal, reached
         )
     Console(width=140).print(table)
 
@@ -255,7 +336,7 @@ def _profile(row: Row) -> None:
     if program is None:
         return
     profile = cProfile.Profile()
-    profile.runcall(harness.explore, program, schedules=500)
+    profile.runcall(harness.explore, program, schedules=500, strategy=RANDOM)
     text = io.StringIO()
     pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(12)
     print(f"{row.program}, {row.against}: {row.ratio:.2f}, goal {row.goal}", file=sys.stdout)

@@ -1,7 +1,7 @@
 """The programs that are timed, in plain `threading` and `asyncio`.
 
-They are the corrected twins, so that every schedule is run. They take whatever they are given and
-look at nothing of it, so that each tool can run them as they are.
+They are the corrected twins, so that every schedule is run, but for one that says so. They take
+whatever they are given and look at nothing of it, so that each tool can run them as they are.
 """
 
 from __future__ import annotations
@@ -50,6 +50,19 @@ def bank(_: object = None) -> None:
             if accounts[source] >= 30:
                 accounts[source] -= 30
                 accounts[target] += 30
+
+    _all(lambda: transfer(0, 1), lambda: transfer(1, 2), lambda: transfer(2, 0))
+    assert sum(accounts) == 300
+
+
+def bank_unlocked(_: object = None) -> None:
+    """Three transfers go round three accounts, and nothing keeps them apart: it fails."""
+    accounts = [100, 100, 100]
+
+    def transfer(source: int, target: int) -> None:
+        if accounts[source] >= 30:
+            accounts[source] -= 30
+            accounts[target] += 30
 
     _all(lambda: transfer(0, 1), lambda: transfer(1, 2), lambda: transfer(2, 0))
     assert sum(accounts) == 300
@@ -147,6 +160,18 @@ def philosophers(_: object = None) -> None:
 
     _all(lambda: dine(0), lambda: dine(1), lambda: dine(2))
     assert eaten.value == 3
+
+
+def table(_: object = None) -> None:
+    """Three philosophers, the last of whom is left-handed, take their forks and put them back."""
+    forks = [threading.Lock() for _ in range(3)]
+
+    def dine(index: int) -> None:
+        low, high = sorted((index, (index + 1) % 3))
+        with forks[low], forks[high]:
+            pass
+
+    _all(lambda: dine(0), lambda: dine(1), lambda: dine(2))
 
 
 async def check_then_act(_: object = None) -> None:

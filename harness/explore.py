@@ -675,8 +675,8 @@ class _Explorer:
                 raise _parted(parting, history)
         if step is not None:
             raise nondeterminism(step, _described(trial, step), _described(again, step))
-        # The recorded run has names for locks.
-        trial.violation = again.violation
+        # The recorded run has names for locks; the shrinker compares runs that have none.
+        trial.told = again.violation
         return history
 
     def _simplest(self, trial: Trial) -> Failure | None:
@@ -703,7 +703,7 @@ class _Explorer:
             return None
 
     def _failure(self, trial: Trial, history: History, shrunk: str = "") -> Failure:
-        violation = trial.violation
+        violation = trial.told or trial.violation
         assert violation is not None, "only violations are failures"
         token = self.token_of(trial.choices)
         shown = Violation(

@@ -69,6 +69,7 @@ class Trial:
         history: what happened, if it was recorded.
         limit: the limit that was hit, for `inconclusive`.
         points: how many scheduling points each thread or task met, by path; if the tape has a log.
+        told: the violation as a recorded run of the same choices tells it, if there was one.
     """
 
     verdict: str
@@ -84,6 +85,7 @@ class Trial:
     limit: str = ""
     points: dict[tuple[int, ...], int] = field(default_factory=dict)
     sites: int = 0
+    told: Violation | None = None
 
 
 def run(

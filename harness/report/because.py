@@ -199,7 +199,7 @@ def _phrase(turn: _Turn, names: _Names) -> str:
     elif turn.places:
         told.append(f"ran {shown_span(turn.places)}")
     elif turn.before:
-        told.append("went first")
+        told.append("went")
     if turn.wait and not turn.is_back:
         told.append(f"waited {turn.wait}")
     if turn.stop:

@@ -103,6 +103,8 @@ def wait_of(world: World, actor: Actor) -> Wait:
         held = f"held by '{owner}'"
         if isinstance(awaits, Lock) and awaits.owner in world.crashed.values():
             held = f"still {held}, which crashed"
+        elif isinstance(awaits, Lock) and isinstance(awaits.owner, Actor) and awaits.owner.ended:
+            held = f"still {held}, which has ended"
         what = f"{operation} ({held})"
     if not isinstance(awaits, Selector) and _runs_a_loop(frames):
         what += ", inside its own event loop, which cannot run meanwhile"
@@ -208,7 +210,7 @@ def cycle(world: World) -> list[Actor]:
 
 
 def _took_it_itself(world: World, actor: Actor) -> bool:
-    """Tell whether the lock that `actor` waits for is wanted by somebody's code, not a library's."""
+    """Tell whether the lock that `actor` waits for is wanted by somebody's own code."""
     operation, _ = _outermost_plumbing(list(frames_of(world, actor)))
     return operation == "Lock.acquire"
 

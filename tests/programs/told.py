@@ -1,0 +1,280 @@
+"""Programs that go wrong in ways that verdicts have words for. `tests/report/verdicts.txt` quotes.
+
+Their lines are quoted too: what is added goes to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import (
+    AsyncSimulation,
+    Calls,
+    Elapsed,
+    LeakBound,
+    MaxInFlight,
+    Simulation,
+    fail_nth,
+)
+
+
+class Counter:
+    """Counts without a lock."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self) -> None:
+        self.total = self.total + 1
+
+
+def lost_update(sim: Simulation) -> None:
+    """Two add one each."""
+    counter = Counter()
+    with sim.storm() as storm:
+        storm.spawn(counter.add, copies=2)
+    assert counter.total == 2
+
+
+class Rates:
+    """Exchange rates, asked for once and then remembered."""
+
+    def __init__(self, ask: object) -> None:
+        self.ask = ask
+        self.known: dict[str, object] = {}
+
+    def rate(self, currency: str) -> object:
+        if currency not in self.known:
+            self.known[currency] = self.ask(currency)  # type: ignore[operator]  # it is a function
+        return self.known[currency]
+
+
+def check_then_act(sim: Simulation) -> None:
+    """Two want one rate; the second comes when the first has asked, or should."""
+    bank = sim.pool("bank")
+    rates = Rates(bank.call)
+    with sim.storm(Calls(bank, 1)) as storm:
+        storm.spawn(rates.rate, "EUR", copies=2)
+
+
+def crossed_locks(sim: Simulation) -> None:
+    """Two locks, taken in two orders."""
+    journal = threading.Lock()
+    accounts = threading.Lock()
+
+    def teller() -> None:
+        with journal:
+            with accounts:
+                pass
+
+    def auditor() -> None:
+        with accounts:
+            with journal:
+                pass
+
+    with sim.storm() as storm:
+        storm.spawn(teller, name="teller")
+        storm.spawn(auditor, name="auditor")
+
+
+def own_lock(sim: Simulation) -> None:
+    """One thread takes a lock twice, where there is nothing to read."""
+    lock = threading.Lock()
+    mended = [False]
+
+    def read() -> None:
+        with lock:
+            if not mended[0]:
+                repair()
+
+    def repair() -> None:
+        with lock:
+            mended[0] = True
+
+    with sim.storm() as storm:
+        storm.spawn(read, name="reader")
+
+
+def left_behind(sim: Simulation) -> None:
+    """A worker waits for a job that nobody brings."""
+    jobs: queue.Queue[str] = queue.Queue()
+
+    def start() -> None:
+        threading.Thread(target=jobs.get, name="worker", daemon=True).start()
+
+    with sim.storm(LeakBound()) as storm:
+        storm.spawn(start)
+
+
+def polling(sim: Simulation) -> None:
+    """One waits for a flag by looking, and nobody sets it."""
+    flags = {"open": False}
+
+    def wait() -> None:
+        while not flags["open"]:
+            pass
+
+    with sim.storm() as storm:
+        storm.spawn(wait, name="poller")
+
+
+def nobody_took_it(sim: Simulation) -> None:
+    """A thread fails where its list is empty."""
+    items = ["one"]
+
+    def take() -> None:
+        if items:
+            items.pop()
+
+    with sim.storm():
+        threads = [threading.Thread(target=take, name=name) for name in ("first", "second")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def too_many(sim: Simulation) -> None:
+    """Two may be inside, and a slot is counted before it is taken."""
+    origin = sim.pool("origin", latency=0.050)
+    free = [1]
+
+    def call() -> None:
+        if free[0] > 0:
+            free[0] -= 1
+            origin.call("user:1")
+            free[0] += 1
+
+    with sim.storm(MaxInFlight(origin, 1)) as storm:
+        storm.spawn(call, copies=2)
+
+
+def too_long(sim: Simulation) -> None:
+    """Three calls one after the other, promised to be made at once."""
+    origin = sim.pool("origin", latency=0.050)
+    lock = threading.Lock()
+
+    def call() -> None:
+        with lock:
+            origin.call("user:1")
+
+    with sim.storm(Elapsed(0.050)) as storm:
+        storm.spawn(call, copies=3)
+
+
+def waits_for_its_own_loop(sim: Simulation) -> None:
+    """A task waits in its thread for what only its loop could bring."""
+
+    async def answer() -> str:
+        return "yes"
+
+    async def ask() -> str:
+        loop = asyncio.get_running_loop()
+        return asyncio.run_coroutine_threadsafe(answer(), loop).result()
+
+    with sim.storm():
+        asyncio.run(ask())
+
+
+def thread_and_loop(sim: Simulation) -> None:
+    """A thread and a task of a loop add one each."""
+    counter = Counter()
+
+    async def add() -> None:
+        counter.add()
+
+    def run() -> None:
+        asyncio.run(add())
+
+    with sim.storm() as storm:
+        storm.spawn(counter.add, name="adder")
+        storm.spawn(run, name="looper")
+    assert counter.total == 2
+
+
+async def two_tasks(sim: AsyncSimulation) -> None:
+    """Two take the last one, each after a look."""
+    left = ["last"]
+
+    async def take() -> None:
+        if left:
+            await asyncio.sleep(0)
+            left.pop()
+
+    async def clean() -> None:
+        await asyncio.sleep(0)
+        left.clear()
+
+    async with sim.storm() as storm:
+        storm.spawn(take, name="taker")
+        storm.spawn(clean, name="cleaner")
+    storm.results()
+
+
+def unreturned(sim: Simulation) -> None:
+    """A connection is not given back if the call on it fails."""
+    sim.inject(fail_nth(2))
+    origin = sim.pool("origin")
+    connections = threading.Semaphore(1)
+
+    def call() -> None:
+        connections.acquire()
+        origin.call("user:1")
+        connections.release()
+
+    def caller() -> None:
+        try:
+            call()
+        except ConnectionError:
+            call()
+
+    with sim.storm() as storm:
+        storm.spawn(caller, copies=2, name="caller")
+
+
+def slow_machine(sim: Simulation) -> None:
+    """One waits a second for what takes no time at all."""
+    answers: queue.Queue[str] = queue.Queue()
+    with sim.storm() as storm:
+        storm.spawn(answers.put, "yes", name="answer")
+        assert answers.get(timeout=1.0) == "yes"
+
+
+def one_wait_for_all(sim: Simulation) -> None:
+    """Two wait, and one of them is woken."""
+    condition = threading.Condition()
+
+    def wait() -> None:
+        with condition:
+            condition.wait()
+
+    with sim.storm() as storm:
+        storm.spawn(wait, copies=2, name="waiter")
+        sim.settle()
+        with condition:
+            condition.notify()
+
+
+def executor_in_itself(sim: Simulation) -> None:
+    """A job of a pool with one worker waits for another of its jobs."""
+    with sim.storm(), ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
+
+        def outer() -> None:
+            pool.submit(time.sleep, 0.1).result()
+
+        pool.submit(outer).result()
+
+
+def kept_lock(sim: Simulation) -> None:
+    """One ends with a lock that another wants."""
+    journal = threading.Lock()
+
+    def clerk() -> None:
+        journal.acquire()
+
+    with sim.storm() as storm:
+        storm.spawn(clerk, copies=2, name="clerk")

@@ -148,8 +148,8 @@ def test_a_scenario_has_one_name_from_every_folder(
 def test_a_build_machine_has_no_corpus(
     monkeypatch: pytest.MonkeyPatch,
     ci: str | None,
-    said: bool | None,  # noqa: FBT001 - one of three answers
-    wanted: bool,  # noqa: FBT001 - what is expected
+    said: bool | None,
+    wanted: bool,
 ) -> None:
     """Unless it is asked for; what is said wins over what is set."""
     monkeypatch.delenv("CI", raising=False)
@@ -214,7 +214,7 @@ DAMAGES = [garbage, broken_page, cut_off, another_database, another_table, negat
 def test_a_corrupt_file_is_kept_aside(
     tmp_path: Path,
     damage: Callable[[Path], None],
-    is_first_written: bool,  # noqa: FBT001 - whether a write meets the file before a read does
+    is_first_written: bool,
 ) -> None:
     """Byte for byte, under a name of its own each time, with one line; and the run goes on."""
     path = tmp_path / ".harness" / "corpus.sqlite"
@@ -467,7 +467,7 @@ def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_corrupt", [False, True])
 def test_several_processes_store_at_once(
     tmp_path: Path,
-    is_corrupt: bool,  # noqa: FBT001 - whether they all meet a bad file first
+    is_corrupt: bool,
 ) -> None:
     """Every failure of each is there; a bad file is set aside by one of them, and no good one."""
     path = tmp_path / ".harness" / "corpus.sqlite"

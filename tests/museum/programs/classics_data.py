@@ -209,7 +209,7 @@ class _Door:
         """Say whose turn it is."""
         self._change("turn", turn)
 
-    def set(self, me: int, flag: bool) -> None:  # noqa: FBT001 - the value of a flag
+    def set(self, me: int, flag: bool) -> None:
         """Raise or lower a flag."""
         other = _flags(self)[1 - me]
         self._change("flags", (other, flag) if me else (flag, other))

@@ -39,7 +39,7 @@ from harness.search.worth import Worth
 from harness.trial import Trial, run
 from harness.world.debugger import Look
 from harness.world.ground import Ground, prepared
-from harness.world.here import here
+from harness.world.here import here, whose_turn
 
 GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
@@ -689,7 +689,7 @@ class _Explorer:
             return self.run(tape, limits=replace(limits, total_steps=steps))
 
         try:
-            shrunk = shrink(make, trial)
+            shrunk = shrink(make, trial, who=whose_turn)
             if shrunk is None:
                 return None
             self.interrupted = shrunk.interrupted

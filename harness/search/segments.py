@@ -15,11 +15,11 @@ It does not know what a run is judged by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.tape import Tape
+from harness.core.tape import Draw, Tape
 
 from .strategy import Path
 
@@ -53,16 +53,21 @@ class Segment:
 class Recorder:
     """Takes a run apart while it is made. One run.
 
+    Args:
+        who: says, during the run, who makes a choice; else it is whoever was last heard of.
+        known: see `Tape`.
+
     Attributes:
         tape: the tape to make it with.
         segments: who went on until when, in order; complete after `finish`.
         draws: the choices that are not about who goes on, but for those that are 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, who: Callable[[], Path] | None = None, known: Draw | None = None) -> None:
         self.segments: list[Segment] = []
         self.draws: dict[Place, int] = {}
-        self.tape = Tape(self._draw, self._draw_fault, pick=self._pick)
+        self.tape = Tape(self._draw, self._draw_fault, pick=self._pick, known=known)
+        self._who = who or self._last_heard_of
         # Who ran when we last heard of anybody.
         self._running: Any = None
         # The first decision of each that it has not passed.
@@ -89,7 +94,7 @@ class Recorder:
         # Where nobody else could go on it was not asked, and has passed.
         return known if known[0] == actor.points else max(known, (actor.points, 1))
 
-    def _pick(self, options: Sequence[Any], could_stay: bool) -> int:  # noqa: FBT001 - as `Pick` has it
+    def _pick(self, options: Sequence[Any], could_stay: bool) -> int:
         if not could_stay:
             index = self.answer_pick(options, could_stay=False)
             self._stop_for(options[index])
@@ -130,7 +135,7 @@ class Recorder:
         return self._answer(options, is_fault=True)
 
     def _answer(self, options: int, *, is_fault: bool) -> int:
-        who = _NOBODY if self._running is None else self._running.path
+        who = self._who()
         number = self._drawn.get((is_fault, who), 0)
         self._drawn[is_fault, who] = number + 1
         place = (is_fault, who, number)
@@ -140,20 +145,26 @@ class Recorder:
         self.draws[place] = choice
         return choice
 
+    def _last_heard_of(self) -> Path:
+        return _NOBODY if self._running is None else self._running.path
+
 
 class Repeat(Recorder):
     """Makes a run whose choices are known, to take it apart."""
 
-    def __init__(self, choices: Sequence[int]) -> None:
-        super().__init__()
+    def __init__(self, choices: Sequence[int], who: Callable[[], Path] | None = None) -> None:
+        super().__init__(who, self._next_choice)
         self._choices: Iterator[int] = iter(choices)
 
-    def answer_pick(self, options: Sequence[Any], *, could_stay: bool) -> int:  # noqa: ARG002 - one after the other
-        """Return the next choice."""
-        choice = next(self._choices, 0)
-        return choice if choice < len(options) else 0
+    def answer_pick(self, options: Sequence[Any], *, could_stay: bool) -> int:
+        """Return the next choice; if there is one option, it is what the last choice meant."""
+        return self._next_choice(len(options)) if len(options) > 1 else 0
 
-    def answer_draw(self, place: Place) -> int:  # noqa: ARG002 - one after the other
+    def _next_choice(self, options: int) -> int:
+        choice = next(self._choices, 0)
+        return choice if choice < options else 0
+
+    def answer_draw(self, place: Place) -> int:
         """Return the next choice."""
         return next(self._choices, 0)
 
@@ -161,8 +172,13 @@ class Repeat(Recorder):
 class Follow(Recorder):
     """Makes the run that a list of segments describes, with other choices by their places."""
 
-    def __init__(self, segments: Sequence[Segment], draws: Mapping[Place, int]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        draws: Mapping[Place, int],
+        who: Callable[[], Path] | None = None,
+    ) -> None:
+        super().__init__(who)
         self._list = segments
         self._position = 0
         self._wanted = draws

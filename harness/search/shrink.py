@@ -121,7 +121,13 @@ def _change(before: int, after: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (before != 1 or after != 1)}"
 
 
-def shrink(make: Callable[[Tape], R], found: R, budget: int = BUDGET) -> Shrunk[R] | None:
+def shrink(
+    make: Callable[[Tape], R],
+    found: R,
+    budget: int = BUDGET,
+    *,
+    who: Callable[[], Path] | None = None,
+) -> Shrunk[R] | None:
     """Return the simplest run with the bug of `found` that `budget` replays come to.
 
     Interrupted from the keyboard, it returns the simplest so far. None if the choices of `found`,
@@ -131,15 +137,16 @@ def shrink(make: Callable[[Tape], R], found: R, budget: int = BUDGET) -> Shrunk[
         make: makes the run of a tape.
         found: a violating run.
         budget: how many runs may be made, at least 1.
+        who: says, during a run, who makes a choice; so that a fault is told by whom it strikes.
     """
     assert found.violation is not None, "only violations are shrunk"
     bug = bug_of(found.violation)
-    recorder = Repeat(found.choices)
+    recorder = Repeat(found.choices, who)
     again = make(recorder.tape)
     if again.violation is None or bug_of(again.violation) != bug:
         return None
     before = _apart(again, recorder)
-    shrinker = _Shrinker(make, before, bug, budget - 1)
+    shrinker = _Shrinker(make, before, bug, budget - 1, who)
     interrupted = False
     try:
         shrinker.shrink()
@@ -162,8 +169,16 @@ class _Spent(Exception):
 class _Shrinker(Generic[R]):
     """Edits the simplest run so far until no edit makes it simpler. One shrink."""
 
-    def __init__(self, make: Callable[[Tape], R], first: Apart[R], bug: Bug, budget: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[Tape], R],
+        first: Apart[R],
+        bug: Bug,
+        budget: int,
+        who: Callable[[], Path] | None,
+    ) -> None:
         self._make = make
+        self._who = who
         self._first = first
         self._bug = bug
         self._budget = budget
@@ -201,7 +216,7 @@ class _Shrinker(Generic[R]):
             raise _Spent
         self._tried.add(key)
         self.replays += 1
-        recorder = Follow(edited, wanted)
+        recorder = Follow(edited, wanted, self._who)
         try:
             run = self._make(recorder.tape)
         except HarnessError:

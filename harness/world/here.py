@@ -23,3 +23,11 @@ class Here(_thread._local):
 
 
 here = Here()
+
+
+def whose_turn() -> tuple[int, ...]:
+    """Return the path of the thread or task that acts; empty if there is no run, or nobody does."""
+    world = here.world
+    current = None if world is None else world.kernel.current
+    turn = None if current is None else current.turn
+    return () if turn is None else tuple(turn.path)

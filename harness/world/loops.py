@@ -964,6 +964,12 @@ class WatchedQueue(ReadyQueue):
         width = self._width_of_ties() if self.fifo else len(self)
         if width < 2:
             return _popleft(self)
+        if tape.known is not None:
+            choice = tape.known(width)
+            place = choice if self.free else self._first_of_chain(choice)
+            self.world.ask([self.turns[id(self[place])][1]])
+            tape.note(choice, width)
+            return self._take(place)
         # A task may have several handles, and a chain has one that is first: each is shown once,
         # by the first choice that means it.
         firsts: dict[int, int] = {}
@@ -977,6 +983,9 @@ class WatchedQueue(ReadyQueue):
             options = [self.turns[id(self[place])][1] for place in turns.values()]
             place = list(turns.values())[self.world.ask(options)]
         tape.note(firsts[place], width)
+        return self._take(place)
+
+    def _take(self, place: int) -> Any:
         handle = self[place]
         if self.world.history is not None and place:
             account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])

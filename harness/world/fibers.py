@@ -20,6 +20,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import CodeType
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -134,6 +135,8 @@ class World:
         self.points = 0
         self.tasks: list[Any] = []
         self.task_numbers = 0
+        # What tasks were made to run, for the guard against missing points.
+        self.started: dict[int, CodeType] = {}
         # What must not be freed while a log knows it by its address.
         self.kept: list[object] = []
         # Turns of tasks and callbacks, by path, if the tape wants to see them.
@@ -643,6 +646,7 @@ class World:
             actor.turn = None
         self.roots.clear()
         self.kept.clear()
+        self.started.clear()
         self.kernel.live.clear()
         self.kernel.timers.clear()
         self.kernel.overrun = None

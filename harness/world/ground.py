@@ -81,6 +81,13 @@ class Ground:
                 continue
             if self.is_under_test(code.co_filename) and self.rewriter.must_report(code):
                 raise _blind(actor.name, code)
+        for code in world.started.values():
+            if (
+                self.is_under_test(code.co_filename)
+                and self.rewriter.must_report(code)
+                and not self.rewriter.is_rewritten(code)
+            ):
+                raise _blind("a task", code)
 
 
 def _guard_job(

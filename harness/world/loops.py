@@ -493,7 +493,7 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
             self.path = ()
             self._code = None
         else:
-            _enter(self, world, loop)
+            _enter(self, world, loop, coro)
             if name is None:
                 world.task_names = self._ordinal = world.task_names + 1
                 name = _UNNAMED
@@ -528,8 +528,11 @@ _get_name = _real_task.get_name
 _new_task = SimTask.__new__
 
 
-def _enter(task: SimTask, world: World, loop: Any) -> None:
-    """Note who made a task, from where; called by whatever makes it."""
+def _enter(task: SimTask, world: World, loop: Any, coro: Any) -> None:
+    """Note who made a task, from where, to run what; called by whatever makes it."""
+    if type(coro) is CoroutineType:
+        code = coro.cr_code
+        world.started[id(code)] = code
     task.number = world.hash_numbers = world.hash_numbers + 1
     try:
         parent = _current_task(loop)
@@ -545,18 +548,18 @@ def _enter(task: SimTask, world: World, loop: Any) -> None:
         task.path = (*(actor.path if actor else ()), 0, world.task_numbers)
     # Only what dies with the frame: what it means is worked out when somebody asks.
     frame: FrameType | None = sys._getframe(2)
-    code = None
+    made_by: CodeType | None = None
     while frame is not None:
-        code = frame.f_code
-        plumbing = _plumbing.get(code.co_filename)
+        made_by = frame.f_code
+        plumbing = _plumbing.get(made_by.co_filename)
         if plumbing is None:
-            plumbing = is_plumbing(code.co_filename)
+            plumbing = is_plumbing(made_by.co_filename)
         if not plumbing:
             task._instruction = frame.f_lasti
             break
         frame = frame.f_back
-        code = None
-    task._code = code
+        made_by = None
+    task._code = made_by
     world.tasks.append(_reference(task))
 
 
@@ -579,7 +582,7 @@ def create_task(
         return _real_create_task(loop, coro, name=name, context=context, **kwargs)
     # As by its own class, in half the time.
     task = _new_task(SimTask)
-    _enter(task, world, loop)
+    _enter(task, world, loop, coro)
     if name is None:
         world.task_names = task._ordinal = world.task_names + 1
         name = _UNNAMED

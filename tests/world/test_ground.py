@@ -57,6 +57,20 @@ def in_a_thread() -> None:
     thread.join()
 
 
+async def settle_up() -> None:
+    """Do what must meet a point as soon as it runs."""
+    ACCOUNT["user:1"] = 2
+
+
+def in_a_task() -> None:
+    """Run it as a task, by a coroutine that meets none."""
+
+    async def main() -> None:
+        await asyncio.gather(settle_up())
+
+    asyncio.run(main())
+
+
 def cancelled() -> None:
     """Submit it and take it back before it runs."""
     with ThreadPoolExecutor(1) as pool:
@@ -90,3 +104,13 @@ def test_a_job_that_never_ran_is_not_blamed() -> None:
     """A future that was cancelled in time has met no point for a good reason."""
     with prepared(granularity="shared", watchdog_seconds=5) as ground:
         guarded(ground, cancelled)
+
+
+def test_a_task_that_loses_its_points_is_named() -> None:
+    """Its coroutine's function is what must have points, whoever made the task."""
+    with prepared(granularity="shared", watchdog_seconds=5) as ground:
+        guarded(ground, in_a_task)
+        settle_up.__code__ = ground.rewriter.original(settle_up.__code__)
+
+        with pytest.raises(InternalError, match=r"'a task' ran settle_up \("):
+            guarded(ground, in_a_task)

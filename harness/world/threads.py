@@ -547,9 +547,12 @@ class ThreadHandle:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end of the thread, at most `timeout` seconds."""
-        if self._done:
-            return
         world = here.world
+        if self._done:
+            if world is not None and world.kernel.log is not None and world.kernel.current:
+                # It comes after the end all the same.
+                self._ended._log(world.kernel, ACQUIRE)
+            return
         if world is not None and self.ident == world.ident():
             raise RuntimeError("Cannot join current thread")
         if self._ended.acquire(True, -1 if timeout is None or timeout < 0 else timeout):

@@ -5,8 +5,10 @@ Source is read when a verdict is made, not before: most runs have none. It does 
 
 from __future__ import annotations
 
+import ast
 import linecache
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from harness.core.token import Token
@@ -15,9 +17,6 @@ from harness.world.waits import file_name
 
 #: Longer expressions are cut.
 LENGTH_MAX: Final = 48
-
-#: Operations whose source says by itself what is done.
-_PLAIN: Final = frozenset({"call", "compare", "contains"})
 
 
 def shown_place(where: str) -> str:
@@ -45,44 +44,65 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def access(site: Any) -> str:
     """Return what the code at a site is about to do, such as `write self.total` or `len(items)`."""
-    source = _cut(source_of(site))
+    source, node = _source_of(site), None
+    with suppress(SyntaxError, ValueError):
+        # An assignment is no expression, and shown as it is.
+        node = _parsed(source)
     operation, name = site.operation, site.name
-    if operation == "with":
-        return f"with {_entered(source_of(site))}".rstrip()
-    if name.startswith(("global ", "cell ")) or not source:
-        return f"{operation} {name}"
-    if name == "[]":
-        return f"{operation} {_container(source)}[...]"
-    if operation == "call" and name.startswith("."):
-        return f"call {_receiver(source, name)}{name}"
-    if operation == "inplace":
-        return f"change {source}"
-    if operation in _PLAIN:
-        return f"{'look at' if operation != 'call' else 'call'} {source}"
-    return f"{operation} {source}"
+    match node:
+        case ast.With() | ast.AsyncWith():
+            # Up to 3.11 the whole statement is the place; later, what is entered.
+            told = ", ".join(_written(source, each.context_expr) for each in node.items)
+        case ast.For() | ast.AsyncFor():
+            told = _written(source, node.iter)
+        case ast.Subscript() if name == "[]":
+            return f"{operation} {_cut(_written(source, node.value))}[...]"
+        case ast.Call(func=ast.Attribute(value=receiver)) if name.startswith("."):
+            return f"call {_cut(_written(source, receiver))}{name}"
+        case _:
+            told = _on_one_line(source)
+    if not told or name.startswith(("global ", "cell ")):
+        return name if operation == name else f"{operation} {name}"
+    return f"{_SAID.get(operation, operation)} {_cut(told)}"
 
 
-def source_of(site: Any) -> str:
-    """Return the source of the access at a site, on one line; empty if it cannot be read."""
+#: Operations that go by another word where their source is shown.
+_SAID: Final = {"inplace": "change", "compare": "look at", "contains": "look at"}
+
+
+def _source_of(site: Any) -> str:
+    """Return the source of the access at a site; empty if it cannot be read."""
     if site.span is None:
         return ""
     end_line, begin, end = site.span
-    lines = [
-        linecache.getline(site.file, number).encode() for number in range(site.line, end_line + 1)
-    ]
+    numbers = range(site.line, end_line + 1)
+    lines = [linecache.getline(site.file, number).encode() for number in numbers]
     if not lines or not all(lines):
         return ""
     # Both ends may lie in one line: first what is behind, then what is before.
     lines[-1] = lines[-1][:end]
     lines[0] = lines[0][begin:]
-    return " ".join(b" ".join(lines).decode(errors="replace").split())
+    return b"".join(lines).decode(errors="replace")
 
 
-def _entered(source: str) -> str:
-    """Return `self.lock` of the source of a `with`: up to 3.11 that is the whole statement."""
-    if source.startswith(("with ", "async with ")):
-        source = source.partition("with ")[2].partition(":")[0].partition(" as ")[0]
-    return _cut(source)
+def _parsed(source: str) -> ast.AST | None:
+    """Return the expression or statement that a piece of source is."""
+    if source.startswith(("with ", "for ", "async ")):
+        return ast.parse(source).body[0]
+    # An operator may stand at the end of a line.
+    return ast.parse(f"({source}\n)", mode="eval").body if source else None
+
+
+def _written(source: str, node: ast.AST) -> str:
+    """Return a part of what was parsed as it is written."""
+    is_statement = source.startswith(("with ", "for ", "async "))
+    whole = source if is_statement else f"({source}\n)"
+    return _on_one_line(ast.get_source_segment(whole, node) or "")
+
+
+def _on_one_line(source: str) -> str:
+    lines = [line.partition("#")[0] if "\n" in source else line for line in source.splitlines()]
+    return " ".join(" ".join(lines).split())
 
 
 def differences(token: Token, fingerprint: str, interpreter: str) -> tuple[str, ...]:
@@ -112,26 +132,6 @@ def worth_rows(worth: Worth, exhausted: int) -> list[tuple[str, str]]:
     if exhausted:
         return [("traces", f"{exhausted:,}, and there are no others")]
     return worth.rows()
-
-
-def _container(source: str) -> str:
-    """Return `items` of `items[first:]`."""
-    depth = 0
-    for index in range(len(source) - 1, -1, -1):
-        depth += (source[index] == "]") - (source[index] == "[")
-        if depth == 0 and source[index] == "[":
-            return source[:index]
-    return source
-
-
-def _receiver(source: str, name: str) -> str:
-    """Return `self.items` of `self.items.append(value)`."""
-    method = name.removesuffix("()")
-    receiver, found, _ = source.rpartition(f"{method}(")
-    if not found:
-        # What is shown ends where it was cut, or is the method alone.
-        receiver, found, _ = source.rpartition(method)
-    return receiver if found else source
 
 
 def _cut(source: str) -> str:

@@ -8,10 +8,12 @@ treats a count that has run out as one more.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.access import RELEASE
+from harness.core.access import ACQUIRE, RELEASE, Log
+from harness.core.tape import Tape
 
 from .strategy import Path, Ran
 
@@ -25,12 +27,28 @@ class Census:
 
     Attributes:
         points: scheduling points of each actor, by path.
-        events: of each thing, events of each actor on it.
+        events: of each thing, events of each actor on it; giving a lock back is none.
+        guards: of each thing, the locks under which alone it has been touched so far.
+        met: the things before which an actor has stood, so that others could go first.
     """
 
     points: dict[Path, float] = field(default_factory=dict)
     events: dict[Thing, dict[Path, float]] = field(default_factory=dict)
+    guards: dict[Thing, frozenset[Thing]] = field(default_factory=dict)
+    met: set[Thing] = field(default_factory=set)
     runs: int = 0
+
+    def plain(self) -> Tape:
+        """Return the tape of the plain run, which shows what others could have met first."""
+        log: Log = []
+
+        def pick(options: Sequence[Any], _could_stay: bool) -> int:
+            self.met.update(
+                thing(option.key, option.site, log[0][1]) for option in options if option.key
+            )
+            return 0
+
+        return Tape(lambda _options: 0, pick=pick, log=log)
 
     def count(self, ran: Ran) -> None:
         """Add a run."""
@@ -38,11 +56,41 @@ class Census:
         _blend(self.points, ran.points, self.runs)
         events: defaultdict[Thing, defaultdict[Path, int]] = defaultdict(lambda: defaultdict(int))
         first = ran.log[0][1]
+        held: dict[Path, frozenset[Thing]] = {}
+        guards, no_locks = self.guards, frozenset[Thing]()
         for turn, key, mode, site in ran.log:
-            if turn is not None and mode <= RELEASE:
-                events[thing(key, site, first)][turn.path] += 1
+            if turn is None or mode > RELEASE:
+                continue
+            path, touched = turn.path, thing(key, site, first)
+            if mode != RELEASE:
+                events[touched][path] += 1
+            if key > 0:
+                mine = held.get(path, no_locks)
+                guarding = guards.get(touched)
+                if guarding is None:
+                    guards[touched] = mine
+                elif guarding and guarding != mine:
+                    guards[touched] = guarding & mine
+            elif mode == ACQUIRE:
+                held[path] = held.get(path, no_locks) | {touched}
+            elif mode == RELEASE:
+                held[path] = held.get(path, no_locks) - {touched}
         for each in self.events.keys() | events.keys():
             _blend(self.events.setdefault(each, {}), events.get(each, {}), self.runs)
+
+    def contested(self) -> dict[Thing, float]:
+        """Return what several actors touch in orders that are to be had, with its events.
+
+        What is only ever touched under one lock counts as that lock: whoever is held back before
+        it keeps the others from the lock.
+        """
+        found: dict[Thing, float] = {}
+        for each, counts in self.events.items():
+            guarding = self.guards.get(each)
+            deciding = min(guarding, key=str) if guarding else each
+            if len(counts) > 1 and deciding in self.met and len(self.events[deciding]) > 1:
+                found[deciding] = found.get(deciding, 0.0) + sum(counts.values())
+        return found
 
 
 def thing(key: int, site: Any, first: int) -> Thing:
@@ -96,7 +144,7 @@ class Left:
 
     def of(self, path: Path) -> float:
         """Return what `path` has left, children not yet started included."""
-        return self._totals.get(path, 0.0)
+        return max(0.0, self._totals.get(path, 0.0))
 
     def take(self, path: Path) -> None:
         """Note one event of `path`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from harness.core.tape import Tape, replayed
+from harness.core.tape import Tape
 
 from .census import Census
 from .exhaustive import Exhaustive
@@ -77,7 +77,7 @@ class Portfolio:
                 "pct:2": PCT(2, self.seed),
                 "pct:3": PCT(3, self.seed),
             }
-            return replayed((), log=[])
+            return self._census.plain()
         self.member = next(self._turns)
         made = self._runs[self.member] = self._runs.get(self.member, 0) + 1
         return self._members[self.member].tape(made - 1)

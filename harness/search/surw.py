@@ -7,7 +7,9 @@ its own. Everything else is run in random order.
 Source: H. Zhao, D. Wolff, U. Mathur, A. Roychoudhury, "Selectively Uniform Concurrency Testing",
     ASPLOS 2025, section 4 (algorithm 2).
 Departs: counts are the mean over the runs so far; things are known by names (see `census.py`);
-    only things that at least two actors touch are drawn.
+    only things that at least two actors touch are drawn, where one stood before it while another
+    could go on; to give a lock back is no event; what is only ever touched under a lock counts as
+    that lock.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.access import RELEASE, Log
-from harness.core.tape import Draw, Tape, replayed
+from harness.core.access import ACQUIRE, RELEASE, Log
+from harness.core.tape import Draw, Tape
 
 from .census import Census, Left, Thing, thing
 from .random_walk import drawn, numbers, seed_of_run
@@ -40,11 +42,11 @@ class SURW:
     def tape(self, run: int) -> Tape:
         """Return the tape of run number `run`; without a census, the plain run makes one."""
         if not self.census.runs:
-            return replayed((), log=[])
+            return self.census.plain()
         below = numbers(seed_of_run(self.seed, run + 1))
         chosen = _drawn_thing(self.census, below)
         log: Log = []
-        return drawn(below, _Walk(chosen, self.census.events.get(chosen, {}), log, below).pick, log)
+        return drawn(below, _Walk(chosen, self.census, log, below).pick, log)
 
     def learn(self, ran: Ran) -> None:
         """Count the events of the run."""
@@ -52,9 +54,7 @@ class SURW:
 
 
 def _drawn_thing(census: Census, below: Draw) -> Thing:
-    shared = {
-        each: sum(counts.values()) for each, counts in census.events.items() if len(counts) > 1
-    }
+    shared = census.contested()
     return list(shared)[weighted(list(shared.values()), below)] if shared else ""
 
 
@@ -64,9 +64,10 @@ class _Walk:
     invariant: `held` are those who were about to touch the thing out of turn.
     """
 
-    def __init__(self, chosen: Thing, counts: dict[Path, float], log: Log, below: Draw) -> None:
+    def __init__(self, chosen: Thing, census: Census, log: Log, below: Draw) -> None:
         self.chosen = chosen
-        self.left = Left(counts)
+        self.left = Left(census.events.get(chosen, {}))
+        self.met = census.met
         self.log = log
         self.below = below
         self.seen = 0
@@ -75,6 +76,8 @@ class _Walk:
         self.order: dict[Path, tuple[int, int]] = {}
         self.held: set[Path] = set()
         self.intended: Path | None = None
+        # Who has the lock, if the thing is one: to him it is no event to give it back.
+        self.holder: Path | None = None
 
     def pick(self, options: Sequence[Any], _could_stay: bool) -> int:
         """Say who goes on."""
@@ -113,12 +116,21 @@ class _Walk:
 
     def _intend(self, options: Sequence[Any]) -> None:
         self.held.clear()
-        weights = [max(1.0, self.left.of(option.path)) for option in options]
+        # Whoever stands before an event has one left, whatever was expected.
+        weights = [
+            max(float(self._touches(option)), self.left.of(option.path)) for option in options
+        ]
+        if not any(weights):
+            weights = [1.0] * len(options)
         self.intended = options[weighted(weights, self.below)].path
 
     def _touches(self, option: Any) -> bool:
         key = option.key
-        return bool(key) and self._is_chosen(key, option.site)
+        if not key or option.path == self.holder:
+            return False
+        if key not in self.known:
+            self.met.add(thing(key, option.site, self.log[0][1]))
+        return self._is_chosen(key, option.site)
 
     def _is_chosen(self, key: int, site: Any) -> bool:
         known = self.known.get(key)
@@ -135,5 +147,8 @@ class _Walk:
         for place in range(seen, len(log)):
             turn, key, mode, site = log[place]
             if turn is not None and mode <= RELEASE and self._is_chosen(key, site):
-                self.left.take(turn.path)
+                if mode != RELEASE:
+                    self.left.take(turn.path)
+                if key < 0:
+                    self.holder = turn.path if mode == ACQUIRE else None
         self.seen = len(log)

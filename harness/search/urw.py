@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.tape import Draw, Tape, replayed
+from harness.core.tape import Draw, Tape
 
 from .census import Census, Left
 from .random_walk import drawn, numbers, seed_of_run
@@ -37,7 +37,7 @@ class URW:
     def tape(self, run: int) -> Tape:
         """Return the tape of run number `run`; without a census, the plain run makes one."""
         if not self.census.runs:
-            return replayed((), log=[])
+            return self.census.plain()
         below = numbers(seed_of_run(self.seed, run + 1))
         left = Left(self.census.points)
 

@@ -29,12 +29,14 @@ class ReadersWriter:
     # invariant: `writing` is 0, or it is 1 and there are no readers.
     """
 
-    __slots__ = ("entries", "free", "readers", "writers", "writing")
+    # `_lock`: as in classes of the standard library, so that a search sees what a call will take.
+    __slots__ = ("_lock", "entries", "free", "readers", "writers", "writing")
 
     _harness_sync = True
 
     def __init__(self) -> None:
         lock = threading.Lock()
+        _set(self, "_lock", lock)
         _set(self, "entries", threading.Condition(lock))
         _set(self, "free", threading.Condition(lock))
         _set(self, "readers", 0)

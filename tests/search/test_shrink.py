@@ -7,16 +7,20 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import Failed, Simulation, scenario
 from harness.core.tape import Tape, replayed
 from harness.core.token import Token
 from harness.errors import HarnessError
-from harness.explore import Exploration, explore, run_token
+from harness.explore import Exploration, Settings, explore, run_token
+from harness.scenario import run_cell, scenario_of
 from harness.search.random_walk import random_walk
 from harness.search.shrink import BUDGET, Shrunk, shrink
 from harness.trial import Trial, run
@@ -276,6 +280,51 @@ def test_an_expected_failure_is_shown_as_it_was_found() -> None:
     }
 
     assert shrunk == {"Unhandled"}
+
+
+class Tally:
+    """A count. Any thread."""
+
+    def __init__(self) -> None:
+        self.lock: AbstractContextManager[Any] = threading.Lock()
+        self.count = 0
+
+    def add(self) -> None:
+        """Count ten times."""
+        for _ in range(10):
+            with self.lock:
+                self.count += 1
+
+
+class Unguarded(Tally):
+    """It counts without the lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = nullcontext()
+
+
+@scenario(Tally, catches={Unguarded: Failed})
+def three_count(sim: Simulation, cls: type[Tally]) -> None:
+    """Three threads count."""
+    tally = cls()
+    with sim.storm() as storm:
+        storm.spawn(tally.add, copies=3)
+    assert tally.count == 30
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_catches_a_variant_is_shrunk_if_it_is_shown(shown: bool) -> None:
+    """A matrix only says that it was caught; who looks at one cell sees the simplest run."""
+    this = scenario_of(three_count)
+    assert this is not None
+    column = this.column("Unguarded")
+
+    cell = run_cell(this, column, Settings(strategy="random"), shown=shown)
+
+    assert cell.is_as_declared
+    assert cell.violation is not None
+    assert ("shrunk" in dict(cell.violation.evidence)) == shown
 
 
 def test_a_failure_of_the_plain_run_is_not_shrunk() -> None:

@@ -91,7 +91,12 @@ def make_strategy(text: str, seed: int, *, sees_all: bool = True) -> Strategy:
 def _parsed(text: str) -> tuple[Maker, int | None]:
     name, colon, tail = text.partition(":") if isinstance(text, str) else ("", "", "")
     if name not in _OWN:
-        return _foreign(text, name), int(tail) if tail.isdecimal() else None
+        foreign = _foreign(text, name)
+        if colon and not tail.isdecimal():
+            raise misuse(
+                "strategy", text, "must have a whole number behind the colon.", "Or leave it out."
+            )
+        return foreign, int(tail) if colon else None
     default, maker = _OWN[name]
     if not colon:
         return maker, default

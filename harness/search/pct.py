@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.tape import Tape
+from harness.core.tape import Draw, Tape
 
 from .random_walk import drawn, numbers, seed_of_run
 from .strategy import Path, Ran
@@ -40,13 +40,19 @@ class PCT:
     decisions_max: int = 1
     actors_max: int = 1
     _decisions: int = 0
+    # Runs since `decisions_max` last grew: those before could not change anything so late.
+    _runs: int = 0
     _ranks: dict[Path, float] = field(default_factory=dict)
+
+    @property
+    def pct(self) -> dict[int, tuple[int, int, int]]:
+        """For its depth: the runs to which the bound applies, their actors and decisions."""
+        return {self.depth: (self._runs, self.actors_max, self.decisions_max)}
 
     def tape(self, run: int) -> Tape:
         """Return the tape of run number `run`."""
         below = numbers(seed_of_run(self.seed, run + 1))
-        # Below every first rank, and each below the one before.
-        changes = {1 + below(self.decisions_max): -1 - each for each in range(self.depth - 1)}
+        changes = _changes(self.depth - 1, self.decisions_max, below)
         ranks = self._ranks = {}
         self._decisions = 0
 
@@ -63,11 +69,23 @@ class PCT:
 
     def learn(self, ran: Ran) -> None:
         """Take note of how long runs are."""
-        self.decisions_max = max(self.decisions_max, self._decisions)
+        self._runs += 1
+        if self._decisions > self.decisions_max:
+            self.decisions_max = self._decisions
+            self._runs = 0 if self.depth > 1 else self._runs
         self.actors_max = max(self.actors_max, len(self._ranks))
 
 
-def _highest(options: Sequence[Any], ranks: dict[Path, float], below: Any) -> int:
+def _changes(count: int, decisions: int, below: Draw) -> dict[int, int]:
+    """Draw `count` different decisions, or all if there are fewer, with the rank to drop to."""
+    changes: dict[int, int] = {}
+    while len(changes) < min(count, decisions):
+        # Below every first rank, and each below the one before.
+        changes.setdefault(1 + below(decisions), -1 - len(changes))
+    return changes
+
+
+def _highest(options: Sequence[Any], ranks: dict[Path, float], below: Draw) -> int:
     best, highest = 0, float("-inf")
     for index, option in enumerate(options):
         rank = ranks.get(option.path)

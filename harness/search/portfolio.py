@@ -57,12 +57,12 @@ class Portfolio:
 
     @property
     def pct(self) -> dict[int, tuple[int, int, int]]:
-        """Runs, actors and decisions of PCT, for each depth it was run with."""
-        return {
-            member.depth: (self._runs[name], member.actors_max, member.decisions_max)
-            for name, member in self._members.items()
-            if isinstance(member, PCT) and name in self._runs
-        }
+        """What PCT says of itself, for each depth it was run with."""
+        found: dict[int, tuple[int, int, int]] = {}
+        for name, member in self._members.items():
+            if isinstance(member, PCT) and name in self._runs:
+                found |= member.pct
+        return found
 
     def tape(self, run: int) -> Tape | None:
         """Return the tape of run number `run`; None once everything has been explored."""
@@ -78,7 +78,15 @@ class Portfolio:
                 "pct:3": PCT(3, self.seed),
             }
             return self._census.plain()
-        self.member = next(self._turns)
+        tape = self._next_tape(self._turns)
+        if tape is None and self.exhaustive.incomplete:
+            # It could not see everything: the others go on without it.
+            self._runs["exhaustive"] = EXHAUSTIVE_RUNS
+            tape = self._next_tape(self._turns)
+        return tape
+
+    def _next_tape(self, turns: Iterator[str]) -> Tape | None:
+        self.member = next(turns)
         made = self._runs[self.member] = self._runs.get(self.member, 0) + 1
         return self._members[self.member].tape(made - 1)
 

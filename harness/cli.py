@@ -96,10 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--seeds", metavar="A:B", help="one random walk for each seed from A to B-1 instead"
         )
-        command.add_argument("--strategy", default="random", help="random or plain")
+        command.add_argument(
+            "--strategy",
+            default="portfolio",
+            help="who searches: portfolio (default), exhaustive, surw, pct:3 and others",
+        )
         command.add_argument("--granularity", default="shared", help="shared or sync")
         command.add_argument("--order", default="tasks", help="asyncio order: fifo, tasks or any")
-        command.add_argument("--timeouts", default="idle", help="time-out mode: idle")
+        command.add_argument("--timeouts", default="idle", help="time-out mode: idle, race or cost")
         command.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
         command.add_argument(
             "--check-determinism", action="store_true", help="run every schedule twice and compare"

@@ -44,10 +44,10 @@ _MARK: Final = "__harness_scenario__"
 _OPTIONS: Final = {
     "schedules": ("100", "schedules for each class of a scenario (100)", "N"),
     "seed": ("0", "base seed of the search (0)", "SEED"),
-    "strategy": ("random", "random (default) or plain", "NAME"),
+    "strategy": ("portfolio", "who searches: portfolio (default), exhaustive, surw …", "NAME"),
     "granularity": ("shared", "scheduling points: shared (default) or sync", "NAME"),
     "order": ("tasks", "asyncio order: tasks (default), fifo or any", "NAME"),
-    "timeouts": ("idle", "when time-outs fire: idle (default)", "NAME"),
+    "timeouts": ("idle", "when time-outs fire: idle (default), race or cost", "NAME"),
 }
 
 _settings_key = pytest.StashKey["Settings"]()

@@ -83,7 +83,8 @@ def _history(strategy: Strategy, script: Script, runs: int, where: str) -> list[
             f"{here}: the tape has been used before. Return a new one for each run.",
         )
         tapes.append(tape)
-        if tape.log is None:
+        if tape.log is None and run % 2:
+            # A run may be logged though its tape did not ask for that.
             tape.log = []
         played = play(script, _Checked(tape, here))
         ran = played.ran

@@ -94,7 +94,8 @@ class Portfolio:
         """Have the member learn whose run it was; all share one census."""
         if self.member in self._members and self.member not in ("surw", "urw"):
             self._members[self.member].learn(ran)
-        if ran.complete:
+        # Not every run of those who learn nothing is logged.
+        if ran.complete and ran.log:
             self._census.count(ran)
 
     def _order(self) -> Iterator[str]:

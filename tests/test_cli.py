@@ -233,7 +233,7 @@ def test_one_class_alone_is_shown_with_its_verdict(
 
     assert code == 0
     assert "Violation: 'origin' had 2 calls in flight, allowed 1." in out
-    assert "take_off, Unlocked, strategy random, asyncio order n/a, timeouts idle" in out
+    assert "take_off, Unlocked, strategy plain, asyncio order n/a, timeouts idle" in out
     assert "broken.py:8" in out
     assert project.is_dir()
 

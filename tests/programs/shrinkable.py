@@ -68,6 +68,34 @@ def crossed_locks(sim: Any) -> None:
     )
 
 
+def read_between(sim: Any) -> None:
+    """Between two writes of the first thread the second reads, and then the third reads that."""
+    s = SimpleNamespace(begun=False, ended=False, seen=False, noise=0)
+
+    def make_noise() -> None:
+        for _ in range(20):
+            s.noise += 1
+
+    def write() -> None:
+        make_noise()
+        s.begun = True
+        make_noise()
+        s.ended = True
+
+    def look() -> None:
+        make_noise()
+        if s.begun and not s.ended:
+            s.seen = True
+        make_noise()
+
+    def tell() -> None:
+        make_noise()
+        assert not (s.seen and not s.ended)
+        make_noise()
+
+    _together(write, look, tell)
+
+
 def may_fail(site: Site) -> Verdict:
     """Let any call fail."""
     return Fail(ConnectionError) if site.kind == "call" else PASS
@@ -152,6 +180,7 @@ PROGRAMS = (
     lost_update,
     lost_in_noise,
     crossed_locks,
+    read_between,
     unforgiven,
     unforgiven_when_late,
     two_bugs,

@@ -27,6 +27,7 @@ from harness.trial import Trial, run
 from harness.world.ground import prepared
 from harness.world.here import whose_turn
 from tests.museum.programs.classics_data import peterson
+from tests.museum.programs.sctbench_b import queue
 from tests.programs import shrinkable
 
 Program = Callable[[Any], Any]
@@ -76,7 +77,10 @@ def row(exploration: Exploration, label: str) -> str:
         (shrinkable.lost_update, 1),
         (shrinkable.lost_in_noise, 1),
         (shrinkable.crossed_locks, 1),
+        (shrinkable.read_between, 1),
         (peterson, 2),
+        # Where it is preempted is no step at which the random walk did it.
+        (queue, 1),
     ],
 )
 def test_no_more_preemptions_are_left_than_the_bug_needs(
@@ -92,6 +96,17 @@ def test_no_more_preemptions_are_left_than_the_bug_needs(
         assert done.best.preemptions == preemptions < done.before.preemptions
         assert done.best.faults == 0
         assert done.replays <= BUDGET
+
+
+def test_large_edits_come_first(maker: Callable[[Program], Make]) -> None:
+    """Three hundred preemptions of which one matters are shrunk before the budget is spent."""
+    make = maker(shrinkable.lost_in_noise)
+    for first in (1, 1_000, 2_000):
+        done = shrunk_from(make, found_by(make, first))
+
+        assert done.before.preemptions > 300
+        assert done.best.preemptions == 1
+        assert done.replays <= 50 < BUDGET
 
 
 @pytest.mark.parametrize(
@@ -162,6 +177,17 @@ def test_a_budget_is_never_exceeded(maker: Callable[[Program], Make], budget: in
     assert done.replays == made == budget
     assert done.best.run.verdict == found.verdict
     assert done.best.cost <= done.before.cost
+
+
+def test_a_greater_budget_never_comes_to_less(maker: Callable[[Program], Make]) -> None:
+    """Only what is simpler takes the place of the best so far."""
+    make = maker(peterson)
+    found = found_by(make)
+
+    costs = [shrunk_from(make, found, budget).best.cost for budget in range(1, 45)]
+
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > costs[-1]
 
 
 @pytest.mark.parametrize("at", [2, 5, 15])

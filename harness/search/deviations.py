@@ -52,7 +52,9 @@ class Deviations:
     _waiting: list[deque[list[int]]] = field(default_factory=list)
     _prefix: list[int] = field(default_factory=list)
     _level: int = 0
-    _could_stay: list[bool | None] = field(default_factory=list)
+    # What was answered, among how many, and whether the current actor could have gone on; None if
+    # it was not about who goes on. A tape records a turn of a loop by another number.
+    _asked: list[tuple[int, int, bool | None]] = field(default_factory=list)
     _begun: bool = False
 
     def tape(self, run: int) -> Tape | None:
@@ -66,29 +68,31 @@ class Deviations:
             return None
         self._level = level
         prefix = self._prefix = self._waiting[level].popleft()
-        noted: list[bool | None] = []
-        self._could_stay = noted
+        asked: list[tuple[int, int, bool | None]] = []
+        self._asked = asked
+
+        def answered(width: int, could_stay: bool | None) -> int:
+            place = len(asked)
+            answer = min(prefix[place], width - 1) if place < len(prefix) else 0
+            asked.append((answer, width, could_stay))
+            return answer
 
         def draw(options: int) -> int:
-            place = len(noted)
-            noted.append(None)
-            return min(prefix[place], options - 1) if place < len(prefix) else 0
+            return answered(options, None)
 
         def pick(options: Sequence[Any], could_stay: bool) -> int:
-            place = len(noted)
-            noted.append(could_stay)
-            return min(prefix[place], len(options) - 1) if place < len(prefix) else 0
+            return answered(len(options), could_stay)
 
         return Tape(draw, pick=pick)
 
     def learn(self, ran: Ran) -> None:
         """Put every run that deviates once more, after the last deviation, where its turn comes."""
-        choices = list(ran.choices)
-        for place in range(len(self._prefix), len(choices)):
-            width, could_stay = ran.widths[place], self._could_stay[place]
+        answers = [answer for answer, _, _ in self._asked]
+        for place in range(len(self._prefix), len(answers)):
+            _, width, could_stay = self._asked[place]
             if could_stay is None and width > MAX_WIDTH:
                 continue
             for choice in range(1, width):
                 more = 1 if could_stay is None else self.cost(choice, could_stay)
                 if self._level + more <= self.bound:
-                    self._waiting[self._level + more].append([*choices[:place], choice])
+                    self._waiting[self._level + more].append([*answers[:place], choice])

@@ -11,6 +11,7 @@ Source: I. J. Good, "The Population Frequencies of Species and the Estimation of
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -73,7 +74,7 @@ class Worth:
             missed, runs = self.missed(depth)
             if runs:
                 needs = f"{depth} ordering constraint{'s' * (depth > 1)}"
-                chance = f"was missed with a chance of at most {missed:.1%}"
+                chance = f"was missed with a chance of at most {_rounded_up(missed)}"
                 basis = self._basis(depth)
                 rows.append((f"depth {depth}", f"a bug that needs {needs} {chance} ({basis})"))
         return rows
@@ -94,3 +95,10 @@ class Worth:
             for known, (runs, actors, decisions) in sorted(self.pct.items())
             if known >= depth
         )
+
+
+def _rounded_up(chance: float) -> str:
+    """Write a bound as a percentage that it does not exceed."""
+    # What is not quite a whole number of tenths may be one, but what is not 0 is not.
+    tenths = max(math.ceil(chance * 1_000 - 1e-6), int(chance > 0))
+    return f"{tenths / 1_000:.1%}"

@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from harness.core.access import READ, WRITE
 from harness.core.tape import replayed
+from harness.explore import Settings, _standing, shared_ground
 from harness.search.happens_before import trace_of
 from harness.search.strategy import Ran, Strategy
 from harness.testing import Move, Played, Script, Touch, play
 from harness.trial import run
-from harness.world.ground import Ground, prepared
+from harness.world.ground import Ground
 
 Program = Callable[[Any], Any]
 
@@ -68,10 +69,12 @@ class Seen:
 
 
 @contextmanager
-def driving(granularity: Literal["sync", "shared"] = "shared") -> Iterator[Driver]:
+def driving() -> Iterator[Driver]:
     """Prepare what programs run on; once for many, for it takes longer than most."""
-    with prepared(granularity=granularity, watchdog_seconds=5.0) as ground:
-        yield Driver(ground)
+    with shared_ground():
+        standing = _standing.get()
+        assert standing is not None, "that is what the block is for"
+        yield Driver(standing.ground(Settings()))
 
 
 @dataclass(frozen=True, slots=True)

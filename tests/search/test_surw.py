@@ -23,7 +23,7 @@ PUBLISHED = {
 }
 PROGRAMS = {each.name: each.program for each in EXHIBITS}
 # Fewer where a run takes long. The mean of so many geometric draws is off by a third at the worst.
-SEEDS = {"reorder_50": 6}
+SEEDS = {"reorder_50": 4}
 MANY = 20
 CAP = 2_000
 
@@ -44,7 +44,7 @@ def test_all_orders_of_the_events_on_one_thing_are_equally_likely() -> None:
     """Each of the 56 orders in one of 56 runs, whatever else the actors do in between."""
     orders = Counter(
         tuple(path for path, thing in one.order if thing == "ledger")
-        for one in played(SURW(seed=1), beside_much_else, 20_000)
+        for one in played(SURW(seed=1), beside_much_else, 10_000)
     )
 
     assert len(orders) == math.comb(8, 3)

@@ -1,0 +1,158 @@
+"""Programs that fail only if waits, wake-ups, loops and timers count as what they touch."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+
+def _together(*targets: Callable[[], None]) -> None:
+    workers = [threading.Thread(target=target) for target in targets]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+# --- a lost wake-up -------------------------------------------------------------------------------
+
+
+def lost_wake_up(sim: Any) -> None:
+    """The letter comes between the look and the wait."""
+    box = SimpleNamespace(letter=False)
+    changed = threading.Condition()
+
+    def take() -> None:
+        if not box.letter:
+            with changed:
+                changed.wait()
+
+    def put() -> None:
+        box.letter = True
+        with changed:
+            changed.notify()
+
+    _together(take, put)
+
+
+def lost_wake_up_fixed(sim: Any) -> None:
+    """Look and wait are one critical section."""
+    box = SimpleNamespace(letter=False)
+    changed = threading.Condition()
+
+    def take() -> None:
+        with changed:
+            while not box.letter:
+                changed.wait()
+
+    def put() -> None:
+        with changed:
+            box.letter = True
+            changed.notify()
+
+    _together(take, put)
+
+
+# --- a notification of the wrong side -------------------------------------------------------------
+
+
+def _counter_of_one(wake: Callable[[threading.Condition], None]) -> None:
+    counter: list[str] = []
+    changed = threading.Condition()
+
+    def bake() -> None:
+        with changed:
+            while counter:
+                changed.wait()
+            counter.append("loaf")
+            wake(changed)
+
+    def buy() -> None:
+        with changed:
+            while not counter:
+                changed.wait()
+            counter.pop()
+            wake(changed)
+
+    _together(buy, buy, bake, bake)
+
+
+def wrong_side_notified(sim: Any) -> None:
+    """One waiter is woken, and it may be of the side that has nothing to do."""
+    _counter_of_one(threading.Condition.notify)
+
+
+def wrong_side_notified_fixed(sim: Any) -> None:
+    """All are woken."""
+    _counter_of_one(threading.Condition.notify_all)
+
+
+# --- a call to a loop that is closed --------------------------------------------------------------
+
+
+def _nothing() -> None:
+    """What the loop is asked to call."""
+
+
+def call_soon_after_close(sim: Any) -> None:
+    """The thread has one more call for the loop, which may have ended with the first."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        called = asyncio.Event()
+
+        def call_twice() -> None:
+            loop.call_soon_threadsafe(called.set)
+            loop.call_soon_threadsafe(_nothing)
+
+        threading.Thread(target=call_twice).start()
+        await called.wait()
+
+    asyncio.run(main())
+
+
+def call_soon_after_close_fixed(sim: Any) -> None:
+    """What the loop waits for is the last call."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        called = asyncio.Event()
+
+        def call_twice() -> None:
+            loop.call_soon_threadsafe(_nothing)
+            loop.call_soon_threadsafe(called.set)
+
+        threading.Thread(target=call_twice).start()
+        await called.wait()
+
+    asyncio.run(main())
+
+
+# --- a time-out against a grant -------------------------------------------------------------------
+
+
+def _permit_after(seconds: float) -> None:
+    permits = threading.Semaphore(0)
+
+    def grant() -> None:
+        time.sleep(seconds)
+        permits.release()
+
+    def ask() -> None:
+        assert permits.acquire(timeout=1.0), "asked in vain"
+
+    _together(grant, ask)
+
+
+def time_out_against_grant(sim: Any) -> None:
+    """The permit comes at the instant at which patience ends."""
+    _permit_after(1.0)
+
+
+def time_out_against_grant_fixed(sim: Any) -> None:
+    """It comes before."""
+    _permit_after(0.5)

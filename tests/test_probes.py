@@ -178,10 +178,14 @@ def test_locks_made_at_import_deadlock_and_both_owners_are_named() -> None:
     exploration = caught(made_at_import.transfer_and_audit, "Deadlock")
 
     [teller] = [
-        line for line in text(exploration).splitlines() if "teller waits in" in line.replace("'", "")
+        line
+        for line in text(exploration).splitlines()
+        if "teller waits in" in line.replace("'", "")
     ]
     [auditor] = [
-        line for line in text(exploration).splitlines() if "auditor waits in" in line.replace("'", "")
+        line
+        for line in text(exploration).splitlines()
+        if "auditor waits in" in line.replace("'", "")
     ]
     assert "'teller' and 'auditor' wait for each other" in text(exploration)
     assert place(made_at_import, "teller waits here") in teller

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.access import ABORT, AWAIT, BIRTH, PENDING, READ, Log
+from harness.core.access import ABORT, AWAIT, BIRTH, CROWD, PENDING, READ, Log
 from harness.core.tape import Redundant, Tape
 
 from .happens_before import Event, events_and_races, initials, trace_of
@@ -233,6 +233,8 @@ class Exhaustive:
                 continue
             number = numbers.setdefault(key, len(numbers))
             if mode >= PENDING:
+                if mode == CROWD and not self.incomplete:
+                    self.incomplete = "too many wait for one lock to try them one by one"
                 continue
             accesses[turn.path] = accesses.get(turn.path, 0) + 1
             if asleep and not ends_run:
@@ -256,7 +258,9 @@ class Exhaustive:
         node = nodes[events[aborting].decision] if events[aborting].decision >= 0 else None
         if node is not None:
             node.backtrack.update(node.options)
-        last: dict[Path, int] = {event.path: index for index, event in enumerate(events[:aborting])}
+        last = {
+            event.path: index for index, event in enumerate(events[:aborting]) if not event.pending
+        }
         before = events[aborting].before
         return [(index, aborting) for index in last.values() if not before >> index & 1]
 
@@ -334,7 +338,7 @@ class Exhaustive:
         return [
             (events[index].path, made[index])
             for index in range(first + 1, second + 1)
-            if index == second or not events[index].before >> first & 1
+            if index == second or not (events[index].pending or events[index].before >> first & 1)
         ]
 
     def _advance(self) -> bool:

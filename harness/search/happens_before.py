@@ -55,6 +55,7 @@ class Event:
     Args:
         path: the actor.
         decision: index of the decision that let it, -1 if nobody else could have gone on.
+        pending: it was not made: the actor would have made it, but could not.
         first_decision: the first of several, if a thread was chosen and then a turn of its loop.
         start: where its accesses start in the log.
         before: the events that happen before it, itself included, as bits.
@@ -66,6 +67,7 @@ class Event:
     end: int = 0
     before: int = 0
     first_decision: int = -1
+    pending: bool = False
 
 
 @dataclass(slots=True)
@@ -101,6 +103,19 @@ def events_and_races(
             base = everything
             current = None
             continue
+        if mode == PENDING:
+            # Somebody would take what another has taken: no step, but a race. He waited since
+            # before the others came to a stop, if they did.
+            thing = things.get(key)
+            rival = thing.contested if thing is not None else -1
+            own = clocks.get(turn, 0)
+            if rival >= 0 and not own >> rival & 1:
+                races.append((rival, len(events)))
+                events.append(
+                    Event(turn.path, -1, place, place, own | 1 << len(events), pending=True)
+                )
+                everything |= 1 << (len(events) - 1)
+            continue
         if turn is not current or place >= next_decision:
             decision, first_decision = -1, upcoming
             while place >= next_decision:
@@ -109,12 +124,11 @@ def events_and_races(
                 next_decision = decisions[upcoming] if upcoming < len(decisions) else 1 << 62
             if event is not None:
                 event.end = place
-            index += 1
+            index = len(events)
             event = Event(turn.path, decision, place, first_decision=first_decision)
             events.append(event)
             current = turn
-            # Who is left pending waited since before the others came to a stop.
-            clock = clocks.get(turn, 0) | (0 if mode == PENDING else base) | 1 << index
+            clock = clocks.get(turn, 0) | base | 1 << index
             everything |= 1 << index
             event.before = clock
             clocks[turn] = clock
@@ -128,17 +142,14 @@ def events_and_races(
             if last >= 0:
                 clock |= events[last].before
         else:
-            rival = thing.contested if mode in (ACQUIRE, PENDING) else last
+            rival = thing.contested if mode == ACQUIRE else last
             if rival >= 0 and not clock >> rival & 1:
                 races.append((rival, index))
             if mode != READ:
                 for reader in thing.readers:
                     if not clock >> reader & 1:
                         races.append((reader, index))
-                    if mode != PENDING:
-                        clock |= events[reader].before
-            if mode == PENDING:
-                continue
+                    clock |= events[reader].before
             if last >= 0:
                 clock |= events[last].before
             if mode == READ:
@@ -165,7 +176,7 @@ def initials(events: Sequence[Event], first: int, second: int) -> list[tuple[int
     among = 0
     for index in range(first + 1, second + 1):
         event = events[index]
-        if index != second and event.before >> first & 1:
+        if index != second and (event.pending or event.before >> first & 1):
             continue
         # The race itself orders the second after the first; without it, by its own past.
         if not event.before & among:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import queue
 import threading
 import types
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Final
 
-from harness.core.access import LOOP, NUMBERED, READ, WRITE, Log
+from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, WRITE, Log
 
 from .here import here
-from .sites import IMMUTABLE_TYPES
+from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _SYNCHRONISATION = (
@@ -85,10 +88,7 @@ def at_point(subject: object, site: Any) -> None:
                 key = getattr(subject, "_harness_key", id(subject))
                 log.append((current.turn, key, mode, site))
         else:
-            log.append((current.turn, id(subject) + site.part, site.mode, site))
-            if site.operation == "iterate":
-                # An iterator lives so shortly that another one would get its address.
-                world.kept.append(subject)
+            _log_access(log, world, current.turn, subject, site)
 
 
 #: What must wait is no point: that others run before the wait or in it makes no difference.
@@ -126,6 +126,56 @@ def _mode(kind: type, name: str) -> int | None:
             mode = next(found, None)
         _modes[kind, name] = mode
         return mode
+
+
+def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> None:
+    """Note an access to data, with what lies behind a view or an iterator."""
+    log.append((turn, id(subject) + site.part, site.mode, site))
+    if site.part:
+        return
+    if site.name in _SEVERAL:
+        log.append((turn, CONTAINERS, WRITE, site))
+    elif site.writes:
+        log.append((turn, CONTAINERS, READ, site))
+    kind = type(subject)
+    if kind in _LENSES or kind.__module__ == "itertools":
+        # It lives so shortly that another one would get its address.
+        world.kept.append(subject)
+        for container in _behind(subject, 3):
+            log.append((turn, id(container), READ, site))
+
+
+def _behind(lens: object, depth: int) -> Iterator[object]:
+    """Yield the containers that a view or an iterator looks at."""
+    for held in gc.get_referents(lens):
+        if isinstance(held, MUTABLE_CONTAINERS):
+            yield held
+        elif depth and (type(held) in _LENSES or type(held).__module__ == "itertools"):
+            yield from _behind(held, depth - 1)
+
+
+_DICT: Final[dict[object, object]] = {}
+_LENSES: Final = frozenset(
+    map(
+        type,
+        (
+            *(iter([]), reversed([]), iter(bytearray()), iter(set()), iter(deque())),
+            *(_DICT.keys(), _DICT.values(), _DICT.items(), reversed(deque())),
+            *(iter(_DICT), iter(_DICT.values()), iter(_DICT.items())),
+            *(reversed(_DICT), reversed(_DICT.values()), reversed(_DICT.items())),
+            *(enumerate([]), zip(), map(id, []), filter(None, [])),
+        ),
+    )
+)
+
+# Operations that use other containers, too, which nobody hands to the hook.
+_SEVERAL: Final = frozenset(
+    """
+    .extend() .extendleft() .update() .difference_update() .intersection_update()
+    .symmetric_difference_update() .union() .intersection() .difference() .symmetric_difference()
+    .isdisjoint() .issubset() .issuperset() .subtract() .join() == add or and sub xor mul ior
+    """.split()
+)
 
 
 def _show(current: Any, subject: object, kind: type, site: Any) -> None:

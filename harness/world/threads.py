@@ -21,7 +21,7 @@ from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
-from harness.core.access import ACQUIRE, AWAIT, BIRTH, PENDING, READ, RELEASE, WRITE
+from harness.core.access import ACQUIRE, AWAIT, BIRTH, CROWD, PENDING, READ, RELEASE, WRITE
 from harness.core.clock import to_ns
 from harness.core.kernel import Actor, Kernel
 from harness.errors import HarnessError
@@ -118,6 +118,7 @@ class Lock:
                 kernel.suspend_all(self.waiters)
             if kernel.log is not None:
                 self._log(kernel, ACQUIRE if blocking and timeout == -1 else WRITE)
+                log_pending(kernel, self.number, self.waiters)
             return True
         if not blocking:
             if world.stopping:
@@ -155,6 +156,7 @@ class Lock:
             kernel.suspend_all(self.waiters)
         if kernel.log is not None:
             self._log(kernel, ACQUIRE if deadline is None else WRITE)
+            log_pending(kernel, self.number, self.waiters)
         return True
 
     def _log(self, kernel: Kernel, mode: int) -> None:
@@ -262,6 +264,23 @@ class Lock:
         if self.owner is None:
             raise RuntimeError("release unlocked lock")
         self.owner = None
+
+
+def log_pending(kernel: Kernel, number: int, waiters: list[Actor]) -> None:
+    """Note that others were about to take what the current actor has taken."""
+    log = kernel.log
+    if log is None or not number or not waiters:
+        return
+    if len(waiters) > PENDING_MAX:
+        log.append((waiters[0].turn, -number, CROWD, None))
+    else:
+        for actor in waiters:
+            if actor is not kernel.current:
+                log.append((actor.turn, -number, PENDING, None))
+
+
+#: With more waiting for one lock no search comes to an end, and the log would grow without bound.
+PENDING_MAX = 32
 
 
 class EndOfThread(Lock):
@@ -655,6 +674,7 @@ class SimpleQueue:
             world.kernel.change()
             if self._getters and not self._items:
                 world.kernel.suspend_all(self._getters)
+            log_pending(world.kernel, self._number, self._getters)
         return item
 
     def _wait(self, world: World, deadline: int | None) -> None:

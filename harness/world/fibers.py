@@ -20,7 +20,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -41,6 +41,9 @@ MAX_STOPS = 20
 
 #: How long a slow machine stands still.
 STALL_NS = 3_600 * 10**9
+
+#: How many fibers a run keeps for the next: their stacks take memory.
+SPARE_MAX = 64
 
 #: Fibers that refused to stop. Dropping the last reference would throw into them at any moment.
 GRAVEYARD: list[greenlet] = []
@@ -166,6 +169,8 @@ class World:
         self.idents: dict[int, Actor] = {}
         self._ordinals: dict[tuple[str, str], int] = {}
         self._next_ident = 1_000_000
+        # Fibers of earlier runs, which have nothing to do; None if none are to be kept.
+        self.spare: list[Fiber] | None = None
         self._hub = getcurrent()
         self._tracer: Any = None
 
@@ -223,7 +228,9 @@ class World:
                 sys.settrace(None)
             # Only what a fiber hands to the hub counts: who is to start next, or None when it has
             # ended or aborted.
-            target = target.fiber.switch()
+            fiber = target.fiber
+            fiber.started = True
+            target = fiber.switch()
             if self._tracer is not sys.gettrace():
                 sys.settrace(self._tracer)
             if target is None and self.failure is None and not main.ended:
@@ -283,17 +290,25 @@ class World:
                     self._end(actor)
                 self.idents.pop(ident, None)
 
-        fiber = Fiber(run, self._hub)
+        spare = self.spare
+        is_kept = spare is not None and len(self.roots) < SPARE_MAX
+        if is_kept and spare:
+            fiber = spare.pop()
+            if fiber.parent is not self._hub:
+                fiber.parent = self._hub
+        else:
+            fiber = Fiber(_work, self._hub)
+            fiber.watchers = []
+        fiber.function = run
+        fiber.is_kept = is_kept
+        fiber.started = fiber.done = fiber.completed = False
         fiber.ident = ident
         fiber.actor = actor
         fiber.world = self
         fiber.number = self.number()
-        fiber.watchers = []
         fiber.thread = None
-        fiber.completed = False
         self.roots.append(actor)
-        if context is not None:
-            fiber.gr_context = context
+        fiber.gr_context = context
         actor.fiber = fiber
         self.idents[ident] = actor
 
@@ -341,7 +356,7 @@ class World:
         """Go on as `target`, or as the hub if it is None; return when this fiber is resumed."""
         if self.careful:
             self._switch_carefully(target)
-        elif target is not None and target.fiber:
+        elif target is not None and target.fiber.started:
             target.fiber.switch()
         else:
             self._hub.switch(target)
@@ -358,7 +373,7 @@ class World:
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(None, None)
             sys.set_coroutine_origin_tracking_depth(0)
-        if target is not None and target.fiber:
+        if target is not None and target.fiber.started:
             target.fiber.switch()
         else:
             self._hub.switch(target)
@@ -621,7 +636,7 @@ class World:
         fiber = actor.fiber
         self.kernel.current = actor
         for _ in range(MAX_STOPS):
-            if fiber.dead:
+            if fiber.done or fiber.dead or not fiber.started:
                 return
             try:
                 fiber.throw(Stop)
@@ -634,13 +649,22 @@ class World:
         """Return how many scheduling points each thread has met, and turns each task, by path."""
         return {actor.path: actor.points for actor in self.roots} | self.turns
 
+    def _spare(self, fiber: Fiber) -> None:
+        """Keep a fiber for the next run, unless it refuses to end."""
+        assert self.spare is not None, "only asked where some are kept"
+        if fiber.done or not fiber.started:
+            # What its function had set in it.
+            fiber.gr_context = None
+            self.spare.append(fiber)
+
     def dispose(self) -> None:
         """Take apart what refers to itself: a run is freed at once, not by the next collection."""
         for actor in self.roots:
             fiber = actor.fiber
-            fiber.actor = fiber.world = None
-            fiber.thread = None
+            fiber.actor = fiber.world = fiber.thread = fiber.function = None
             fiber.watchers.clear()
+            if fiber.is_kept and not fiber.dead:
+                self._spare(fiber)
             actor.fiber = None
             actor.awaits = None
             actor.turn = None
@@ -657,8 +681,38 @@ class World:
         self.forget_account()
 
 
+def _work() -> None:
+    """Do what a fiber is for, one thing after the other: to start one takes longer than most."""
+    while _work_once():
+        # It holds nothing of a run meanwhile.
+        hub: Any = getcurrent().parent
+        hub.switch(None)
+
+
+def _work_once() -> bool:
+    """Do what the fiber is for now; tell whether it is kept for more."""
+    fiber: Any = getcurrent()
+    function, fiber.function = fiber.function, None
+    function()
+    fiber.done = True
+    return bool(fiber.is_kept)
+
+
+def end_spare(spare: list[Fiber]) -> None:
+    """End fibers that are kept and have nothing to do."""
+    while spare:
+        fiber = spare.pop()
+        # It leaves its loop without a word, and goes on here.
+        fiber.parent = getcurrent()
+        fiber.throw()
+
+
 class Fiber(greenlet):
-    """The greenlet of one actor, and what belongs to the thread it stands for. One world."""
+    """The greenlet of one actor, and what belongs to the thread it stands for. One world at a time.
+
+    invariant: between two runs it stands in `_work`, refers to neither, and is in one list of
+        spare ones.
+    """
 
     ident: int
     actor: Actor | None
@@ -671,6 +725,18 @@ class Fiber(greenlet):
     watchers: list[Actor]
     # Its function returned by itself.
     completed: bool
+    # What it does once it is started.
+    function: Callable[[], None] | None
+    started: bool
+    # What it was to do is over.
+    done: bool
+    # It is for other runs, too.
+    is_kept: bool
+
+    @property
+    def gr_frame(self) -> FrameType | None:
+        """Where it stands, None if it has not started: one that is kept stands in its loop."""
+        return super().gr_frame if self.started else None
 
 
 def current_world() -> World:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from harness.errors import InternalError
 
 from . import patching
 from .adoption import Adoption, adopted
-from .fibers import World
+from .fibers import Fiber, World, end_spare
 from .hook import at_point
 from .overheard import overhearing
 from .points import Granularity, IsUnderTest, Rewriter, under_test
@@ -43,6 +44,9 @@ class Ground:
     own_locks: list[Lock]
     # The exceptions that were logged in the current run.
     overheard: list[BaseException]
+    # Fibers of the runs so far, for those to come, and the recursion limit that they began under.
+    spare: list[Fiber]
+    recursion_limit: int
     # Known from the first run on, which never counts: a rule may come after the locks it looks at.
     names_locks: bool = False
 
@@ -50,6 +54,13 @@ class Ground:
         """Run `body` in `world`; what it raises comes out, and nothing of the run stays behind."""
         patching.fresh(world)
         kept = patching.KeptState()
+        if self.recursion_limit != sys.getrecursionlimit():
+            # A fiber keeps what it began with.
+            end_spare(self.spare)
+            self.recursion_limit = sys.getrecursionlimit()
+        if not world.careful:
+            # Whoever traces wants to see functions return.
+            world.spare = self.spare
         self.watchdog.world = world
         # What is recorded is to be told.
         world.faults.names_locks = self.names_locks or world.history is not None
@@ -156,4 +167,15 @@ def prepared(
         stack.enter_context(watchdog.watching())
         # Once, not for each run: that would cost a tenth of a small one.
         overheard = stack.enter_context(overhearing())
-        yield Ground(rewriter, adoption, watchdog, chosen, own_locks, overheard.exceptions)
+        spare: list[Fiber] = []
+        stack.callback(end_spare, spare)
+        yield Ground(
+            rewriter,
+            adoption,
+            watchdog,
+            chosen,
+            own_locks,
+            overheard.exceptions,
+            spare,
+            sys.getrecursionlimit(),
+        )

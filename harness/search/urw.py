@@ -42,11 +42,11 @@ class URW:
         left = Left(self.census.points)
 
         def pick(options: Sequence[Any], _could_stay: bool) -> int:
-            weights = []
             for option in options:
                 left.start(option.path)
-                weights.append(max(1.0, left.of(option.path) - option.points + 1))
-            return weighted(weights, below)
+            return weighted(
+                [max(1.0, left.of(option.path) - option.points + 1) for option in options], below
+            )
 
         return drawn(below, pick, log=[])
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -44,9 +43,8 @@ class Ground:
     own_locks: list[Lock]
     # The exceptions that were logged in the current run.
     overheard: list[BaseException]
-    # Fibers of the runs so far, for those to come, and the recursion limit that they began under.
+    # Fibers of the runs so far, for those to come.
     spare: list[Fiber]
-    recursion_limit: int
     # Known from the first run on, which never counts: a rule may come after the locks it looks at.
     names_locks: bool = False
 
@@ -54,10 +52,6 @@ class Ground:
         """Run `body` in `world`; what it raises comes out, and nothing of the run stays behind."""
         patching.fresh(world)
         kept = patching.KeptState()
-        if self.recursion_limit != sys.getrecursionlimit():
-            # A fiber keeps what it began with.
-            end_spare(self.spare)
-            self.recursion_limit = sys.getrecursionlimit()
         if not world.careful:
             # Whoever traces wants to see functions return.
             world.spare = self.spare
@@ -169,13 +163,4 @@ def prepared(
         overheard = stack.enter_context(overhearing())
         spare: list[Fiber] = []
         stack.callback(end_spare, spare)
-        yield Ground(
-            rewriter,
-            adoption,
-            watchdog,
-            chosen,
-            own_locks,
-            overheard.exceptions,
-            spare,
-            sys.getrecursionlimit(),
-        )
+        yield Ground(rewriter, adoption, watchdog, chosen, own_locks, overheard.exceptions, spare)

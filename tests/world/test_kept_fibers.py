@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -104,32 +103,3 @@ def test_no_more_fibers_are_kept_than_a_few() -> None:
 
     assert len(spare) == SPARE_MAX
     assert all(fiber.dead for fiber in spare)
-
-
-def depth() -> None:
-    """Call as deep as it goes."""
-
-    def call(level: int) -> int:
-        try:
-            return call(level + 1)
-        except RecursionError:
-            return level
-
-    SEEN.append(call(0))
-
-
-def test_a_raised_recursion_limit_holds_for_kept_fibers_too() -> None:
-    """A fiber keeps the limit that it began with, so it is not kept beyond a change."""
-    before = sys.getrecursionlimit()
-    with prepared(granularity="shared", watchdog_seconds=5) as ground:
-        run(ground, lambda: start(depth))
-        sys.setrecursionlimit(before + 500)
-        try:
-            run(ground, lambda: start(depth))
-        finally:
-            sys.setrecursionlimit(before)
-        run(ground, lambda: start(depth))
-
-    first, raised, again = (int(str(each)) for each in SEEN)
-    assert raised - first == 500
-    assert again == first

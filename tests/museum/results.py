@@ -130,10 +130,12 @@ class Kept:
             if self.sources and found.pop("sources") != self.sources:
                 return None
             found.pop("sources", None)
-            return Outcome(Measurement(**found.pop("measurement")), **found)
+            outcome = Outcome(Measurement(**found.pop("measurement")), **found)
         except (ValueError, TypeError, KeyError):
             # The last line of a process that was killed while it wrote.
             return None
+        # What could not be measured is tried again.
+        return None if outcome.verdict.startswith("failed") else outcome
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome."""

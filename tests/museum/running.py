@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from harness.explore import explore, shared_ground
+from harness.explore import Settings, _prepared, explore, shared_ground
 from harness.search.exhaustive import Exhaustive
 from harness.search.strategy import Ran
 from harness.trial import run
-from harness.world.ground import prepared
 from tests.museum.catalogue import EXHIBITS, Exhibit
 
 #: Instead of the name of a strategy: how many traces the program has.
@@ -106,7 +105,7 @@ def _count_traces(exhibit: Exhibit, schedules: int) -> tuple[str, int | None, in
     strategy = Exhaustive()
     first: int | None = None
     verdict = "holds"
-    with prepared(granularity="shared", watchdog_seconds=WATCHDOG_SECONDS) as ground:
+    with _prepared(Settings(watchdog_seconds=WATCHDOG_SECONDS)) as ground:
         for index in range(schedules):
             tape = strategy.tape(index)
             if tape is None:

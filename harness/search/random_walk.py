@@ -11,6 +11,7 @@ Source: the baseline of S. Burckhardt et al., "A Randomized Scheduler with Proba
 from __future__ import annotations
 
 import _random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.core.access import Log
@@ -24,28 +25,48 @@ RAREST = 7
 
 def random_walk(seed: int) -> Tape:
     """Return the tape of one random walk: the same for a seed in every version of Python."""
-    return drawn(numbers(seed))
+    uniform = _uniform(seed)
+    return drawn(_below(uniform), uniform=uniform)
 
 
 def numbers(seed: int) -> Draw:
     """Return a source of numbers below n, uniform, the same in every version of Python."""
-    # The C generator itself: the same numbers as random.Random, in a third of the time to seed.
-    uniform = _random.Random(seed).random
+    return _below(_uniform(seed))
 
+
+def _uniform(seed: int) -> Callable[[], float]:
+    # The C generator itself: the same numbers as random.Random, in a third of the time to seed.
+    return _random.Random(seed).random
+
+
+def _below(uniform: Callable[[], float]) -> Draw:
     def below(options: int) -> int:
         return int(uniform() * options)
 
     return below
 
 
-def drawn(below: Draw, pick: Pick | None = None, log: Log | None = None) -> Tape:
-    """Return a tape of uniform answers to all but who goes on, which `pick` decides if given."""
+def drawn(
+    below: Draw,
+    pick: Pick | None = None,
+    log: Log | None = None,
+    *,
+    uniform: Callable[[], float] | None = None,
+) -> Tape:
+    """Return a tape of uniform answers to all but who goes on, which `pick` decides if given.
+
+    Args:
+        below: answers a choice among n.
+        pick: answers who goes on.
+        log: filled with what the run touches.
+        uniform: what `below` makes its answers of, if known; see `Tape`.
+    """
     rarity = 2 << below(RAREST)
 
     def draw_fault(options: int) -> int:
         return 0 if below(rarity) else 1 + below(options - 1)
 
-    return Tape(below, draw_fault, pick=pick, log=log)
+    return Tape(below, draw_fault, pick=pick, log=log, uniform=uniform)
 
 
 def seed_of_run(seed: int, index: int) -> int:

@@ -61,16 +61,22 @@ def at_point(subject: object, site: Any) -> None:
     kind = type(subject)
     if kind in IMMUTABLE_TYPES:
         return
-    if not site.shared and not is_synchronisation(kind):
+    # Looked up here first: this is done at each point.
+    is_sync = _known.get(kind)
+    if is_sync is None:
+        is_sync = is_synchronisation(kind)
+    if not site.shared and not is_sync:
         if kernel.log is not None:
             _log_asynchronous(kernel.log, current, subject, site)
         return
     if site.writes:
-        kernel.change()
+        # As `Kernel.change`.
+        kernel.changed = kernel.steps
+        kernel.advances = 0
     if world.history is not None:
         place = f"{site.file}:{site.line}"
         world.note("point", f"{site.operation} {site.name}", where=place, site=site)
-    door = _door(subject, world, current) if site.blocks else None
+    door = _door(subject, world, current) if site.blocks and is_sync else None
     if door is not _CLOSED:
         if kernel.pick is not None:
             _show(current, subject, kind, site)
@@ -82,7 +88,7 @@ def at_point(subject: object, site: Any) -> None:
                 _stand_at(door, current, world, target)
     log = kernel.log
     if log is not None:
-        if site.sync and is_synchronisation(kind):
+        if is_sync and site.sync:
             mode = _mode(kind, site.name)
             if mode is not None:
                 key = getattr(subject, "_harness_key", id(subject))

@@ -69,6 +69,48 @@ def test_the_hash_seed_makes_no_difference(seed: str) -> None:
     assert in_another_process(PYTHONHASHSEED=seed) == here()
 
 
+SEARCHED = """
+from harness import scenario
+
+class Shop:
+    def __init__(self):
+        self.stock = self.sold = self.booked = 0
+
+@scenario
+def sale(sim):
+    shop = Shop()
+
+    def sell():
+        shop.sold += 1
+        shop.booked += 1
+        shop.stock -= 1
+
+    with sim.storm() as storm:
+        storm.spawn(sell, copies=3)
+    assert (shop.sold, shop.booked, shop.stock) != (2, 2, -2)
+"""
+
+
+def test_the_hash_seed_makes_no_difference_to_a_search(tmp_path: Path) -> None:
+    """The default search draws by names; it finds the same, by the same tape, as late."""
+    (tmp_path / "storms_sale.py").write_text(SEARCHED, "utf-8")
+
+    def found(seed: str) -> list[dict[str, Any]]:
+        finished = subprocess.run(
+            [sys.executable, "-m", "harness", "run", "storms_sale.py", "--json", "--no-corpus"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        rows: list[dict[str, Any]] = json.loads(finished.stdout)
+        return [{**row, "seconds": 0} for row in rows]
+
+    assert found("1") == found("2") == found("3")
+
+
 @pytest.mark.parametrize("core", COVERAGE_CORES)
 def test_coverage_makes_no_difference(core: str, tmp_path: Path) -> None:
     """Digests are equal under every coverage core that this version of Python has."""

@@ -75,7 +75,8 @@ class Census:
                 held[path] = held.get(path, no_locks) | {touched}
             elif mode == RELEASE:
                 held[path] = held.get(path, no_locks) - {touched}
-        for each in self.events.keys() | events.keys():
+        # Not a set: names come in another order under another hash seed, and draws go by order.
+        for each in [*self.events, *(each for each in events if each not in self.events)]:
             _blend(self.events.setdefault(each, {}), events.get(each, {}), self.runs)
 
     def contested(self) -> dict[Thing, float]:
@@ -107,7 +108,7 @@ def thing(key: int, site: Any, first: int) -> Thing:
 
 
 def _blend(means: dict[Path, float], counts: Any, runs: int) -> None:
-    for path in means.keys() | counts.keys():
+    for path in [*means, *(path for path in counts if path not in means)]:
         before = means.get(path, 0.0)
         means[path] = before + (counts.get(path, 0) - before) / runs
 

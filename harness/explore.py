@@ -51,6 +51,8 @@ PATIENCE_SECONDS = 10.0**6
 #: to tell what they are worth: a log takes a quarter of the time of a small run.
 LOGGED = 200
 LOGGED_EVERY = 10
+#: Once the logs of a search have so many entries, its runs are long: no first ones any more.
+LOGGED_ENTRIES = 50_000
 #: How often the first failure is run again to see whether it comes back, and what counts as long.
 REPLAYS = 10
 REPLAYS_IF_LONG = 3
@@ -547,15 +549,18 @@ class _Explorer:
             settings.seed,
             sees_all=settings.granularity == "shared" and settings.timeouts == "idle",
         )
+        entries = 0
         for index in range(schedules):
             tape = strategy.tape(index)
             if tape is None:
                 self._note_exhaustion(strategy)
                 return
             self.sampler = getattr(strategy, "member", settings.strategy)
-            if tape.log is None and (index < LOGGED or index % LOGGED_EVERY == 0):
+            is_early = index < LOGGED and entries < LOGGED_ENTRIES
+            if tape.log is None and (is_early or index % LOGGED_EVERY == 0):
                 tape.log = []
             trial = self.run(tape)
+            entries += len(tape.log or ())
             complete = trial.verdict not in ("inconclusive", "redundant")
             strategy.learn(
                 Ran(

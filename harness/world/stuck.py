@@ -91,8 +91,13 @@ def _variables(frame: FrameType | None) -> Iterator[Any]:
     while frame is not None:
         if not is_plumbing(frame.f_code.co_filename):
             yield from frame.f_locals.values()
-            yield frame.f_globals
+            yield from _names_of(frame.f_globals)
         frame = frame.f_back
+
+
+def _names_of(namespace: dict[str, Any]) -> list[Any]:
+    """Return what code in a module can name; its loader, say, leads to all of pytest."""
+    return [value for name, value in namespace.items() if not name.startswith("__")]
 
 
 def _held_by(thing: Any) -> list[Any]:
@@ -102,7 +107,7 @@ def _held_by(thing: Any) -> list[Any]:
     if isinstance(thing, FunctionType):
         held = [*(thing.__closure__ or ()), *(thing.__defaults__ or ())]
         if not is_plumbing(thing.__code__.co_filename):
-            held.append(thing.__globals__)
+            held.extend(_names_of(thing.__globals__))
         return held
     if isinstance(thing, type):
         file = getattr(sys.modules.get(thing.__module__), "__file__", None)

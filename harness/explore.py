@@ -158,7 +158,7 @@ class Failure:
         check: name of the check that was violated.
         violation: the verdict, with evidence and the command that replays it.
         token: replays the run.
-        schedule: its number in the exploration, from 1.
+        schedule: its number in the exploration, from 1; 0 if the corpus knew it.
         steps: kernel steps of the run.
         deviations: choices that differ from the plain run.
         virtual_seconds: virtual time at the end.

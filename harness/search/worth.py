@@ -23,7 +23,7 @@ ADAPTIVE = frozenset({"plain", "exhaustive", "all", "delay", "preemption", "repl
 class Worth:
     """Counts of traces, for each sampler.
 
-    invariant: the counts of a sampler add up to its complete runs.
+    invariant: the counts of a sampler add up to its complete runs that were logged.
     """
 
     traces: dict[str, Counter[int]] = field(default_factory=dict)

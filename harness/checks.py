@@ -11,19 +11,22 @@ made: all it sees of one is a
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
 from harness.core.clock import SECOND_NS, to_ns
 from harness.errors import HarnessError, Violation, misuse
-from harness.snapshot import snapshot
-from harness.world import waits
+from harness.snapshot import Alive, frames_of, snapshot
+from harness.world import activity, waits
 from harness.world.here import here
 from harness.world.threads import is_plumbing
 
@@ -31,6 +34,9 @@ Judge = Callable[[], Violation | None]
 
 _ROWS_MAX: Final = 12  # rows of one kind in a verdict; the rest is counted
 _TICK_SECONDS: Final = 0.001
+#: How often somebody is looked at who is to rest outside a run, and what processor time is noise.
+_LOOKS: Final = 20
+_NOISE_NS: Final = 5_000_000
 
 
 # --- what a check sees of a run -------------------------------------------------------------------
@@ -47,6 +53,11 @@ class ActorView(Protocol):
     @property
     def frames(self) -> Sequence[CodeType]:
         """The code it is in, outermost first."""
+        ...  # pragma: no cover
+
+    @property
+    def owners(self) -> Sequence[int]:
+        """Of each of these, the id of the object whose method it is; 0 for none."""
         ...  # pragma: no cover
 
     @property
@@ -420,10 +431,11 @@ class LeakBound:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Exactly so many threads and tasks are parked in one call.
+    """Exactly so many threads and tasks are parked in one call, and, if asked, stay so.
 
-    Judged at the end of a storm, or wherever `verify` is called.
-    A caller counts if it waits and the very function `in_` is on its stack.
+    Judged at the end of a storm, or wherever `verify` or `async_verify` is called.
+    A caller counts if it waits and the very function `in_` is on its stack, called on the very
+    object if `in_` is a bound method: `Parked(1, in_=stream.recv)`.
 
     Args:
         n: exactly so many.
@@ -451,42 +463,89 @@ class Parked:
         """Judge at the end, when everybody has settled."""
         return lambda: self._judge(view.actors())
 
-    def verify(self, timeout: float = 0.0) -> None:
+    def verify(self, timeout: float = 0.0, *, stays: float = 0.0) -> None:
         """Judge here and now, inside a run or among the real threads and tasks outside one.
 
         Inside a run settle first; real threads need some patience to get where they wait.
+        With `stays`, none of them may do anything for so long. Inside a run that is known: they do
+        not go on, take no lock and have no timer running. Outside, they are looked at twenty times:
+        they stand at the same instruction, wait without a time-out, and use no processor time
+        (where the system tells it).
 
         Args:
             timeout: seconds in which it may become true; on the run's clock inside one.
+            stays: seconds for which it must then stay true; on the run's clock inside one.
 
         Raises:
-            Violation: others than these are parked there.
-            HarnessError: `timeout` is negative.
+            Violation: others than these are parked there, or they do not rest.
+            HarnessError: `timeout` or `stays` is negative.
         """
+        for seconds in self._looks(timeout, stays):
+            time.sleep(seconds)
+
+    async def async_verify(self, timeout: float = 0.0, *, stays: float = 0.0) -> None:
+        """Judge here and now, letting the loop run meanwhile; see `verify`.
+
+        Args:
+            timeout: seconds in which it may become true; on the run's clock inside one.
+            stays: seconds for which it must then stay true; on the run's clock inside one.
+
+        Raises:
+            Violation: others than these are parked there, or they do not rest.
+            HarnessError: `timeout` or `stays` is negative.
+        """
+        for seconds in self._looks(timeout, stays):
+            await asyncio.sleep(seconds)
+
+    def _looks(self, timeout: float, stays: float) -> Iterator[float]:
+        """Look, and yield how many seconds are to pass before the next look."""
         deadline_ns = time.monotonic_ns() + to_ns(timeout, "timeout")
+        stays_ns = to_ns(stays, "stays")
         while (violation := self._judge(snapshot().alive)) is not None:
             if time.monotonic_ns() >= deadline_ns:
                 raise violation
-            time.sleep(_TICK_SECONDS)
+            yield _TICK_SECONDS
+        if stays_ns:
+            resting = [one for one in snapshot().alive if one.is_parked and self._is_in(one)]
+            restless = yield from (_rests_inside if here.world else _rests)(resting, stays)
+            if restless:
+                raise self._restless(restless, len(resting), stays_ns)
+            violation = self._judge(snapshot().alive)
+            if violation is not None:
+                raise violation
+
+    def _is_in(self, actor: ActorView) -> bool:
+        """Tell whether the function is on the stack of `actor`, called on the very object."""
+        wanted = _identity(_code(self.in_))
+        subject = getattr(self.in_, "__self__", None)
+        owner = None if subject is None or isinstance(subject, type) else id(subject)
+        return any(
+            _identity(code) == wanted and owner in (None, whose)
+            for code, whose in zip(actor.frames, actor.owners, strict=True)
+        )
 
     def _judge(self, actors: Iterable[ActorView]) -> Violation | None:
-        wanted = _identity(_code(self.in_))
         parked = [actor for actor in actors if actor.is_parked]
-        inside = [
-            actor for actor in parked if any(_identity(code) == wanted for code in actor.frames)
-        ]
+        inside = [actor for actor in parked if self._is_in(actor)]
         if _within(len(inside), self.n, self.at_most, self.at_least):
             return None
-        name = getattr(self.in_, "__qualname__", "it")
         are = "is" if len(inside) == 1 else "are"
         allowed = _allowed(self.n, self.at_most, self.at_least)
-        summary = f"{_count(len(inside), 'caller')} {are} parked in '{name}', {allowed}."
+        summary = f"{_count(len(inside), 'caller')} {are} parked in {self._where()}, {allowed}."
         elsewhere = [actor for actor in parked if actor not in inside]
         rows = [
             *_rows("parked", map(_described, inside)),
             *_rows("elsewhere", map(_described, elsewhere)),
         ]
         return Violation("Parked", summary, rows)
+
+    def _restless(self, restless: Sequence[str], resting: int, stays_ns: int) -> Violation:
+        who = f"{len(restless)} of {_count(resting, 'caller')}"
+        summary = f"{who} parked in {self._where()} did not rest for {_seconds(stays_ns)}."
+        return Violation("Parked", summary, _rows("restless", restless))
+
+    def _where(self) -> str:
+        return f"'{getattr(self.in_, '__qualname__', 'it')}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -784,6 +843,96 @@ def _described(actor: ActorView) -> str:
     if not doing.startswith(("waits ", "runs")):
         doing = f"waits in {doing}"
     return f"'{actor.name}' {doing}"
+
+
+def _rests_inside(resting: Sequence[Alive], seconds: float) -> Generator[float, None, list[str]]:
+    """Let time pass in a run; return what those did who are to rest."""
+    world = here.world
+    assert world is not None, "only called inside a run"
+    with activity.counting(world):
+        before = activity.activities(world)
+        yield seconds
+        after = activity.activities(world)
+    restless = []
+    for one in resting:
+        key = id(one.subject)
+        # Who has ended meanwhile is not parked any more, which the last look tells.
+        did = after.get(key, before[key]).since(before[key])
+        if did != activity.Activity():
+            restless.append(f"'{one.name}' {_told(did)}, {one.waits_for}")
+    return restless
+
+
+def _told(did: activity.Activity) -> str:
+    parts = [
+        f"{verb} {_count(count, noun)}"
+        for verb, count, noun in (
+            ("went on", did.resumptions, "time"),
+            ("asked for", did.acquisitions, "lock"),
+            ("took", did.points, "step"),
+            ("has", did.timers, "timer"),
+        )
+        if count
+    ]
+    return ", ".join(parts)
+
+
+def _rests(resting: Sequence[Alive], seconds: float) -> Generator[float, None, list[str]]:
+    """Let time pass outside a run; return what those did who are to rest, as far as it shows."""
+    places = [_stands_at(one) for one in resting]
+    used = [_processor_ns(one.subject) for one in resting]
+    moved: set[int] = set()
+    for _ in range(_LOOKS):
+        yield seconds / _LOOKS
+        moved.update(index for index, one in enumerate(resting) if _stands_at(one) != places[index])
+    restless = []
+    for index, one in enumerate(resting):
+        spent = _processor_ns(one.subject) - used[index]
+        if index in moved:
+            restless.append(f"'{one.name}' went on")
+        elif _has_timeout(one):
+            restless.append(f"'{one.name}' waits with a time-out")
+        elif spent > _NOISE_NS:
+            restless.append(f"'{one.name}' used {_seconds(spent)} of processor time")
+    return restless
+
+
+def _innermost_first(one: Alive) -> Iterator[FrameType]:
+    """Yield the frames of somebody real."""
+    if isinstance(one.subject, asyncio.Task):
+        yield from waits.task_frames(one.subject)
+    elif isinstance(one.subject, threading.Thread):
+        frame = frames_of(one.subject)
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+
+
+def _stands_at(one: Alive) -> tuple[int, int, int]:
+    """Say at which instruction somebody stands, and for what future a task waits."""
+    frame = next(_innermost_first(one), None)
+    waiter = id(getattr(one.subject, "_fut_waiter", None))
+    return (0, 0, 0) if frame is None else (id(frame), frame.f_lasti, waiter)
+
+
+def _has_timeout(one: Alive) -> bool:
+    """Tell whether a thread waits on a condition with a time-out, or a timer ends a task's wait."""
+    if isinstance(one.subject, asyncio.Task):
+        return activity.timers_of(one.subject) > 0
+    wait = _identity(threading.Condition.wait.__code__)
+    return any(
+        _identity(frame.f_code) == wait and frame.f_locals["timeout"] is not None
+        for frame in _innermost_first(one)
+    )
+
+
+def _processor_ns(subject: object) -> int:
+    """Return how long a thread has run so far, 0 where the system does not tell (Linux does)."""
+    native = getattr(subject, "native_id", None)
+    try:
+        return int(Path(f"/proc/self/task/{native}/schedstat").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _survivor_rows(survivors: Sequence[Survivor]) -> list[tuple[str, str]]:

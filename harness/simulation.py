@@ -228,6 +228,7 @@ class _Parked:
 
     name: str
     frames: tuple[CodeType, ...]
+    owners: tuple[int, ...]
     is_parked: bool
     waits_for: str
 
@@ -301,6 +302,7 @@ class _Nursery:
             _Parked(
                 name=wait.who,
                 frames=wait.stack,
+                owners=wait.owners,
                 is_parked=True,
                 waits_for=f"{wait.what} at {wait.where}",
             )

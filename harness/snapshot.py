@@ -50,6 +50,7 @@ class Alive:
         stack: `file:line function`, innermost first; what is not the standard library's comes
             first.
         frames: the code it is in, outermost first.
+        owners: of each of these, the id of the object whose method it is, 0 for none.
         subject: the thread or task itself; it is what two snapshots compare.
     """
 
@@ -62,6 +63,7 @@ class Alive:
     waits_for: str
     stack: tuple[str, ...] = field(repr=False)
     frames: tuple[CodeType, ...] = field(repr=False)
+    owners: tuple[int, ...] = field(repr=False)
     subject: object = field(repr=False)
 
     @property
@@ -289,6 +291,8 @@ def _seen(
     wait: str = "",
 ) -> Alive:
     """Describe somebody by frames, innermost first."""
+    from harness.world.waits import owner_of  # noqa: PLC0415  # as above
+
     ours = [frame for frame in frames if not _is_library(frame)]
     shown = [*ours, *(frame for frame in frames if _is_library(frame))]
     return Alive(
@@ -301,6 +305,7 @@ def _seen(
         wait or _where(frames, ours, is_parked=is_parked),
         tuple(map(_line, shown)),
         tuple(frame.f_code for frame in reversed(frames)),
+        tuple(map(owner_of, reversed(frames))),
         subject,
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -367,6 +369,282 @@ def test_real_threads_are_seen_outside_a_run() -> None:
         stream.ready.set()
         for thread in threads:
             thread.join()
+
+
+class Waiters:
+    """Four ways to wait for an item that never comes: only the first rests."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.items: list[int] = []
+
+    def park(self) -> None:
+        """Wait until somebody says that there is an item."""
+        with self.changed:
+            while not self.items:
+                self.changed.wait()
+
+    def look_again(self) -> None:
+        """Wait likewise, but look every 50 ms."""
+        with self.changed:
+            while not self.items:
+                self.changed.wait(0.050)
+
+    def poll(self) -> None:
+        """Look every 10 ms."""
+        while not self.items:
+            time.sleep(0.010)
+
+    def oversleep(self) -> None:
+        """Wait longer than anybody looks."""
+        with self.changed:
+            while not self.items:
+                self.changed.wait(60.0)
+
+    def end(self) -> None:
+        """Let everybody go."""
+        with self.changed:
+            self.items.append(1)
+            self.changed.notify_all()
+
+
+@pytest.mark.parametrize(
+    ("way", "row"),
+    [
+        (Waiters.park, None),
+        # Three times 50 ms; each turn of a condition takes its own new lock twice, then the mutex.
+        (Waiters.look_again, r"went on 3 times, asked for 9 locks, took \d+ steps, has 1 timer"),
+        (Waiters.poll, r"went on 19 times, took \d+ steps, has 1 timer"),
+        (Waiters.oversleep, "has 1 timer"),
+    ],
+)
+def test_who_rests_does_nothing_at_all_in_a_run(
+    way: Callable[[Waiters], None], row: str | None
+) -> None:
+    """In 199 ms a poll and a wait with a time-out go on and have timers; a wait does neither."""
+
+    def program(sim: Simulation) -> None:
+        waiters = Waiters()
+        with sim.storm() as storm:
+            storm.spawn(way, waiters, copies=2)
+            sim.settle()
+            Parked(2, in_=way).verify()
+            try:
+                if row is None:
+                    Parked(2, in_=way).verify(stays=0.199)
+                else:
+                    with pytest.raises(Violation) as caught:
+                        Parked(2, in_=way).verify(stays=0.199)
+                    name = way.__qualname__
+                    assert caught.value.summary == (
+                        f"2 of 2 callers parked in '{name}' did not rest for 0.199 s."
+                    )
+                    label, text = caught.value.evidence[0]
+                    assert label == "restless"
+                    assert re.match(f"'{way.__name__}-1' {row}, waits in ", text)
+            finally:
+                waiters.end()
+        assert sim.now() <= 60.0
+
+    explore(program, schedules=5).raise_for_violation()
+
+
+def test_who_spins_is_not_parked() -> None:
+    """A thread that never waits can run, so it does not count, wherever it stands."""
+
+    def program(sim: Simulation) -> None:
+        waiters = Waiters()
+
+        def spin() -> None:
+            while not waiters.items:
+                with waiters.changed:
+                    pass
+
+        with sim.storm() as storm:
+            storm.spawn(spin)
+            with pytest.raises(Violation, match="0 callers are parked in"):
+                Parked(1, in_=spin).verify()
+            waiters.end()
+
+    explore(program, schedules=5).raise_for_violation()
+
+
+class Tasks:
+    """Three ways for a task to wait for an item that never comes: only the first rests."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Condition()
+
+    async def park(self) -> None:
+        """Wait until somebody says so."""
+        async with self.changed:
+            while True:
+                # From 3.13 on a waiter that is cancelled wakes another one for nothing.
+                await self.changed.wait()
+
+    async def look_again(self) -> None:
+        """Wait likewise, but look every 50 ms."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.park(), 0.050)
+
+    async def poll(self) -> None:
+        """Look every 10 ms."""
+        while True:
+            await asyncio.sleep(0.010)
+
+    async def oversleep(self) -> None:
+        """Wait longer than anybody looks."""
+        async with asyncio.timeout(60.0):
+            await self.park()
+
+
+@pytest.mark.parametrize(
+    ("way", "found"),
+    [
+        (Tasks.park, None),
+        (Tasks.look_again, r"went on \d+ times, has 1 timer"),
+        (Tasks.poll, "went on 19 times, has 1 timer"),
+        (Tasks.oversleep, "has 1 timer"),
+    ],
+)
+@pytest.mark.parametrize("search", ["plain", "surw"])
+def test_a_task_that_rests_does_nothing_at_all(
+    way: Callable[[Tasks], Any], found: str | None, search: str
+) -> None:
+    """Tasks are counted one by one, too, whatever queue the strategy gives their loop."""
+
+    async def program(sim: AsyncSimulation) -> None:
+        tasks = Tasks()
+        async with sim.storm() as storm:
+            storm.spawn(way, tasks, copies=2)
+            await sim.settle()
+            try:
+                if found is None:
+                    await Parked(2, in_=way).async_verify(stays=0.199)
+                else:
+                    with pytest.raises(Violation) as caught:
+                        await Parked(2, in_=way).async_verify(stays=0.199)
+                    assert re.search(found, caught.value.evidence[0][1])
+            finally:
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+        storm.errors()
+
+    explore(program, schedules=5, strategy=search).raise_for_violation()
+
+
+def test_a_bound_method_means_that_very_object() -> None:
+    """Two streams, three callers: each stream has its own, by identity, not by name."""
+
+    def program(sim: Simulation) -> None:
+        one, two = Stream(), Stream()
+        with sim.storm() as storm:
+            storm.spawn(one.recv, copies=2)
+            storm.spawn(two.recv)
+            sim.settle()
+            Parked(3, in_=Stream.recv).verify()
+            Parked(2, in_=one.recv).verify(stays=1.0)
+            Parked(1, in_=two.recv).verify(stays=1.0)
+            with pytest.raises(Violation, match="1 caller is parked"):
+                Parked(2, in_=two.recv).verify()
+            one.ready.set()
+            two.ready.set()
+
+    explore(program, schedules=5).raise_for_violation()
+
+
+# Real threads: nothing here depends on how fast the machine is. Whoever polls or has a time-out is
+# seen by where it stands, not by how long anything took.
+
+
+@pytest.mark.parametrize(
+    ("way", "verdict"),
+    [
+        (Waiters.park, None),
+        (Waiters.oversleep, "1 of 1 caller parked in 'Waiters.oversleep' did not rest"),
+    ],
+)
+def test_a_real_thread_rests_or_is_told(
+    way: Callable[[Waiters], None], verdict: str | None
+) -> None:
+    """Outside a run, one that waits for ever rests; one that waits with a time-out does not."""
+    waiters = Waiters()
+    thread = threading.Thread(target=way, args=(waiters,))
+    thread.start()
+    try:
+        Parked(1, in_=way).verify(timeout=10.0)
+        if verdict is None:
+            Parked(1, in_=way).verify(stays=0.050)
+        else:
+            with pytest.raises(Violation, match=verdict) as caught:
+                Parked(1, in_=way).verify(stays=0.050)
+            assert "waits with a time-out" in caught.value.evidence[0][1]
+    finally:
+        waiters.end()
+        thread.join()
+
+
+def test_a_real_poller_is_not_parked() -> None:
+    """A sleep leaves no frame of the library: the innermost frame is the poller's own."""
+    waiters = Waiters()
+    thread = threading.Thread(target=waiters.poll)
+    thread.start()
+    try:
+        with pytest.raises(Violation, match=r"0 callers are parked in 'Waiters\.poll'"):
+            Parked(1, in_=waiters.poll).verify(timeout=0.050)
+    finally:
+        waiters.end()
+        thread.join()
+
+
+def test_a_real_thread_that_is_woken_for_nothing_does_not_rest() -> None:
+    """It parks again and again at the same line, in another call each time or by its clock."""
+    waiters = Waiters()
+    over = threading.Event()
+
+    def disturb() -> None:
+        while not over.is_set():
+            with waiters.changed:
+                waiters.changed.notify_all()
+
+    threads = [threading.Thread(target=each) for each in (waiters.park, disturb)]
+    for thread in threads:
+        thread.start()
+    try:
+        # It may be looked at while it runs: then it is not parked at all, which says as much.
+        with pytest.raises(Violation):
+            for _ in range(100):
+                Parked(1, in_=waiters.park).verify(timeout=10.0, stays=0.100)
+    finally:
+        over.set()
+        waiters.end()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_real_task_rests_or_is_told() -> None:
+    """The same on a real loop, which goes on meanwhile."""
+
+    async def body() -> None:
+        tasks = Tasks()
+        resting = asyncio.create_task(tasks.park())
+        polling = asyncio.create_task(tasks.poll())
+        sleeping = asyncio.create_task(tasks.oversleep())
+        await Parked(1, in_=tasks.poll).async_verify(timeout=10.0)
+        await Parked(2, in_=tasks.park).async_verify(timeout=10.0)
+        with pytest.raises(Violation, match=r"1 of 1 caller parked in 'Tasks\.poll' did not"):
+            await Parked(1, in_=tasks.poll).async_verify(stays=0.050)
+        with pytest.raises(Violation, match="1 of 1 caller") as caught:
+            await Parked(1, in_=tasks.oversleep).async_verify(stays=0.050)
+        assert "waits with a time-out" in caught.value.evidence[0][1]
+        sleeping.cancel()
+        await asyncio.wait([sleeping])
+        await Parked(1, in_=tasks.park).async_verify(stays=0.050)
+        for task in (resting, polling):
+            task.cancel()
+
+    asyncio.run(body())
 
 
 # --- Exactly --------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class Actor:
 
     __slots__ = (
         "__weakref__",
+        "acquisitions",
         "awaits",
         "born",
         "children",
@@ -72,6 +73,7 @@ class Actor:
         "name",
         "path",
         "points",
+        "resumptions",
         "runnable",
         "site",
         "timer",
@@ -95,6 +97,9 @@ class Actor:
         self.last_ran = 0
         # How many scheduling points in the code under test it has met.
         self.points = 0
+        # How often it went on after a wait; how often it asked for a lock while that is counted.
+        self.resumptions = 0
+        self.acquisitions = 0
         # What it is about to touch, as a log calls it, where, and whether it changes it; of the
         # last point or wait, if the tape wants to see.
         self.key = 0
@@ -327,6 +332,7 @@ class Kernel:
         actor.timer = 0
         fired = actor.fired
         actor.fired = False
+        actor.resumptions += 1
         return fired
 
     def change(self) -> None:

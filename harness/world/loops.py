@@ -481,6 +481,8 @@ class SimTask(_real_task):  # type: ignore[type-arg] # Task is generic only for 
     crashed = False
     # What a tape that picks sees of one that could go on: how many turns it has had.
     points = 0
+    # How often it went on, while that is counted.
+    resumptions = 0
     key = 0
     writes = True
     site = None
@@ -828,6 +830,7 @@ class ReadyQueue(deque[Any]):
             return self._nothing()
         # Without rules only the record brought us here, which must not change what a rule meets.
         if world.wary:
+            task.resumptions += 1
             # The first step is no suspension: nothing has been awaited yet.
             if getattr(task.get_coro(), "cr_suspended", True):
                 handle = self._strike(

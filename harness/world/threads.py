@@ -227,6 +227,7 @@ class Lock:
             )
 
     def _suffer(self, world: World) -> None:
+        world.kernel.current.acquisitions += 1  # type: ignore[union-attr] # acquire has just asked
         # The bookkeeping of a thread that comes up or ends takes locks too: a program cannot be
         # struck there.
         frame: Any = sys._getframe(2)

@@ -39,6 +39,7 @@ class Wait:
         source: the source line there, empty if it cannot be read.
         owner: name of the thread that holds what is waited for, empty if nobody does.
         stack: code objects from the outermost to the innermost frame.
+        owners: of each of these, the id of the object whose method it is; see `owner_of`.
         crashed: it took a fault and will never run again.
     """
 
@@ -50,6 +51,7 @@ class Wait:
     owner: str = ""
     stack: tuple[CodeType, ...] = ()
     crashed: bool = False
+    owners: tuple[int, ...] = ()
 
     @property
     def is_idle_loop(self) -> bool:
@@ -110,9 +112,9 @@ def wait_of(world: World, actor: Actor) -> Wait:
         what += ", inside its own event loop, which cannot run meanwhile"
     where, source = place(user)
     stack = tuple(frame.f_code for frame in reversed(frames))
-    return Wait(
-        actor.name, "thread", what, where, source, owner, stack, actor in world.crashed.values()
-    )
+    crashed = actor in world.crashed.values()
+    owners = tuple(map(owner_of, reversed(frames)))
+    return Wait(actor.name, "thread", what, where, source, owner, stack, crashed, owners)
 
 
 def wait_of_task(task: Any) -> Wait:
@@ -129,7 +131,9 @@ def wait_of_task(task: Any) -> Wait:
     where, source = place(user)
     stack = tuple(frame.f_code for frame in reversed(frames))
     crashed = bool(getattr(task, "crashed", False))
-    return Wait(task.get_name(), "task", operation, where, source, stack=stack, crashed=crashed)
+    owners = tuple(map(owner_of, reversed(frames)))
+    name = task.get_name()
+    return Wait(name, "task", operation, where, source, "", stack, crashed, owners)
 
 
 def task_frames(task: Any) -> Iterator[FrameType]:
@@ -151,6 +155,17 @@ def task_frames(task: Any) -> Iterator[FrameType]:
             or getattr(awaited, "gi_yieldfrom", None)
         )
     yield from reversed(chain)
+
+
+def owner_of(frame: FrameType) -> int:
+    """Return the id of the first argument of a frame, which is whose method it is; 0 without one.
+
+    An id keeps nothing alive, and is enough for whoever has the object: it is nobody else's.
+    """
+    code = frame.f_code
+    if not code.co_argcount or is_plumbing(code.co_filename):
+        return 0
+    return id(frame.f_locals.get(code.co_varnames[0]))
 
 
 def place(frame: FrameType | None) -> tuple[str, str]:

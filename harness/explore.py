@@ -30,7 +30,6 @@ from harness.errors import HarnessError, Violation, misuse, nondeterminism
 from harness.faults import Fired
 from harness.report.because import because
 from harness.report.text import differences
-from harness.search.happens_before import trace_of
 from harness.search.known import DEFAULT, check_strategy, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
 from harness.search.shrink import shrink
@@ -562,18 +561,17 @@ class _Explorer:
             trial = self.run(tape)
             entries += len(tape.log or ())
             complete = trial.verdict not in ("inconclusive", "redundant")
-            strategy.learn(
-                Ran(
-                    trial.choices,
-                    trial.widths,
-                    tape.log or [],
-                    trial.points,
-                    violated=trial.violation is not None,
-                    complete=complete,
-                )
+            ran = Ran(
+                trial.choices,
+                trial.widths,
+                tape.log or [],
+                trial.points,
+                violated=trial.violation is not None,
+                complete=complete,
             )
+            strategy.learn(ran)
             if complete and tape.log is not None:
-                self.worth.add(self.sampler, trace_of(tape.log))
+                self.worth.add(self.sampler, ran.trace)
             yield trial
         self.worth.pct = getattr(strategy, "pct", {})
 

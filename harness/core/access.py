@@ -31,6 +31,10 @@ PENDING: Final = 6
 BIRTH: Final = 7
 #: Ended the run for everybody: whatever others did before might have come after, and not at all.
 ABORT: Final = 8
+#: More would have taken it than are told one by one.
+CROWD: Final = 9
+#: Might touch what no log tells, such as the data of a library.
+UNSEEN: Final = 10
 
 #: All containers together. Who changes one reads this; who uses several at once, of which only one
 #: is known, writes it: so the two depend on each other, and two changes of different ones do not.
@@ -38,8 +42,6 @@ CONTAINERS: Final = 3
 
 #: Where the numbers of tasks and futures begin: no address is as high.
 NUMBERED: Final = 1 << 62
-#: More would have taken it than are told one by one.
-CROWD: Final = 9
 
 #: What an event loop and all its locks, queues and futures are, as one thing.
 LOOP: Final = 1

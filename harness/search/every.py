@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from harness.core.tape import Tape, replayed
 
 from .exhaustive import MAX_WIDTH
-from .happens_before import trace_of
 from .strategy import Ran
 
 
@@ -44,7 +43,7 @@ class Every:
     def learn(self, ran: Ran) -> None:
         """Keep the choices: the next tape is the next in order."""
         self._choices, self._widths = ran.choices, ran.widths
-        self.traces.add(trace_of(ran.log))
+        self.traces.add(ran.trace)
         widest = max(ran.widths, default=0)
         if widest > MAX_WIDTH and not self.incomplete:
             self.incomplete = f"a choice among {widest:,} is not tried one by one"

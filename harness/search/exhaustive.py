@@ -27,10 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.access import ABORT, AWAIT, BIRTH, CROWD, PENDING, READ, Log
+from harness.core.access import ABORT, AWAIT, BIRTH, CROWD, PENDING, READ, UNSEEN, Log
 from harness.core.tape import Redundant, Tape
 
-from .happens_before import Event, events_and_races, initials, trace_of
+from .happens_before import Event, events_and_races, initials
 from .strategy import Path, Ran
 
 #: More alternatives than this are not tried one by one: the search then cannot be exhaustive.
@@ -38,6 +38,12 @@ MAX_WIDTH = 16
 
 #: Accesses that change nothing.
 QUIET = (READ, AWAIT)
+
+#: Accesses after which the search cannot be exhaustive.
+_BLIND = {
+    CROWD: "too many wait for one lock to try them one by one",
+    UNSEEN: "an attribute is worked out by a library, whose own data are not seen",
+}
 
 #: Who is to run, and until it has made how many accesses, in order.
 Guide = list[tuple[Path, int]]
@@ -106,11 +112,13 @@ class Exhaustive:
 
     Attributes:
         traces: the traces seen in complete runs; or their tapes, if nothing may be left out.
+        met: the same, whatever was chosen besides who goes on.
         incomplete: why the search cannot be exhaustive, empty if it can.
     """
 
     reduce: bool = True
     traces: set[int] = field(default_factory=set)
+    met: set[int] = field(default_factory=set)
     incomplete: str = ""
     _nodes: list[_Node] = field(default_factory=list)
     _log: Log = field(default_factory=list)
@@ -143,8 +151,9 @@ class Exhaustive:
         if ran.complete:
             # What was not chosen by who goes on (faults, draws) tells runs apart, too.
             others = tuple(node.chosen for node in self._nodes if not node.options)
-            trace = hash((trace_of(ran.log), others)) if self.reduce else hash(tuple(ran.choices))
+            trace = hash((ran.trace, others)) if self.reduce else hash(tuple(ran.choices))
             self.traces.add(trace)
+            self.met.add(ran.trace)
         places = [place for place in self._decisions if place >= 0]
         events, races = events_and_races(self._log, places)
         nodes = [node for node in self._nodes if node.options]
@@ -233,8 +242,8 @@ class Exhaustive:
                 continue
             number = numbers.setdefault(key, len(numbers))
             if mode >= PENDING:
-                if mode == CROWD and not self.incomplete:
-                    self.incomplete = "too many wait for one lock to try them one by one"
+                if mode in _BLIND and not self.incomplete:
+                    self.incomplete = _BLIND[mode]
                 continue
             accesses[turn.path] = accesses.get(turn.path, 0) + 1
             if asleep and not ends_run:

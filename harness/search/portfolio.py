@@ -2,7 +2,9 @@
 
 What finds a bug at once differs from program to program, by orders of magnitude; taking turns costs
 at most as many times the best of them as there are members. Exhaustive search leaves after its
-share of runs; if it has seen everything before, nothing is left for the others.
+share of runs. If it says before that it has seen everything, the runs of the others bear witness:
+a trace among them that it has not met means that steps depend on each other in ways no log tells,
+such as through the data of a library. Then it cannot be believed, and the others go on.
 
 Source: the measurements behind the reference counts of the museum (docs/design.md, "Search").
 """
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Runs after which exhaustive search leaves.
 EXHAUSTIVE_RUNS = 300
+#: Runs of the others that must show nothing new before exhaustive search is believed.
+WITNESSES = 10
 #: Every so many turns PCT has one.
 PCT_EVERY = 10
 
@@ -54,6 +58,9 @@ class Portfolio:
     _members: dict[str, Strategy] = field(default_factory=dict)
     _turns: Iterator[str] | None = None
     _runs: dict[str, int] = field(default_factory=dict)
+    _seen: bool = False
+    _witnesses: int = 0
+    _witnessed: set[int] = field(default_factory=set)
 
     @property
     def pct(self) -> dict[int, tuple[int, int, int]]:
@@ -78,10 +85,15 @@ class Portfolio:
                 "pct:3": PCT(3, self.seed),
             }
             return self._census.plain()
+        if self._is_believed():
+            return None
         tape = self._next_tape(self._turns)
-        if tape is None and self.exhaustive.incomplete:
-            # It could not see everything: the others go on without it.
+        if tape is None:
+            # It has seen everything that it could see: the others go on without it.
+            self._seen = True
             self._runs["exhaustive"] = EXHAUSTIVE_RUNS
+            if self._is_believed():
+                return None
             tape = self._next_tape(self._turns)
         return tape
 
@@ -90,8 +102,20 @@ class Portfolio:
         made = self._runs[self.member] = self._runs.get(self.member, 0) + 1
         return self._members[self.member].tape(made - 1)
 
+    def _is_believed(self) -> bool:
+        """Tell whether exhaustive search has seen everything, as far as the others can tell."""
+        exhaustive = self.exhaustive
+        if not self._seen or exhaustive.incomplete:
+            return False
+        if not self._witnessed <= exhaustive.met:
+            exhaustive.incomplete = "steps depend on each other in ways that no log tells"
+        return not exhaustive.incomplete and self._witnesses >= WITNESSES
+
     def learn(self, ran: Ran) -> None:
         """Have the member learn whose run it was; all share one census."""
+        if self.member != "exhaustive" and ran.complete and ran.log:
+            self._witnesses += 1
+            self._witnessed.add(ran.trace)
         if self.member in self._members and self.member not in ("surw", "urw"):
             self._members[self.member].learn(ran)
         # Not every run of those who learn nothing is logged.

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from harness.core.access import Log
 from harness.core.tape import Tape
 
+from .happens_before import trace_of
+
 Path = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ran:
     """One run, as a strategy sees it.
 
@@ -36,6 +39,11 @@ class Ran:
     points: Mapping[Path, int] = field(default_factory=dict)
     violated: bool = False
     complete: bool = True
+
+    @cached_property
+    def trace(self) -> int:
+        """What it shares with the runs that differ in the order of independent steps only."""
+        return trace_of(self.log)
 
 
 class Strategy(Protocol):

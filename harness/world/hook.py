@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import inspect
 import queue
 import threading
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
-from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, WRITE, Log
+from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, UNSEEN, WRITE, Log
 
 from .here import here
 from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS
@@ -138,6 +140,8 @@ def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> 
     """Note an access to data, with what lies behind a view or an iterator."""
     log.append((turn, id(subject) + site.part, site.mode, site))
     if site.part:
+        if site.mode == READ and _is_worked_out(type(subject), site.name):
+            log.append((turn, 0, UNSEEN, site))
         return
     if site.name in _SEVERAL:
         log.append((turn, CONTAINERS, WRITE, site))
@@ -149,6 +153,30 @@ def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> 
         world.kept.append(subject)
         for container in _behind(subject, 3):
             log.append((turn, id(container), READ, site))
+
+
+@lru_cache(maxsize=4096)
+def _is_worked_out(kind: Hashable, name: str) -> bool:
+    """Tell whether to read an attribute is to run code of a library, which may keep what it finds.
+
+    `functools.cached_property` does, and its data are not seen.
+    """
+    found = inspect.getattr_static(kind, name.removeprefix("."), None)
+    return hasattr(type(found), "__get__") and not isinstance(found, _PLAIN_DESCRIPTORS)
+
+
+#: They hand out what they have, or run code that has points of its own.
+_PLAIN_DESCRIPTORS: Final = (
+    classmethod,
+    property,
+    staticmethod,
+    types.ClassMethodDescriptorType,
+    types.FunctionType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
 
 
 def _behind(lens: object, depth: int) -> Iterator[object]:

@@ -17,6 +17,7 @@ from harness.search.known import make_strategy
 from harness.search.random_walk import RandomWalk
 from harness.testing import SCRIPTS, Ask, Move, Script, Touch
 from tests.museum.catalogue import EXHIBITS, Exhibit
+from tests.programs import made_at_import
 from tests.search import programs
 from tests.search.driving import Driver, driving, played, reads, touches
 
@@ -281,6 +282,14 @@ def test_a_fixed_twin_is_exhausted_and_holds(program: Callable[[Any], Any], stra
 
 
 @pytest.mark.usefixtures("drive")
+def test_what_a_library_works_out_is_never_called_exhausted() -> None:
+    """Where `cached_property` keeps its value, no log tells."""
+    found = explore(made_at_import.counter_in_a_cached_property, strategy="exhaustive")
+
+    assert found.verdict == "holds"
+    assert not found.exhausted
+
+
 def test_a_thread_beside_a_loop_holds() -> None:
     """The twin of the call after the end."""
     exploration = explore(programs.call_soon_after_close_fixed, schedules=300)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.core.access import ACQUIRE, RELEASE
-from harness.search.exhaustive import MAX_WIDTH
+from harness.search.exhaustive import MAX_WIDTH, Exhaustive
 from harness.search.portfolio import EXHAUSTIVE_RUNS, PCT_EVERY, Portfolio
 from harness.testing import Ask, Move, Touch
 from tests.search.driving import first_violation, played, touches
@@ -75,6 +75,31 @@ def test_who_could_not_see_everything_does_not_end_it() -> None:
 
     assert portfolio.exhaustive.incomplete
     assert found is not None
+
+
+def test_what_no_log_tells_is_seen_by_the_others() -> None:
+    """What a library keeps for itself is found all the same: its runs contradict the search."""
+
+    def script() -> Sequence[Iterator[Move]]:
+        kept: list[int] = []
+
+        def compute(thing: str) -> Iterator[Move]:
+            yield Touch(thing)
+            if not kept:
+                yield Touch(thing)
+                kept.append(1)
+            assert len(kept) < 2
+
+        return compute("left"), compute("right")
+
+    alone, portfolio = Exhaustive(), Portfolio(seed=1)
+    runs = list(played(portfolio, script, 100))
+
+    assert first_violation(played(alone, script, 1_000)) is None
+    assert not alone.incomplete, "else there is nothing to contradict"
+    assert "no log tells" in portfolio.exhaustive.incomplete
+    assert len(runs) == 100
+    assert first_violation(runs) is not None
 
 
 def test_a_census_is_shared_and_counts_every_run() -> None:

@@ -13,8 +13,7 @@ import queue
 import threading
 import types
 from collections import deque
-from collections.abc import Hashable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any, Final
 
 from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, UNSEEN, WRITE, Log
@@ -40,10 +39,20 @@ _SYNCHRONISATION = (
 _known: dict[type, bool] = {}
 
 
+def _make_room(answers: dict[Any, Any]) -> None:
+    """Forget what is known about classes before a program that makes some in each run fills it."""
+    if len(answers) >= _ROOM:
+        answers.clear()
+
+
+_ROOM: Final = 4_096
+
+
 def is_synchronisation(cls: type) -> bool:
     """Tell whether calls on objects of `cls` are public synchronisation operations."""
     known = _known.get(cls)
     if known is None:
+        _make_room(_known)
         known = _known[cls] = issubclass(cls, _SYNCHRONISATION) or bool(
             getattr(cls, "_harness_sync", False)
         )
@@ -132,6 +141,7 @@ def _mode(kind: type, name: str) -> int | None:
         else:
             found = (modes.get(name) for base, modes in _BARE.items() if issubclass(kind, base))
             mode = next(found, None)
+        _make_room(_modes)
         _modes[kind, name] = mode
         return mode
 
@@ -155,14 +165,22 @@ def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> 
             log.append((turn, id(container), READ, site))
 
 
-@lru_cache(maxsize=4096)
-def _is_worked_out(kind: Hashable, name: str) -> bool:
+_worked_out: dict[tuple[type, str], bool] = {}
+
+
+def _is_worked_out(kind: type, name: str) -> bool:
     """Tell whether to read an attribute is to run code of a library, which may keep what it finds.
 
     `functools.cached_property` does, and its data are not seen.
     """
-    found = inspect.getattr_static(kind, name.removeprefix("."), None)
-    return hasattr(type(found), "__get__") and not isinstance(found, _PLAIN_DESCRIPTORS)
+    try:
+        return _worked_out[kind, name]
+    except KeyError:
+        found = inspect.getattr_static(kind, name.removeprefix("."), None)
+        answer = hasattr(type(found), "__get__") and not isinstance(found, _PLAIN_DESCRIPTORS)
+        _make_room(_worked_out)
+        _worked_out[kind, name] = answer
+        return answer
 
 
 #: They hand out what they have, or run code that has points of its own.

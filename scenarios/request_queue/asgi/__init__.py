@@ -1,0 +1,1 @@
+"""The request queue as ASGI middleware, for one event loop."""

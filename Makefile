@@ -11,7 +11,7 @@ endif
 JOBS ?= auto
 VENV := .venv/bin/python
 
-.PHONY: help setup storms test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs test-all fix clean
+.PHONY: help setup storms test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis test-all fix clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -60,6 +60,9 @@ museum-full: setup ## the whole table: every strategy, 20 seeds, trace counts; g
 
 real-bugs: setup ## find published bugs in old releases, each in an environment of its own, and none in the new
 	@$(VENV) -m tests.real_bugs
+
+real-redis: setup ## compare the double of a store with a real server, which must be installed: redis-server
+	@$(VENV) -m pytest tests/real_redis -m real_redis
 
 test-all: setup ## what may differ between Pythons, on every other supported one of this machine
 	@$(VENV) -m tests.interpreters.everywhere

@@ -35,20 +35,30 @@ if TYPE_CHECKING:
     from harness.doubles import AsyncFakePool as AsyncFakePool
     from harness.doubles import AsyncGate as AsyncGate
     from harness.doubles import AsyncSlowCloseReader as AsyncSlowCloseReader
+    from harness.doubles import AsyncStore as AsyncStore
+    from harness.doubles import AsyncSubscription as AsyncSubscription
     from harness.doubles import AsyncTokenBudget as AsyncTokenBudget
     from harness.doubles import Behaviour as Behaviour
     from harness.doubles import BlockingSource as BlockingSource
     from harness.doubles import Cancellation as Cancellation
+    from harness.doubles import Client as Client
     from harness.doubles import CountingFactory as CountingFactory
+    from harness.doubles import Database as Database
     from harness.doubles import Existence as Existence
     from harness.doubles import FakePool as FakePool
     from harness.doubles import Gate as Gate
     from harness.doubles import InFlight as InFlight
     from harness.doubles import LogCapture as LogCapture
+    from harness.doubles import Message as Message
     from harness.doubles import PoolEvent as PoolEvent
     from harness.doubles import Scope as Scope
+    from harness.doubles import SkewedClock as SkewedClock
     from harness.doubles import SlowCloseReader as SlowCloseReader
+    from harness.doubles import Store as Store
+    from harness.doubles import StoreError as StoreError
+    from harness.doubles import StoreEvent as StoreEvent
     from harness.doubles import StubActivity as StubActivity
+    from harness.doubles import Subscription as Subscription
     from harness.doubles import TokenBudget as TokenBudget
     from harness.doubles import TransientError as TransientError
     from harness.doubles import async_poll_until as async_poll_until
@@ -69,9 +79,11 @@ if TYPE_CHECKING:
     from harness.faults import Cancel as Cancel
     from harness.faults import Crash as Crash
     from harness.faults import Delay as Delay
+    from harness.faults import Duplicate as Duplicate
     from harness.faults import Fail as Fail
     from harness.faults import Faults as Faults
     from harness.faults import Hang as Hang
+    from harness.faults import Overtake as Overtake
     from harness.faults import Pass as Pass
     from harness.faults import Pause as Pause
     from harness.faults import Rule as Rule
@@ -106,7 +118,9 @@ __all__ = [
     "AsyncGate",
     "AsyncSimulation",
     "AsyncSlowCloseReader",
+    "AsyncStore",
     "AsyncStorm",
+    "AsyncSubscription",
     "AsyncTokenBudget",
     "Behaviour",
     "Blocked",
@@ -116,10 +130,13 @@ __all__ = [
     "Cancellation",
     "Cancelled",
     "Check",
+    "Client",
     "CountingFactory",
     "Crash",
+    "Database",
     "Deadlock",
     "Delay",
+    "Duplicate",
     "Elapsed",
     "EndsCancelled",
     "Eventually",
@@ -140,7 +157,9 @@ __all__ = [
     "Livelock",
     "LogCapture",
     "MaxInFlight",
+    "Message",
     "Nondeterminism",
+    "Overtake",
     "Parked",
     "Pass",
     "Pause",
@@ -150,11 +169,16 @@ __all__ = [
     "Settings",
     "Simulation",
     "Site",
+    "SkewedClock",
     "SlowCloseReader",
     "Snapshot",
+    "Store",
+    "StoreError",
+    "StoreEvent",
     "Storm",
     "StormView",
     "StubActivity",
+    "Subscription",
     "Survivor",
     "Token",
     "TokenBudget",
@@ -190,7 +214,9 @@ _MODULES: Final = {
     "AsyncGate": "doubles",
     "AsyncSimulation": "simulation",
     "AsyncSlowCloseReader": "doubles",
+    "AsyncStore": "doubles",
     "AsyncStorm": "simulation",
+    "AsyncSubscription": "doubles",
     "AsyncTokenBudget": "doubles",
     "Behaviour": "doubles",
     "Blocked": "errors",
@@ -200,10 +226,13 @@ _MODULES: Final = {
     "Cancellation": "doubles",
     "Cancelled": "checks",
     "Check": "checks",
+    "Client": "doubles",
     "CountingFactory": "doubles",
     "Crash": "faults",
+    "Database": "doubles",
     "Deadlock": "checks",
     "Delay": "faults",
+    "Duplicate": "faults",
     "ECHO": "doubles",
     "Elapsed": "checks",
     "EndsCancelled": "checks",
@@ -225,7 +254,9 @@ _MODULES: Final = {
     "Livelock": "checks",
     "LogCapture": "doubles",
     "MaxInFlight": "checks",
+    "Message": "doubles",
     "Nondeterminism": "errors",
+    "Overtake": "faults",
     "Parked": "checks",
     "Pass": "faults",
     "Pause": "faults",
@@ -235,11 +266,16 @@ _MODULES: Final = {
     "Settings": "explore",
     "Simulation": "simulation",
     "Site": "faults",
+    "SkewedClock": "doubles",
     "SlowCloseReader": "doubles",
     "Snapshot": "snapshot",
+    "Store": "doubles",
+    "StoreError": "doubles",
+    "StoreEvent": "doubles",
     "Storm": "simulation",
     "StormView": "checks",
     "StubActivity": "doubles",
+    "Subscription": "doubles",
     "Survivor": "checks",
     "Token": "core.token",
     "TokenBudget": "doubles",

@@ -107,6 +107,16 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A message arrives twice. Only messages between a store and its subscribers can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overtake:
+    """A message arrives before the one ahead of it. Only messages as above can."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """The task (or call) is cancelled here."""
 
@@ -132,7 +142,7 @@ def _check_seconds(seconds: object) -> None:
     to_ns(seconds)
 
 
-Verdict = Pass | Delay | Fail | Truncate | Hang | Cancel | Crash | Pause
+Verdict = Pass | Delay | Fail | Truncate | Hang | Cancel | Crash | Pause | Duplicate | Overtake
 Rule = Callable[[Site], Verdict]
 PASS = Pass()
 

@@ -27,7 +27,7 @@ from harness.checks import (
     Survivor,
 )
 from harness.core.clock import to_ns, to_seconds
-from harness.doubles import AsyncFakePool, AsyncGate, FakePool, Gate, InFlight
+from harness.doubles import AsyncFakePool, AsyncGate, AsyncStore, FakePool, Gate, InFlight, Store
 from harness.errors import HarnessError, Violation, misuse
 from harness.faults import Crash, Pause, Rule, Site, Verdict
 from harness.world import account, loops, threads, waits
@@ -98,6 +98,23 @@ class _Common:
         self._world.faults.install(rule, at_most, certain=certain)
         self._world.wary = True
 
+    def kill(self, crew: str) -> None:
+        """Crash every thread and task called `crew` or `crew/…`, but not who calls this.
+
+        They take no further step and no `finally` of theirs runs.
+        """
+        world = self._world
+        for _, actor in sorted(world.kernel.live.items()):
+            if actor is not world.kernel.current and _is_of(actor.name, crew):
+                world.crash(actor)
+        current = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+        for reference in list(world.tasks):
+            task = reference()
+            if task is None or task is current or task.done() or task.crashed:
+                continue
+            if _is_of(task.get_name(), crew):
+                loops.crash(world, task)
+
     def draw(self, options: int) -> int:
         """Return a choice of the tape among `options`: 0 by default."""
         return account.draw(self._world, options) if options > 1 else 0
@@ -137,6 +154,23 @@ class Simulation(_Common):
             draw=self.draw,
             actor=self._actor,
             disturb=self._disturb,
+            **options,
+        )
+
+    def store(self, name: str = "store", **options: Any) -> Store:
+        """Return a store whose latencies and faults come from this run's tape.
+
+        Args:
+            name: how verdicts call it.
+            **options: arguments of `Store`.
+        """
+        return Store(
+            name,
+            faults=self.faults,
+            draw=self.draw,
+            actor=self._actor,
+            disturb=self._disturb,
+            kill=self.kill,
             **options,
         )
 
@@ -182,6 +216,18 @@ class AsyncSimulation(_Common):
             draw=self.draw,
             actor=self._actor,
             disturb=self._disturb,
+            **options,
+        )
+
+    def store(self, name: str = "store", **options: Any) -> AsyncStore:
+        """Return a store that takes latencies and faults from the tape; see `Simulation.store`."""
+        return AsyncStore(
+            name,
+            faults=self.faults,
+            draw=self.draw,
+            actor=self._actor,
+            disturb=self._disturb,
+            kill=self.kill,
             **options,
         )
 
@@ -551,6 +597,10 @@ class AsyncStorm(_Nursery):
             await asyncio.sleep(to_seconds(step_ns))
             await loops.settle(self._world)
         self._judge()
+
+
+def _is_of(name: str, crew: str) -> bool:
+    return name == crew or name.startswith(f"{crew}/")
 
 
 def _cancelled(outcome: _Outcome) -> Cancelled:

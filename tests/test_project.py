@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -173,7 +174,16 @@ def test_make_says_what_it_can_do() -> None:
     said = made().stdout
 
     commands = {line.split()[1] for line in said.splitlines()}
-    assert {"storms", "test", "check", "matrix", "bench", "bench-rivals", "test-all"} <= commands
+    assert {
+        "storms",
+        "test",
+        "check",
+        "matrix",
+        "bench",
+        "bench-rivals",
+        "real-redis",
+        "test-all",
+    } <= commands
 
 
 @pytest.mark.parametrize("command", ["storms", "test", "check", "matrix", "bench", "test-all"])
@@ -195,28 +205,47 @@ def test_a_python_that_does_not_start_is_told_in_words() -> None:
     assert "make storms PYTHON=/path/to/python3.13" in outcome.stderr
 
 
-def test_continuous_integration_runs_check_and_then_everything_else(tmp_path: Path) -> None:
-    """`.ci/run` works from any folder, without input, and stops at the first failure."""
-    recorder = tmp_path / "make"
-    recorder.write_text(
-        '#!/bin/sh\necho "$1 CI=$CI in=$(cat)" >> "$RECORD"\n[ "$1" != "$FAILING" ]\n', "utf-8"
+@pytest.mark.parametrize(
+    ("failing", "steps"),
+    [
+        ("nothing", ["check", "test-all", "real-redis"]),
+        ("check", ["check"]),
+        ("install", ["check", "test-all", "apt-get"]),
+    ],
+)
+def test_continuous_integration_runs_check_and_then_everything_else(
+    tmp_path: Path, failing: str, steps: list[str]
+) -> None:
+    """`.ci/run` works from any folder, without input, and stops at the first failure.
+
+    It installs the server that it needs, and fails where it cannot.
+    """
+    record = tmp_path / "record"
+    programs = {
+        "make": 'echo "$1 CI=$CI in=$(cat)" >> "$RECORD"; [ "$1" != "$FAILING" ]',
+        "apt-get": 'echo "apt-get CI=$CI in=$(cat)" >> "$RECORD"; [ "$FAILING" != install ]',
+        "sudo": 'exec "$@"',
+    }
+    if failing != "install":
+        programs["redis-server"] = "true"
+    for name, program in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n", "utf-8")
+        (tmp_path / name).chmod(0o755)
+    # Nothing else of this machine, which may have a server.
+    for name in ("bash", "cat", "dirname", "id", "sh"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+
+    outcome = subprocess.run(
+        [str(ROOT / ".ci" / "run")],
+        cwd=tmp_path,
+        env={"PATH": str(tmp_path), "RECORD": str(record), "FAILING": failing},
+        input="nobody reads this",
+        text=True,
+        check=False,
     )
-    recorder.chmod(0o755)
 
-    def run(failing: str) -> tuple[int, list[str]]:
-        record = tmp_path / f"record-{failing}"
-        outcome = subprocess.run(
-            [str(ROOT / ".ci" / "run")],
-            cwd=tmp_path,
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "RECORD": str(record), "FAILING": failing},
-            input="nobody reads this",
-            text=True,
-            check=False,
-        )
-        return outcome.returncode, record.read_text("utf-8").splitlines()
-
-    assert run("nothing") == (0, ["check CI=true in=", "test-all CI=true in="])
-    assert run("check") == (1, ["check CI=true in="])
+    assert outcome.returncode == (failing != "nothing")
+    assert record.read_text("utf-8").splitlines() == [f"{step} CI=true in=" for step in steps]
 
 
 def test_the_workflow_runs_what_everyone_runs() -> None:

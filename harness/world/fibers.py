@@ -640,7 +640,7 @@ class World:
                 self._log_pending(kernel.log)
             kernel.log = None
         left = [*kernel.live.values(), *self.crashed.values()]
-        if left:
+        if left or self.crashed_tasks:
             self._stop_all(left)
         kernel.current = None
         asyncio._set_running_loop(None)

@@ -1,0 +1,1 @@
+"""The double of a store beside a real Redis server: `make real-redis`."""

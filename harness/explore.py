@@ -83,6 +83,7 @@ class Settings:
         limits: when a run is given up.
         shrink: show the first failure of each check as the simplest run that still shows it.
         expected: checks whose violations are no news, and are shown as they were found.
+        searched: of the schedules, how many the search may have at most; a sweep may have all.
     """
 
     schedules: int = 100
@@ -100,6 +101,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     shrink: bool = True
     expected: tuple[str, ...] = ()
+    searched: int | None = None
 
     def __post_init__(self) -> None:
         _at_least_one("schedules", self.schedules)
@@ -534,7 +536,8 @@ class _Explorer:
             alone = alone and len(trial.widths) == trial.sites
             yield trial
         if not alone and not self.unknown and made < self.settings.schedules:
-            yield from self._search(self.settings.schedules - made)
+            left = self.settings.schedules - made
+            yield from self._search(min(left, self.settings.searched or left))
 
     def _search(self, schedules: int) -> Iterator[Trial]:
         """Make the runs that the strategy asks for, at most so many."""

@@ -56,6 +56,8 @@ PATTERNS: Final = ("storms.py", "storms_*.py", "test_*.py")
 
 #: A caught cell has made its point after so many violations.
 ENOUGH_VIOLATIONS: Final = 3
+#: One schedule in so many is enough for a variant that is to survive.
+SURVIVOR_SHARE: Final = 10
 
 _ROW: Final = re.compile(r"([A-Z][A-Za-z]*(?:-[A-Z])?\d+[a-z]?)\s*:")
 _SCHEDULE: Final = re.compile(r"schedule \d+")
@@ -81,11 +83,13 @@ class Column:
         cls: the class; None for a scenario without a subject.
         caught_by: names of the checks that must catch it; empty if it must hold.
         row: the row that its docstring starts with, if any.
+        is_variant: it is a broken variant, and not the scenario's own subject.
     """
 
     cls: type | None
     caught_by: tuple[str, ...] = ()
     row: str | None = None
+    is_variant: bool = False
 
     @property
     def name(self) -> str:
@@ -199,7 +203,7 @@ class Scenario:
         return [
             Column(self.subject),
             *(
-                Column(cls, self.catches.get(cls, ()), row_of(cls))
+                Column(cls, self.catches.get(cls, ()), row_of(cls), is_variant=True)
                 for cls in dict.fromkeys(variants)
             ),
         ]
@@ -372,6 +376,9 @@ def run_cell(
 ) -> Cell:
     """Run one scenario with one class under as many schedules as `settings` say, pins first.
 
+    A variant that must be caught is done with at its third violation. One that is to survive says
+    little about the subject, and is searched by a tenth of the schedules.
+
     Args:
         scenario: the scenario.
         column: the class, and what is expected.
@@ -381,16 +388,19 @@ def run_cell(
         corpus: where failures are kept: those of earlier runs are run first, besides the declared
             schedules.
         case: tells apart, in the corpus, what is run with other fixtures.
-        shown: its violation is shown even if it is the expected one, so that it is worth shrinking.
+        shown: it alone is looked at: searched in full, and its violation shown and so worth
+            shrinking, even if it is the expected one.
 
     Raises:
         HarnessError: the run could not be simulated, or something about the scenario is wrong.
     """
     settings = settings or Settings()
     stop_after = ENOUGH_VIOLATIONS if column.caught_by else 1
+    survives = column.is_variant and not column.caught_by and not shown
     settings = replace(
         settings,
         stop_after=stop_after,
+        searched=max(1, settings.schedules // SURVIVOR_SHARE) if survives else None,
         expected=() if shown else column.caught_by,
         under_test=tuple(dict.fromkeys([*settings.under_test, *scenario.under_test])),
         pins=(*settings.pins, *pins_of(scenario, column)),

@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from harness import (
     Simulation,
     Token,
     Violation,
+    fail_each,
     replay,
     scenario,
 )
@@ -194,6 +196,44 @@ def test_a_variant_that_is_not_caught_fails_its_cell() -> None:
 
     assert (survivor.verdict, survivor.is_as_declared) == ("holds", False)
     assert survivor.explain().endswith("declared to be caught by Failed, held on 20 schedules.")
+
+
+@pytest.mark.parametrize(
+    ("shown", "schedules"), [(False, 7), (True, 70)], ids=["among others", "alone"]
+)
+def test_a_survivor_is_searched_by_a_tenth_of_the_schedules(*, shown: bool, schedules: int) -> None:
+    """It says little about the subject; looked at alone, it is searched in full."""
+    settings = Settings(schedules=70, strategy="random")
+
+    survivor = run_cell(made(), Column(Renamed, is_variant=True), settings, shown=shown)
+    subject = run_cell(made(), Column(Counter), settings)
+
+    assert survivor.exploration is not None
+    assert subject.exploration is not None
+    assert survivor.exploration.schedules == schedules
+    assert subject.exploration.schedules == 70
+
+
+def test_a_sweep_over_a_survivor_is_finished() -> None:
+    """What is a tenth of the schedules may be less than it takes to let each call fail once."""
+
+    @scenario(Counter)
+    def failing(sim: Simulation, cls: type[Counter]) -> None:
+        sim.inject(fail_each())
+        pool = sim.pool("pool")
+        for number in range(5):
+            with suppress(Exception):
+                pool.call(str(number))
+        cls().add()
+
+    this = scenario_of(failing)
+    assert this is not None
+
+    survivor = run_cell(this, Column(Renamed, is_variant=True), Settings(schedules=20))
+
+    assert survivor.verdict == "holds"
+    assert survivor.exploration is not None
+    assert survivor.exploration.schedules == 1 + 5
 
 
 def test_a_variant_caught_by_another_check_fails_its_cell() -> None:

@@ -1,0 +1,1 @@
+"""Speed tests of providers that share clients: one dial and one test for all who ask at once."""

@@ -6,14 +6,16 @@ stale drop: a Python factory that fails raises, and what it raises is the answer
 under its user by the *stale drop* needs two tests of one key at once, which is row T1.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Mapping
 
 from scenarios.connection_lifecycle.scope import Scope
 
+from .aio import AsyncEntry, AsyncFlight, AsyncSpeedTests
 from .policy import Provider
-from .provider import Client
+from .provider import AsyncClient, Client
 from .reference import Entry, Flight, SpeedTests
 
 
@@ -326,3 +328,151 @@ class Serialised(SpeedTests[Client]):
     def shutdown(self) -> None:
         with self._turn:
             super().shutdown()
+
+
+# --- asyncio --------------------------------------------------------------------------------------
+
+
+class AsyncNoSingleFlight(AsyncSpeedTests[AsyncClient]):
+    """T1: shares clients, but not tests.
+
+    Bug: five tasks miss the empty cache before the first dial is over; no interleaving is needed.
+    Seen in: no issue that we know of; altmount's own storm test counts no builds and lets it pass.
+    Caught by: five_tasks_ask_and_one_is_dialled (Calls, MaxInFlight).
+    """
+
+    def _current(self, key: str) -> AsyncFlight | None:
+        return None
+
+
+class AsyncJanitorNeverStops(AsyncSpeedTests[AsyncClient]):
+    """T4: leaves the janitor behind at shutdown.
+
+    Bug: nobody cancels the task, and nobody waits for it.
+    Seen in: go-cache #166 of March 2023: the goroutine of `runJanitor` outlives its cache.
+    Caught by: shutdown_of_tasks_at_any_moment (LeakBound) and wherever one is shut down.
+    """
+
+    async def shutdown(self) -> None:
+        self._janitor = self._loop.create_task(asyncio.sleep(0))
+        await super().shutdown()
+
+
+class AsyncDialsUnderTheLock(AsyncSpeedTests[AsyncClient]):
+    """T6: has one lock for all dials.
+
+    Bug: one provider that is slow to answer stops the tests of all; no interleaving is needed.
+    Seen in: renterd #464 of June 2023: a transport dials under its lock, and the pool waits for it.
+    Caught by: slow_dial_delays_no_other_task (MaxInFlight).
+    """
+
+    _dialling: asyncio.Lock | None = None
+
+    async def _dial(self, flight: AsyncFlight) -> AsyncClient:
+        self._dialling = self._dialling or asyncio.Lock()
+        async with self._dialling:
+            return await super()._dial(flight)
+
+
+class AsyncClosesAgain(AsyncSpeedTests[AsyncClient]):
+    """T9: closes what a shutdown before it has closed.
+
+    Bug: the map is read, and not emptied; the second shutdown goes through it again.
+    Seen in: altmount's coalescer of April 2026: close checks, then closes.
+    Caught by: shutdown_of_tasks_at_any_moment (Failed).
+    """
+
+    def _take_all(self) -> list[AsyncEntry[AsyncClient]]:
+        return list(self._entries.values())
+
+
+class AwaitsTheSharedTask(AsyncSpeedTests[AsyncClient]):
+    """T11: has everybody await the task of the test itself.
+
+    Bug: a caller who is cancelled cancels what it awaits, and with it the test of all others.
+    Seen in: notebooklm-py #2091 and ztf-viewer #638 of August 2026, where a shield prevents it.
+    Caught by: cancelled_task_takes_nobody_along (Elapsed), shutdown_of_tasks_at_any_moment
+    (Failed).
+    """
+
+    async def _wait(self, flight: AsyncFlight) -> float:
+        await flight.task
+        return self._outcome(flight)
+
+
+class AsyncInsertsAfterShutdown(AsyncSpeedTests[AsyncClient]):
+    """T13: never asks whether all is over.
+
+    Bug: a test comes just after the shutdown, dials, and caches a client that nobody closes.
+    Seen in: altmount as merged in May 2026: a run after shutdown inserts what nobody closes.
+    Caught by: shutdown_of_tasks_at_any_moment (Failed).
+    """
+
+    def _is_too_late(self) -> bool:
+        return False
+
+
+class AsyncSweepClosesInUse(AsyncSpeedTests[AsyncClient]):
+    """S8d: closes an expired client in the middle of a test.
+
+    Bug: nothing counts who uses a client, so the sweep pulls it away and the test ends at 0 MB/s.
+    Seen in: altmount as merged in May 2026: a test may take as long as a client is kept.
+    Caught by: sweep_spares_the_client_of_a_task (Failed).
+    """
+
+    def _retire(self, entry: AsyncEntry[AsyncClient]) -> None:
+        self._close(entry.client)
+
+
+class EndsInsideTheTask(AsyncSpeedTests[AsyncClient]):
+    """C2: says that a test is over in the last lines of its task.
+
+    Bug: a task that is cancelled before its first step runs no line: who waits for it waits on.
+    Seen in: no issue that we know of; the first draft of this very coordinator had it.
+    Caught by: shutdown_of_tasks_at_any_moment (Deadlock).
+    """
+
+    async def _fly(self, flight: AsyncFlight) -> None:
+        try:
+            await super()._fly(flight)
+        finally:
+            super()._land(flight, self._loop.create_task(asyncio.sleep(0)))
+
+    def _land(self, flight: AsyncFlight, task: asyncio.Task[None]) -> None:
+        pass
+
+
+class ClosesWhileCancelled(AsyncSpeedTests[AsyncClient]):
+    """C3: awaits the farewell of a client in a task that may be being cancelled.
+
+    Bug: the coordinator is shut down while a test lets go of its client: the close ends half-way.
+    Seen in: httpcore #1115 of September 2026: a close that is cancelled half-way counts as done.
+    Caught by: shutdown_in_mid_close (Failed).
+    """
+
+    async def _give_back(self, entry: AsyncEntry[AsyncClient]) -> None:
+        entry.users -= 1
+        if entry.is_retired and not entry.users:
+            await entry.client.close()
+
+
+class AsyncSerialised(AsyncSpeedTests[AsyncClient]):
+    """One lock round every public method.
+
+    Bug: who asks for the same waits for a test of their own, and a slow dial stops everybody.
+    Seen in: hickory-dns #923 of November 2019: a lock round all lookups let one go at a time.
+    Caught by: five_tasks_ask_and_one_is_dialled (Calls), slow_dial_delays_no_other_task
+    (MaxInFlight).
+    """
+
+    _turn: asyncio.Lock | None = None
+
+    async def run(self, provider: Provider) -> float:
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            return await super().run(provider)
+
+    async def shutdown(self) -> None:
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            await super().shutdown()

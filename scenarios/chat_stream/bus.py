@@ -10,25 +10,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Generic, TypeVar
 
-from .messages import Notify
+N = TypeVar("N")
 
 Draw = Callable[[int], int]
-OnNotify = Callable[[Notify], Awaitable[None]]
 OnError = Callable[[Exception], None]
 
 
 @dataclass(slots=True)
-class _Listener:
+class _Listener(Generic[N]):
     """One subscriber: what is on its way to it, and the task that brings it while there is any."""
 
-    on_notify: OnNotify
+    on_notify: Callable[[N], Awaitable[None]]
     on_error: OnError
-    pending: list[Notify] = field(default_factory=list)
+    pending: list[N] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
 
-class NotifyBus:
+class NotifyBus(Generic[N]):
     """Brings notifications from anybody to everybody who is subscribed. One loop."""
 
     # invariant: a listener with something pending has a task, unless it is lost
@@ -59,10 +59,10 @@ class NotifyBus:
         self._delivery = delivery
         self._duplicates = duplicates
         self._drops = drops
-        self._listeners: dict[tuple[str, int], _Listener] = {}
+        self._listeners: dict[tuple[str, int], _Listener[N]] = {}
         self._numbers = count(1)
         self._held = 0
-        self.sent: list[Notify] = []
+        self.sent: list[N] = []
 
     @property
     def listeners(self) -> int:
@@ -74,13 +74,8 @@ class NotifyBus:
         """How many are at a subscriber that has no room for them."""
         return self._held
 
-    @property
-    def durables(self) -> int:
-        """How many notifications of durable messages were sent."""
-        return sum(notify.is_durable for notify in self.sent)
-
     async def subscribe(
-        self, chat: str, on_notify: OnNotify, on_error: OnError
+        self, chat: str, on_notify: Callable[[N], Awaitable[None]], on_error: OnError
     ) -> Callable[[], None]:
         """Have `on_notify` awaited for each notification of a chat that is sent from now on."""
         await asyncio.sleep(0)
@@ -94,7 +89,7 @@ class NotifyBus:
 
         return unsubscribe
 
-    async def notify(self, chat: str, notify: Notify) -> None:
+    async def notify(self, chat: str, notify: N) -> None:
         """Send a notification to all who are subscribed when it has been sent."""
         await asyncio.sleep(self._sending())
         self.sent.append(notify)
@@ -109,7 +104,7 @@ class NotifyBus:
             listener.pending.clear()
             listener.on_error(error)
 
-    def _send(self, listener: _Listener, notify: Notify) -> None:
+    def _send(self, listener: _Listener[N], notify: N) -> None:
         if self._drops and self._draw(2):
             return
         copies = 1 + (self._draw(2) if self._duplicates else 0)
@@ -118,7 +113,7 @@ class NotifyBus:
             loop = asyncio.get_running_loop()
             listener.task = loop.create_task(self._bring(listener), name="bus")
 
-    async def _bring(self, listener: _Listener) -> None:
+    async def _bring(self, listener: _Listener[N]) -> None:
         while listener.pending:
             await asyncio.sleep(self._delivery())
             # Whoever unsubscribed meanwhile has nothing pending.

@@ -72,6 +72,23 @@ class Notify:
         return self.after > 0 or self.full_refresh
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A notification that says only how new the chat is: it may be late, double or lost."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of a chat at one moment, as one read transaction sees it."""
+
+    version: int
+    status: Status
+    messages: tuple[Message, ...]
+    queue: tuple[str, ...]
+
+
 class Kind(StrEnum):
     """What an event of a subscription is about."""
 

@@ -6,11 +6,12 @@ is atomic and never lost. That is all that a reader can see of a database under 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 
 from harness import AsyncFakePool
 
-from .messages import Message, Role, Status
+from .messages import Message, Role, Snapshot, Status
 
 
 class FakeStore:
@@ -22,13 +23,14 @@ class FakeStore:
         """Make an empty database behind a wire.
 
         Args:
-            wire: each query is one call: `status`, `messages` (with the id it asks above) or
-                `queue`.
+            wire: each query is one call: `status`, `messages` (with the id it asks above),
+                `queue`, or `snapshot` for all three in one transaction.
         """
         self.wire = wire
         self._messages: dict[str, dict[int, Message]] = {}
         self._statuses: dict[str, Status] = {}
         self._queues: dict[str, list[str]] = {}
+        self._versions: dict[str, int] = {}
         self._ids = count(1)
         #: What a query sees; a scenario may have it see less.
         self.visible: Callable[[Message], bool] = lambda _message: True
@@ -41,19 +43,36 @@ class FakeStore:
         """Make messages visible, all at once."""
         rows = self._messages.setdefault(chat, {})
         rows.update((message.id, message) for message in messages)
+        self._bump(chat)
 
     def edit(self, chat: str, message: Message) -> None:
         """Replace a message and drop all that came after it."""
         kept = {id: row for id, row in self._messages.get(chat, {}).items() if id < message.id}
         self._messages[chat] = {**kept, message.id: message}
+        self._bump(chat)
 
     def set_status(self, chat: str, status: Status) -> None:
         """Commit a status."""
         self._statuses[chat] = status
+        self._bump(chat)
 
     def queue(self, chat: str, *texts: str) -> None:
         """Commit what waits in the queue of a chat."""
         self._queues[chat] = list(texts)
+        self._bump(chat)
+
+    def promote(self, chat: str, message: Message) -> None:
+        """Move the first of the queue into the history, in one transaction."""
+        rows = self._messages.setdefault(chat, {})
+        rows[message.id] = replace(message, text=self._queues[chat].pop(0))
+        self._bump(chat)
+
+    def version(self, chat: str) -> int:
+        """Return how many transactions a chat has seen: what a hint says of it."""
+        return self._versions.get(chat, 0)
+
+    def _bump(self, chat: str) -> None:
+        self._versions[chat] = self.version(chat) + 1
 
     async def status(self, chat: str) -> Status:
         """Return the status of a chat."""
@@ -73,6 +92,22 @@ class FakeStore:
         queued = list(self._queues.get(chat, ()))
         await self.wire.call("queue")
         return queued
+
+    async def snapshot(self, chat: str, after: int) -> Snapshot:
+        """Return all of a chat, with the messages above an id, as one transaction sees it."""
+        seen = self.now(chat, after)
+        await self.wire.call("snapshot", argument=after)
+        return seen
+
+    def now(self, chat: str, after: int) -> Snapshot:
+        """Return what a transaction that starts now would see."""
+        rows = sorted(self._messages.get(chat, {}).values(), key=lambda message: message.id)
+        return Snapshot(
+            self.version(chat),
+            self._statuses.get(chat, Status.WAITING),
+            tuple(row for row in rows if row.id > after),
+            tuple(self._queues.get(chat, ())),
+        )
 
     @property
     def lookups(self) -> list[object]:

@@ -1,9 +1,9 @@
 """Who reads a subscription in a storm, and writes down what came, and when."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from .messages import Event, Kind, Message
-from .subscription.reference import Subscription
 
 
 class Viewer:
@@ -14,7 +14,7 @@ class Viewer:
         self.events: list[Event] = []
         self.times: list[float] = []
 
-    async def watch(self, subscription: Subscription) -> None:
+    async def watch(self, subscription: AsyncIterator[Event]) -> None:
         """Read until the subscription ends."""
         async for event in subscription:
             self.events.append(event)

@@ -68,7 +68,7 @@ async def out_of_order(sim: AsyncSimulation, cls: type[Merge]) -> None:
 
     wire = sim.pool("database", latency=(0.0, 0.003))
     store = FakeStore(wire)
-    bus = NotifyBus(draw=sim.draw, reorder=3, sending=lag, delivery=lag)
+    bus = NotifyBus[Notify](draw=sim.draw, reorder=3, sending=lag, delivery=lag)
     stream = ChatStream(store, bus, merge=cls, pick=lambda ready: ready[sim.draw(len(ready))])
     store.commit(CHAT, *(store.insert() for _ in range(4)))
     viewer = Viewer()
@@ -106,7 +106,7 @@ async def late_message_arrives(sim: AsyncSimulation, cls: type[Merge]) -> None:
     """6 is published after 7, and the database lags behind: the cache has it, and it arrives."""
     wire = sim.pool("database", latency=0.005)
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(store, bus, merge=cls)
     store.set_status(CHAT, Status.REQUIRES_ACTION)
     store.commit(CHAT, Message(3), Message(4))
@@ -144,7 +144,7 @@ async def late_message_arrives(sim: AsyncSimulation, cls: type[Merge]) -> None:
 async def late_notify_stays_above_the_floor(sim: AsyncSimulation, cls: type[Merge]) -> None:
     """Who has everything up to 100 gets 101 alone, though the notification speaks of 96."""
     wire = sim.pool("database")
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(FakeStore(wire), bus, merge=cls)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT, after=100)
@@ -165,7 +165,7 @@ async def database_fills_what_the_cache_lacks(sim: AsyncSimulation, cls: type[Me
     """8 is in the cache and 6, of another replica, is not: both arrive, for one query."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(store, bus, merge=cls)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT, after=5)
@@ -191,7 +191,7 @@ async def each_notify_costs_one_query(sim: AsyncSimulation, cls: type[Merge]) ->
     """Three messages cost the snapshot's query and three more, one at a time; each arrives once."""
     wire = sim.pool("database", latency=0.005)
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(store, bus, merge=cls)
     store.commit(CHAT, store.insert())
     viewer = Viewer()
@@ -214,7 +214,7 @@ async def each_notify_costs_one_query(sim: AsyncSimulation, cls: type[Merge]) ->
         await sim.advance(SILENCE)
         await subscription.close()
 
-    assert bus.durables == 3
+    assert sum(notify.is_durable for notify in bus.sent) == 3
     assert subscription.notifies.high_water <= policy.NOTIFY_QUEUE
     assert subscription.output.high_water <= policy.OUTPUT_QUEUE
 
@@ -224,7 +224,7 @@ async def cached_message_arrives(sim: AsyncSimulation, cls: type[Merge]) -> None
     """A message that is in the cache alone arrives, once."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    stream = ChatStream(store, NotifyBus(), merge=cls)
+    stream = ChatStream(store, NotifyBus[Notify](), merge=cls)
     store.commit(CHAT, store.insert())
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT)
@@ -246,7 +246,7 @@ async def missed_message_is_read(sim: AsyncSimulation, cls: type[Merge]) -> None
     """A message of another replica is not in the cache, and is read above the id before it."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(store, bus, merge=cls)
     store.commit(CHAT, store.insert())
     viewer = Viewer()
@@ -272,7 +272,7 @@ async def edited_message_arrives_again(sim: AsyncSimulation, cls: type[Merge]) -
     """An edit drops what came after it, and the edited message arrives under its old id."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    stream = ChatStream(store, NotifyBus(), merge=cls)
+    stream = ChatStream(store, NotifyBus[Notify](), merge=cls)
     store.commit(CHAT, store.insert(text="hello"))
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT)
@@ -296,7 +296,7 @@ async def cache_out_of_id_order(sim: AsyncSimulation, cls: type[Merge]) -> None:
     """5, 7, 6 are drained in one pass: the next high notification looks above 7, and no lower."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(store, bus, merge=cls)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT, after=4)
@@ -323,7 +323,7 @@ async def cache_out_of_id_order(sim: AsyncSimulation, cls: type[Merge]) -> None:
 async def first_message_of_all_is_not_announced(sim: AsyncSimulation, cls: type[Merge]) -> None:
     """Message 1 notifies "after 0", which means none: it comes with the next, and not before."""
     store = FakeStore(sim.pool("database"))
-    stream = ChatStream(store, NotifyBus(), merge=cls)
+    stream = ChatStream(store, NotifyBus[Notify](), merge=cls)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT)
 
@@ -358,7 +358,7 @@ async def failed_query_leaves_a_hole(sim: AsyncSimulation, cls: type[Merge]) -> 
     """
     wire = sim.pool("database")
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = ChatStream(store, bus, merge=cls)
     store.commit(CHAT, Message(4))
     viewer = Viewer()
@@ -409,7 +409,7 @@ async def nothing_is_lost_while_subscribing(sim: AsyncSimulation, cls: type[Chat
     """A message is committed and announced at any moment of a subscription: it comes once."""
     wire = sim.pool("database", latency=0.001)
     store = FakeStore(wire)
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     store.commit(CHAT, store.insert())
     viewer = Viewer()
     snapshot: list[int] = []
@@ -442,7 +442,7 @@ async def evicted_messages_are_read(sim: AsyncSimulation, cls: type[ChatStream])
     """5, 7, 6 were dropped from the cache, out of order: who is at 6 gets 7 from the database."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = cls(store, bus, cache_size=3)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT, after=6)
@@ -464,7 +464,7 @@ async def burst_waits_for_room(sim: AsyncSimulation, cls: type[ChatStream]) -> N
     """Twelve notifications come while the merge waits for the database: the bus waits, too."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = cls(store, bus)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT)
@@ -500,7 +500,7 @@ async def cache_is_filled_before_the_notify(sim: AsyncSimulation, cls: type[Chat
     """The database lags behind, and the notification finds its message in the cache."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     store.commit(CHAT, store.insert())
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT)
@@ -518,18 +518,20 @@ async def cache_is_filled_before_the_notify(sim: AsyncSimulation, cls: type[Chat
 @scenario(ChatStream)
 async def prompt_notifies_lose_nothing(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """Replicas publish in the order of their ids over a prompt bus: even the old merge would do."""
-    await two_replicas(sim, cls, NotifyBus(), SILENCE)
+    await two_replicas(sim, cls, NotifyBus[Notify](), SILENCE)
 
 
 @scenario(ChatStream, catches={ProducerLock: Exactly, TrustsOverwrittenCache: Exactly})
 async def reordered_notifies_lose_nothing(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """The same over a bus that is late, overtakes and repeats: only the merge can help."""
-    bus = NotifyBus(draw=sim.draw, reorder=3, delivery=lambda: 0.010 * sim.draw(4), duplicates=True)
+    bus = NotifyBus[Notify](
+        draw=sim.draw, reorder=3, delivery=lambda: 0.010 * sim.draw(4), duplicates=True
+    )
     await two_replicas(sim, cls, bus, SILENCE)
 
 
 async def two_replicas(
-    sim: AsyncSimulation, cls: type[ChatStream], bus: NotifyBus, silence: float
+    sim: AsyncSimulation, cls: type[ChatStream], bus: NotifyBus[Notify], silence: float
 ) -> None:
     """Have two replicas publish three messages one after the other; one has a subscriber."""
     wire = sim.pool("database")
@@ -565,7 +567,7 @@ async def subscribers_do_not_wait_for_each_other(
     """Three subscribe to a slow database at once, and a publisher needs none of its time."""
     wire = sim.pool("database", latency=1.0)
     store = FakeStore(wire)
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     published: list[float] = []
 
     async def subscriber() -> None:
@@ -589,7 +591,7 @@ async def subscribers_do_not_wait_for_each_other(
 async def lost_bus_ends_the_stream(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """The connection of the bus breaks twice: one error event, then the end, nothing is left."""
     store = FakeStore(sim.pool("database"))
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = cls(store, bus)
     viewer = Viewer()
     subscription = await stream.subscribe(CHAT)
@@ -607,7 +609,7 @@ async def lost_bus_ends_the_stream(sim: AsyncSimulation, cls: type[ChatStream]) 
 async def absent_reader_can_be_cancelled(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """Nobody reads: output, notifications and bus fill up one after the other; close frees all."""
     store = FakeStore(sim.pool("database"))
-    bus = NotifyBus()
+    bus = NotifyBus[Notify]()
     stream = cls(store, bus)
     subscription = await stream.subscribe(CHAT)
     with sim.no_points():
@@ -636,7 +638,7 @@ async def snapshot_survives_a_failing_database(sim: AsyncSimulation, cls: type[C
     """Status hangs, messages fail: the stale status after 5 s, an error item, and it lives on."""
     wire = sim.pool("database")
     store = FakeStore(wire)
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     store.set_status(CHAT, Status.RUNNING)
     store.queue(CHAT, "and then?")
     wire.script("status", Behaviour(), Behaviour(hang=True))
@@ -669,7 +671,7 @@ async def snapshot_survives_a_failing_database(sim: AsyncSimulation, cls: type[C
 async def joiner_misses_no_part(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """Who joins a chat that says it is running finds every part, in the snapshot or after it."""
     store = FakeStore(sim.pool("database"))
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     viewer = Viewer()
     writer, reader = await stream.subscribe(CHAT), await stream.subscribe(CHAT)
     joined: list[Event] = []
@@ -705,7 +707,7 @@ async def joiner_misses_no_part(sim: AsyncSimulation, cls: type[ChatStream]) -> 
 async def short_answer_can_still_be_joined(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """An answer ends before anybody came, uncommitted: its parts are kept for 5 s, 35 s at most."""
     store = FakeStore(sim.pool("database"))
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     stream.start_janitor()
     await sim.advance(0.001)
 
@@ -731,7 +733,7 @@ async def idle_state_is_kept_for_35_seconds_at_most(
 ) -> None:
     """A chat that ends a moment less than 5 s before a sweep is kept until the one after it."""
     store = FakeStore(sim.pool("database"))
-    stream = cls(store, NotifyBus())
+    stream = cls(store, NotifyBus[Notify]())
     stream.start_janitor()
     subscription = await stream.subscribe("chat-watched")
     end = policy.JANITOR_INTERVAL - policy.RETENTION + 0.001
@@ -753,7 +755,7 @@ async def idle_state_is_kept_for_35_seconds_at_most(
 async def committed_parts_are_not_replayed(sim: AsyncSimulation, cls: type[ChatStream]) -> None:
     """Who joins a long answer gets its last parts; who joins after its commit, no part of it."""
     store = FakeStore(sim.pool("database"))
-    stream = cls(store, NotifyBus(), part_buffer=10)
+    stream = cls(store, NotifyBus[Notify](), part_buffer=10)
     answer = store.insert(Role.ASSISTANT, "a long one")
     snapshots: list[list[Event]] = []
 

@@ -1,0 +1,1 @@
+"""Subscriptions without the hole that a failed query or a lost notification leaves."""

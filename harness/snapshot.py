@@ -8,6 +8,7 @@ one of them. It does not judge what may stay: the caller says that, by a baselin
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import sysconfig
 import threading
@@ -334,7 +335,9 @@ def _is_library(frame: FrameType) -> bool:
 
 def _line(frame: FrameType) -> str:
     code = frame.f_code
-    return f"{PurePath(code.co_filename).name}:{frame.f_lineno} {code.co_qualname}"
+    # Not PurePath: this is done for every frame of everybody alive.
+    name = code.co_filename.rpartition(os.sep)[2]
+    return f"{name}:{frame.f_lineno} {code.co_qualname}"
 
 
 # ---- judging ----

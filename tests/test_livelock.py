@@ -137,6 +137,32 @@ def polls_for_nobody(_: Simulation) -> None:
         time.sleep(1)
 
 
+def waits_under_a_lock(_: Simulation) -> None:
+    """Look under a lock, and under a condition, for something that nobody does."""
+    meter, lock, changed = Meter(), threading.Lock(), threading.Condition()
+    while True:
+        with lock, changed:
+            if meter.count:
+                return
+        lock.acquire()
+        lock.release()
+
+
+def waits_together(sim: Simulation) -> None:
+    """Three threads look under one lock for something that nobody does."""
+    meter, lock = Meter(), threading.Lock()
+
+    def look() -> None:
+        while True:
+            with lock:
+                if meter.count:
+                    return
+
+    with sim.storm() as storm:
+        storm.spawn(look, copies=3)
+        sim.settle()
+
+
 async def polls_for_no_task(_: AsyncSimulation) -> None:
     """Look every second for something that no task does."""
     meter = Meter()
@@ -144,7 +170,16 @@ async def polls_for_no_task(_: AsyncSimulation) -> None:
         await asyncio.sleep(1)
 
 
-@pytest.mark.parametrize("program", [waits_for_nobody, polls_for_nobody, polls_for_no_task])
+@pytest.mark.parametrize(
+    "program",
+    [
+        waits_for_nobody,
+        polls_for_nobody,
+        waits_under_a_lock,
+        waits_together,
+        polls_for_no_task,
+    ],
+)
 def test_going_round_for_nothing_is_a_livelock(program: Callable[[Any], Any]) -> None:
     """What goes round and shows nothing new is named, and is no pass."""
     found = explore(program, schedules=2)

@@ -80,7 +80,7 @@ def at_point(subject: object, site: Any) -> None:
         if kernel.log is not None:
             _log_asynchronous(kernel.log, current, subject, site)
         return
-    if site.writes:
+    if site.writes and not (is_sync and _only_takes(kind, site.name)):
         # As `Kernel.change`.
         kernel.changed = kernel.steps
         kernel.advances = 0
@@ -107,6 +107,16 @@ def at_point(subject: object, site: Any) -> None:
         else:
             _log_access(log, world, current.turn, subject, site)
 
+
+def _only_takes(kind: type, name: str) -> bool:
+    """Tell whether an operation takes a lock or gives it back, which by itself changes nothing.
+
+    Whoever spins may well take a lock each time.
+    """
+    return name in _TAKES and not issubclass(kind, threading.Semaphore)
+
+
+_TAKES: Final = frozenset({"with", ".acquire()", ".release()"})
 
 #: What must wait is no point: that others run before the wait or in it makes no difference.
 _CLOSED: Final = object()

@@ -299,7 +299,7 @@ class LineBarges(Bucket):
 
     Bug: the token is free for an instant before the first in line takes it, and somebody who has
     just come is quicker.
-    Seen in: no issue that we know of; x/sync's semaphore refuses `TryAcquire` while anybody waits.
+    Seen in: CPython #90155 of December 2021: asyncio.Semaphore let newcomers pass its line.
     Caught by: token_goes_to_who_waits (Failed).
     """
 
@@ -330,7 +330,7 @@ class LosesTheToken(Bucket):
     """E3: drops the token of a waiter that leaves at the instant at which it comes.
 
     Bug: the token is granted, the waiter is cancelled before it runs, and nobody has it any more.
-    Seen in: CPython bpo-45997 of December 2021: asyncio.Semaphore lost its wake-up that way.
+    Seen in: python/asyncio #270 of September 2015: asyncio.Semaphore, mended by #271.
     Caught by: token_of_who_leaves_goes_on (Failed).
     """
 

@@ -1,0 +1,1 @@
+"""The request queue as WSGI middleware, for many threads."""

@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--schedules", type=int, default=100, help="schedules a cell (100)")
         command.add_argument("--seed", type=int, default=0, help="base seed of the search (0)")
         command.add_argument(
-            "--seeds", metavar="A:B", help="one random walk for each seed from A to B-1 instead"
+            "--seeds",
+            metavar="A:B",
+            help="one random walk for each seed from A to B-1; --json lists those that fail",
         )
         command.add_argument(
             "--strategy",
@@ -374,7 +376,17 @@ def _result(run: _Run) -> dict[str, Any]:
         "exhausted": bool(done and done.exhausted),
         "traces": done.worth.distinct() if done else 0,
         "unseen": _unseen(done.worth) if done else {},
+        **({"failing": _failing(done)} if done and done.settings.seeds else {}),
     }
+
+
+def _failing(done: Exploration) -> list[dict[str, Any]]:
+    """Return the seeds whose walks violate, each with a token that shows it again."""
+    return [
+        {"seed": each.seed, "check": each.check, "token": each.token}
+        for each in done.failures
+        if each.seed is not None
+    ]
 
 
 def _unseen(worth: Worth) -> dict[str, float]:

@@ -164,6 +164,7 @@ class Failure:
         deviations: choices that differ from the plain run.
         virtual_seconds: virtual time at the end.
         digest: history hash, equal for every run of the token.
+        seed: of the walk that found it, where walks were asked for by seed.
     """
 
     check: str
@@ -174,6 +175,7 @@ class Failure:
     deviations: int
     virtual_seconds: float
     digest: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,6 +498,8 @@ class _Explorer:
         self.exhausted = 0
         # From the keyboard, while a failure was shrunk.
         self.interrupted = False
+        # Of the walk that is made, where walks were asked for by seed.
+        self.walk: int | None = None
         # Whose tape the last run was, and who is to be named in tokens.
         self.sampler = self.strategy = settings.strategy
         self.fingerprint = fingerprint_of(function, ground)
@@ -543,8 +547,8 @@ class _Explorer:
         """Make the runs that the strategy asks for, at most so many."""
         settings = self.settings
         if settings.seeds is not None:
-            for seed in range(*settings.seeds):
-                yield self.run(random_walk(seed))
+            for self.walk in range(*settings.seeds):
+                yield self.run(random_walk(self.walk))
             return
         strategy = make_strategy(
             settings.strategy,
@@ -733,6 +737,7 @@ class _Explorer:
             deviations(trial.choices),
             to_seconds(trial.virtual_ns),
             history.digest(),
+            self.walk,
         )
 
     def _measured(self, failure: Failure) -> Failure:

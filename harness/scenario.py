@@ -396,6 +396,9 @@ def run_cell(
     """
     settings = settings or Settings()
     stop_after = ENOUGH_VIOLATIONS if column.caught_by else 1
+    if settings.seeds is not None:
+        # Whoever names seeds wants to know of each.
+        stop_after = settings.seeds[1] - settings.seeds[0]
     survives = column.is_variant and not column.caught_by and not shown
     settings = replace(
         settings,

@@ -262,6 +262,24 @@ def test_seeds_are_one_random_walk_each(project: Path, capsys: pytest.CaptureFix
     assert project.is_dir()
 
 
+def test_seeds_that_fail_are_listed_and_each_replays(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All seeds are run, however many fail before, and each that fails comes with a token."""
+    held, caught, _ = run_json(capsys, "run", "take_off", "--seeds", "0:12")
+
+    tokens = {each["seed"]: each["token"] for each in caught["failing"]}
+    replayed = [run(capsys, "replay", token)[0] for token in tokens.values()]
+
+    assert (held["class"], held["schedules"], held["failing"]) == ("Flight", 12, [])
+    assert (caught["class"], caught["schedules"]) == ("Unlocked", 12)
+    assert list(tokens) == sorted(tokens)
+    assert caught["violating"] == len(tokens) > 3
+    assert {each["check"] for each in caught["failing"]} == {"MaxInFlight"}
+    assert replayed == [1] * len(tokens)
+    assert project.is_dir()
+
+
 def test_plain_is_one_schedule(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The empty tape."""
     cells = run_json(capsys, "run", "--class", "Flight", "--strategy", "plain")

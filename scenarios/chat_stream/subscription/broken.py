@@ -53,7 +53,7 @@ class NothingDelivered(Merge):
 
     Bug: whoever looks below the last message finds again what was delivered.
     Seen in: no change that we know of; it is the fix without its set.
-    Caught by: out_of_order, every_order_of_fifo_notifies (Exactly).
+    Caught by: each_notify_costs_one_query, every_order_of_fifo_notifies (Exactly).
     """
 
     def _is_new(self, message: Message) -> bool:

@@ -47,19 +47,20 @@ class _SimulatedFaults:
         world = self._world
         path, who = world.actor_here()
         world.note("call", f"{site.name} {site.key}".rstrip())
-        found = world.faults.consult(
-            Site(
-                site.kind,
-                site.name,
-                path,
-                site.ordinal,
-                site.key,
-                site.lane,
-                site.argument,
-                who,
-                site.ready,
-            )
+        told = Site(
+            site.kind,
+            site.name,
+            path,
+            site.ordinal,
+            site.key,
+            site.lane,
+            site.argument,
+            who,
+            site.ready,
         )
+        # As at every other site: nobody else goes on inside a rule.
+        with world.silence():
+            found = world.faults.consult(told)
         if world.history is not None and world.faults.fired:
             world.note("verdict", type(found).__name__)
         return found

@@ -575,3 +575,27 @@ def test_the_store_serves_real_threads() -> None:
 
     assert outcomes == [None, None, [["events", [("1-1", {"k": "1"})]]], ["done", "done"]]
     assert store.data.get("count") == "100"
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def test_nobody_goes_on_inside_a_rule() -> None:
+    """A rule has no points, though it stands in code under test; a spawn is no place for others."""
+
+    def program(sim: Simulation) -> None:
+        inside: list[str] = []
+
+        def rule(site: Site) -> Verdict:
+            assert not inside, f"{site.who} came into a rule in which {inside} was"
+            inside.append(site.who)
+            assert site.kind in ("call", "lock", "spawn", "timer", "await")
+            inside.pop()
+            return Pass()
+
+        store = sim.store()
+        sim.inject(rule)
+        with sim.storm() as storm:
+            storm.spawn(store.client("node-1").get, "a", copies=3)
+
+    holds(program, strategy="pct:3", schedules=100)

@@ -3,7 +3,7 @@
 Plain values. They do not know who sends them, or in which order they come.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -87,6 +87,19 @@ class Snapshot:
     status: Status
     messages: tuple[Message, ...]
     queue: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class ChatRow:
+    """The row of a chat, as a transaction that has locked it sees and changes it."""
+
+    status: Status = Status.WAITING
+    worker: str = ""
+    heartbeat: float = 0.0
+    archived: bool = False
+    # Calls of tools that nobody has answered, and texts that wait for their turn.
+    calls: list[str] = field(default_factory=list)
+    queue: list[str] = field(default_factory=list)
 
 
 class Kind(StrEnum):

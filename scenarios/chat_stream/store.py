@@ -5,13 +5,31 @@ answers what was committed when it came in, so that its answer may be old when i
 is atomic and never lost. That is all that a reader can see of a database under "read committed".
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from copy import deepcopy
 from itertools import count
 
 from harness import AsyncFakePool
 
-from .messages import Message, Role, Snapshot, Status
+from .messages import ChatRow, Message, Role, Snapshot, Status
+
+
+class Transaction:
+    """A chat whose row is locked: what it changes is seen when it commits. One task."""
+
+    def __init__(self, row: ChatRow, ids: Callable[[], int]) -> None:
+        """Start with a row as it is."""
+        self.row = row
+        self.inserted: list[Message] = []
+        self._ids = ids
+
+    def insert(self, role: Role, text: str) -> Message:
+        """Add a message to the history, and give it its id at once."""
+        message = Message(self._ids(), role, text)
+        self.inserted.append(message)
+        return message
 
 
 class FakeStore:
@@ -28,8 +46,8 @@ class FakeStore:
         """
         self.wire = wire
         self._messages: dict[str, dict[int, Message]] = {}
-        self._statuses: dict[str, Status] = {}
-        self._queues: dict[str, list[str]] = {}
+        self._rows: dict[str, ChatRow] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
         self._versions: dict[str, int] = {}
         self._ids = count(1)
         #: What a query sees; a scenario may have it see less.
@@ -53,19 +71,26 @@ class FakeStore:
 
     def set_status(self, chat: str, status: Status) -> None:
         """Commit a status."""
-        self._statuses[chat] = status
+        self.row(chat).status = status
         self._bump(chat)
 
     def queue(self, chat: str, *texts: str) -> None:
         """Commit what waits in the queue of a chat."""
-        self._queues[chat] = list(texts)
+        self.row(chat).queue = list(texts)
         self._bump(chat)
 
-    def promote(self, chat: str, message: Message) -> None:
+    def promote(self, chat: str) -> None:
         """Move the first of the queue into the history, in one transaction."""
-        rows = self._messages.setdefault(chat, {})
-        rows[message.id] = replace(message, text=self._queues[chat].pop(0))
-        self._bump(chat)
+        message = Message(next(self._ids), Role.USER, self.row(chat).queue.pop(0))
+        self.commit(chat, message)
+
+    def row(self, chat: str) -> ChatRow:
+        """Return the committed row of a chat."""
+        return self._rows.setdefault(chat, ChatRow())
+
+    def history(self, chat: str) -> list[Message]:
+        """Return the committed messages of a chat, by id."""
+        return list(self.now(chat, 0).messages)
 
     def version(self, chat: str) -> int:
         """Return how many transactions a chat has seen: what a hint says of it."""
@@ -76,7 +101,7 @@ class FakeStore:
 
     async def status(self, chat: str) -> Status:
         """Return the status of a chat."""
-        status = self._statuses.get(chat, Status.WAITING)
+        status = self.row(chat).status
         await self.wire.call("status")
         return status
 
@@ -89,7 +114,7 @@ class FakeStore:
 
     async def queued(self, chat: str) -> Sequence[str]:
         """Return what waits in the queue of a chat."""
-        queued = list(self._queues.get(chat, ()))
+        queued = list(self.row(chat).queue)
         await self.wire.call("queue")
         return queued
 
@@ -104,10 +129,38 @@ class FakeStore:
         rows = sorted(self._messages.get(chat, {}).values(), key=lambda message: message.id)
         return Snapshot(
             self.version(chat),
-            self._statuses.get(chat, Status.WAITING),
+            self.row(chat).status,
             tuple(row for row in rows if row.id > after),
-            tuple(self._queues.get(chat, ())),
+            tuple(self.row(chat).queue),
         )
+
+    @asynccontextmanager
+    async def transaction(self, chat: str) -> AsyncIterator[Transaction]:
+        """Lock the row of a chat, and commit at the end unless something was raised."""
+        async with self._locks.setdefault(chat, asyncio.Lock()):
+            await self.wire.call("begin")
+            transaction = Transaction(deepcopy(self.row(chat)), lambda: next(self._ids))
+            yield transaction
+            self._rows[chat] = transaction.row
+            self.commit(chat, *transaction.inserted)
+            # Who is cancelled here does not learn that it was done.
+            await self.wire.call("commit")
+
+    async def acquire(self, worker: str, limit: int) -> Sequence[str]:
+        """Give pending chats to a worker, in one statement; return which."""
+        # A row that somebody has locked is passed over.
+        found = [chat for chat, row in sorted(self._rows.items()) if self._is_free(chat, row)]
+        for chat in found[:limit]:
+            row = self._rows[chat]
+            row.status, row.worker = Status.RUNNING, worker
+            row.heartbeat = asyncio.get_running_loop().time()
+            self._bump(chat)
+        await self.wire.call("acquire")
+        return found[:limit]
+
+    def _is_free(self, chat: str, row: ChatRow) -> bool:
+        lock = self._locks.get(chat)
+        return row.status is Status.PENDING and not (lock and lock.locked())
 
     @property
     def lookups(self) -> list[object]:

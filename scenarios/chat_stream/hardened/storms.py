@@ -228,7 +228,7 @@ async def promoted_message_is_in_one_place(
 
     async def promote() -> None:
         await asyncio.sleep(0.0005 * sim.draw(5))
-        store.promote(CHAT, store.insert())
+        store.promote(CHAT)
         await bus.notify(CHAT, Hint(store.version(CHAT)))
 
     async with sim.storm(

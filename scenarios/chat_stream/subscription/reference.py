@@ -152,6 +152,10 @@ class ChatStream:
         """Tell that the queue of a chat changed."""
         await self._notify(chat, Notify(queue_update=True))
 
+    async def publish_error(self, chat: str, error: str) -> None:
+        """Tell what went wrong."""
+        await self._notify(chat, Notify(error=error))
+
     def publish_part(self, chat: str, text: str) -> None:
         """Tell of a piece of an answer; who is not here to hear it finds it in the buffer."""
         state = self._state(chat)

@@ -58,6 +58,9 @@ REPLAYS_IF_LONG = 3
 CHEAP_STEPS = 20_000
 #: Steps by which an edited run may be longer than twice the one that is shrunk.
 LONGER = 20_000
+#: Violations after so many are kept as they were found: nobody reads them, and to run each again
+#: would double the time of a search for all of them.
+TOLD = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +166,7 @@ class Failure:
         steps: kernel steps of the run.
         deviations: choices that differ from the plain run.
         virtual_seconds: virtual time at the end.
-        digest: history hash, equal for every run of the token.
+        digest: history hash, equal for every run of the token; empty after the first ten.
         seed: of the walk that found it, where walks were asked for by seed.
     """
 
@@ -492,6 +495,8 @@ class _Explorer:
         self.steps = 0
         self.virtual_ns = 0
         self.failures: list[Failure] = []
+        # Checks of which one violation has been shown, or none need be.
+        self._shown = set(settings.expected)
         self.stale_pins: list[str] = []
         self.unknown = ""
         self.worth = Worth()
@@ -654,14 +659,16 @@ class _Explorer:
         self.virtual_ns += trial.virtual_ns
         if trial.verdict == "inconclusive" and not self.unknown:
             self.unknown = f"schedule {self.runs} hit the limit {trial.limit!r}"
-        history = History()
-        if trial.violation is not None or self.settings.check_determinism:
+        history: History | None = None
+        is_news = trial.violation is not None and trial.violation.check not in self._shown
+        is_told = is_news or (trial.violation is not None and len(self.failures) < TOLD)
+        if is_told or self.settings.check_determinism:
             history = self._confirm(trial)
         if trial.violation is not None:
             failure = self._failure(trial, history)
-            shown = {*self.settings.expected, *(each.check for each in self.failures)}
-            if simplify and trial.violation.check not in shown and deviations(trial.choices):
+            if simplify and is_news and deviations(trial.choices):
                 failure = self._simplest(trial) or failure
+            self._shown.add(failure.check)
             self.failures.append(failure if self.failures else self._measured(failure))
         if self.progress is not None:
             self.progress(self.runs, len(self.failures))
@@ -712,7 +719,7 @@ class _Explorer:
             self.interrupted = True
             return None
 
-    def _failure(self, trial: Trial, history: History, shrunk: str = "") -> Failure:
+    def _failure(self, trial: Trial, history: History | None, shrunk: str = "") -> Failure:
         violation = trial.told or trial.violation
         assert violation is not None, "only violations are failures"
         token = self.token_of(trial.choices)
@@ -722,7 +729,7 @@ class _Explorer:
             [
                 ("scenario", self._scenario_row(violation)),
                 *self._rows(violation, trial),
-                *because(history, deviations(trial.choices)),
+                *(because(history, deviations(trial.choices)) if history else ()),
                 *([("shrunk", shrunk)] if shrunk else []),
                 ("replay", replay_command(token)),
             ],
@@ -736,7 +743,7 @@ class _Explorer:
             trial.steps,
             deviations(trial.choices),
             to_seconds(trial.virtual_ns),
-            history.digest(),
+            history.digest() if history else "",
             self.walk,
         )
 

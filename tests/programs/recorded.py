@@ -273,15 +273,15 @@ class Account:
 
 #: An allocator that hands out other addresses in every run, as the real one does sooner or later.
 _runs = itertools.count()
-_addresses = [Account.__new__(Account) for _ in range(211)]
 
 
 def _a_set_of_accounts() -> set[Account]:
-    start = next(_runs) * 37
-    accounts = [_addresses[(start + 89 * number * number) % 211] for number in range(6)]
-    for number, account in enumerate(accounts):
-        account.__init__(number)  # type: ignore[misc] # made anew at an address of its own
-    return set(accounts)
+    accounts = {Account(0) for _ in range(6)}
+    # Which of them lies first is another one in the next run, whatever addresses there are.
+    turn = next(_runs)
+    for place, account in enumerate(accounts):
+        account.number = (turn + place) % len(accounts)
+    return accounts
 
 
 def accounts_by_address(sim: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness import Failed, Simulation, scenario
+from harness import Failed, Simulation, replay, scenario
 from harness.core.tape import Tape, replayed
 from harness.core.token import Token
 from harness.errors import HarnessError
@@ -294,6 +294,19 @@ def test_the_first_failure_of_each_check_is_shrunk() -> None:
     assert sorted(by_check) == ["Failed", "Unhandled"]
     assert all(len(marks) > 1 for marks in by_check.values())
     assert all(marks[0] and not any(marks[1:]) for marks in by_check.values())
+
+
+def test_failures_past_the_tenth_are_only_kept() -> None:
+    """They are counted and come back; nobody reads them, and none is run again to be told."""
+    done = explore(shrinkable.two_checks, strategy="random", schedules=300, stop_after=40)
+
+    assert done.violating > 20
+    assert {bool(failure.digest) for failure in done.failures[:10]} == {True}
+    told = [failure for failure in done.failures[10:] if failure.digest]
+    assert all("shrunk" in dict(failure.violation.evidence) for failure in told)
+    last = done.failures[-1]
+    again = replay(last.token)
+    assert (again.verdict, again.failures[0].steps) == (last.check, last.steps)
 
 
 def test_an_expected_failure_is_shown_as_it_was_found() -> None:

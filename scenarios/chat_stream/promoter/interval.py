@@ -1,11 +1,13 @@
 """A fake setting: one number that changes while somebody reads it.
 
-Fault model. A read takes a step, and answers what was set when it came in; whoever is subscribed
-hears every change at once. Nothing is lost.
+Fault model. A read and a subscription take a millisecond each; a read answers what was set when it
+came in, and whoever is subscribed hears every change at once. Nothing is lost.
 """
 
 import asyncio
 from collections.abc import Callable
+
+TRIP = 0.001
 
 
 class Interval:
@@ -19,12 +21,12 @@ class Interval:
     async def interval(self) -> float:
         """Return the value."""
         seconds = self.seconds
-        await asyncio.sleep(0)
+        await asyncio.sleep(TRIP)
         return seconds
 
     async def subscribe(self, on_change: Callable[[float], None]) -> Callable[[], None]:
         """Have `on_change` called with every new value."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(TRIP)
         self.listeners.append(on_change)
         return lambda: self.listeners.remove(on_change)
 

@@ -32,6 +32,10 @@ class Film:
         """The bytes of each article by its id."""
         return {each: payload(index, self.size) for index, each in enumerate(self.ids)}
 
-    def slices(self, start: int = 0) -> list[Slice]:
-        """Return what a reader that starts at `start` has to read."""
-        return slices([Article(each, self.size) for each in self.ids], start)
+    def slices(self, start: int = 0, end: int | None = None) -> list[Slice]:
+        """Return what a reader over the bytes `start` to `end`, both included, has to read."""
+        return slices([Article(each, self.size) for each in self.ids], start, end)
+
+    def slice_of(self, index: int) -> list[Slice]:
+        """Return what a reader over the whole of one article has to read."""
+        return [Slice(segment_id(index), 0, self.size - 1)]

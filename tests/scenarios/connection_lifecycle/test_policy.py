@@ -1,5 +1,6 @@
 """The pure decisions of the reader and the virtual file."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +86,42 @@ def test_a_read_is_clamped_to_the_file(position: int, size: int, file_size: int)
 def test_a_file_may_be_positioned_at_its_end_and_not_behind_it() -> None:
     """Nor before its start."""
     assert [at for at in range(-2, 8) if file_policy.is_inside(at, 5)] == [0, 1, 2, 3, 4, 5]
+
+
+@given(SIZES, st.integers(-3, 80))
+def test_the_segment_of_a_byte_is_found(sizes: list[int], offset: int) -> None:
+    """As if all bytes were written down; -1 before the file and behind it."""
+    owners = [index for index, size in enumerate(sizes) for _ in range(size)]
+    layout = file_policy.Layout.of(sizes)
+
+    found = layout.segment_at(offset)
+
+    assert found == (owners[offset] if 0 <= offset < len(owners) else -1)
+    assert layout.size == len(owners)
+
+
+@given(SIZES, st.integers(0, 80), st.integers(0, 20))
+def test_only_a_read_inside_one_segment_has_a_segment(
+    sizes: list[int], offset: int, size: int
+) -> None:
+    """One byte more, and it has none; nor has a read of nothing."""
+    owners = [index for index, each in enumerate(sizes) for _ in range(each)]
+    touched = set(owners[offset : offset + size])
+    is_inside = size > 0 and offset + size <= len(owners) and len(touched) == 1
+
+    found = file_policy.Layout.of(sizes).segment_of(offset, size)
+
+    assert found == (touched.pop() if is_inside else -1)
+
+
+@pytest.mark.parametrize(("offset", "whence", "place"), [(3, 0, 3), (2, 1, 6), (-1, 2, 9)])
+def test_a_seek_means_a_place(offset: int, whence: int, place: int) -> None:
+    """Counted from the start, from the position and from the end."""
+    assert file_policy.target(offset, whence, 4, 10) == place
+
+
+@pytest.mark.parametrize(("offset", "whence"), [(11, 0), (-1, 0), (-5, 1), (1, 2), (0, 7)])
+def test_a_place_outside_the_file_is_refused(offset: int, whence: int) -> None:
+    """So is a word that is none of the three."""
+    with pytest.raises(ValueError, match="must"):
+        file_policy.target(offset, whence, 4, 10)

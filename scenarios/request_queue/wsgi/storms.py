@@ -1,7 +1,8 @@
 """What the queue promises: one fetch for a crowd, an answer for each, and nobody left behind.
 
 The crowd of sixty-four is that of the table, the others of the table are of sixteen here and of
-sixty-four over ASGI; the variants are told apart by smaller ones, which say the same. Time is virtual: six seconds are six seconds, to the nanosecond.
+sixty-four over ASGI; the variants are told apart by smaller ones, which say the same. Time is
+virtual: six seconds are six seconds, to the nanosecond.
 """
 
 import threading

@@ -110,6 +110,39 @@ async def failed_queries_are_made_good(sim: AsyncSimulation, cls: type[Rememberi
     assert store.lookups == [3, 4, 4, 4]
 
 
+@scenario(RememberingMerge)
+async def nothing_is_owed_without_a_failure(
+    sim: AsyncSimulation, cls: type[RememberingMerge]
+) -> None:
+    """No query fails: each looks where the plain form would, one for each notification."""
+    wire = sim.pool("database")
+    store = FakeStore(wire)
+    stream = ChatStream(store, NotifyBus[Notify](), merge=cls)
+    store.commit(CHAT, store.insert())
+    viewer = Viewer()
+    subscription = await stream.subscribe(CHAT)
+
+    async def publish() -> None:
+        for _ in range(2):
+            message = store.insert()
+            store.commit(CHAT, message)
+            await stream.publish_message(CHAT, message)
+            await sim.advance(SILENCE / 2)
+
+    async with sim.storm(
+        Exactly([2, 3], viewer.ids),
+        MaxInFlight(wire, 1, reached=True),
+        Elapsed(SILENCE),
+        LeakBound(),
+    ) as storm:
+        storm.spawn(viewer.watch, subscription)
+        storm.spawn(publish)
+        await sim.advance(SILENCE)
+        await subscription.close()
+
+    assert store.lookups == [0, 1, 2]
+
+
 # --- the subscription by version ------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ class NoWake(Worker):
 
     Bug: the chat is pending, and nobody looks before the interval is over.
     Seen in: coder #24714 of 2026-04-24.
-    Caught by: next_run_starts_at_once (Elapsed).
+    Caught by: next_run_starts_at_once (Failed).
     """
 
     def _signal(self) -> None:

@@ -412,6 +412,18 @@ async def cache_knows_what_it_dropped(sim: AsyncSimulation, cls: type[DurableCac
     assert [message.id for message in cache.lookup(7)] == list(range(8, 8 + policy.CACHE_SIZE))
 
 
+@scenario(DurableCache)
+async def cache_has_what_it_claims(sim: AsyncSimulation, cls: type[DurableCache]) -> None:
+    """One message more than there is room for: all but the first are there, and claimed."""
+    cache = cls()
+    for number in range(1, policy.CACHE_SIZE + 2):
+        cache.append(Message(number))
+    await sim.settle()
+
+    assert cache.lookup(0) == []
+    assert len(cache.lookup(1)) == policy.CACHE_SIZE
+
+
 # --- the stream -----------------------------------------------------------------------------------
 
 

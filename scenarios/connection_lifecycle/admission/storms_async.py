@@ -56,6 +56,30 @@ async def tokens_of_tasks_come_back_once(sim: AsyncSimulation, cls: type[AsyncBu
     assert (budget.held, budget.waiting) == (0, 0)
 
 
+@scenario(AsyncBudget, catches={AsyncLastComeFirstServed: Failed})
+async def first_task_first_served(sim: AsyncSimulation, cls: type[AsyncBudget]) -> None:
+    """Five tasks wait for one token, and get it in the order in which they came."""
+    budget, busy = cls(Shared(1)), sim.in_flight("workers")
+    served: list[int] = []
+
+    async def worker(place: int) -> None:
+        await asyncio.sleep(0.001 * place)
+        with await budget.acquire(), busy:
+            served.append(place)
+            await asyncio.sleep(1.0)
+
+    async with sim.storm(
+        MaxInFlight(busy, 1, reached=True), Elapsed(5 * 1.0), LeakBound()
+    ) as storm:
+        storm.spawn(worker, 0)
+        storm.spawn(worker, 1)
+        storm.spawn(worker, 2)
+        storm.spawn(worker, 3)
+        storm.spawn(worker, 4)
+
+    assert served == [0, 1, 2, 3, 4]
+
+
 @scenario(
     AsyncBudget,
     catches={

@@ -172,6 +172,7 @@ class Simulation(_Common):
             actor=self._actor,
             disturb=self._disturb,
             kill=self.kill,
+            quiet=self.no_points,
             **options,
         )
 

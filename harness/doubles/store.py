@@ -31,6 +31,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn, Self
 
@@ -49,6 +50,7 @@ from .streams import StoreError
 from .waiting import ring
 
 Kill = Callable[[str], None]
+Quiet = Callable[[], AbstractContextManager[None]]
 
 
 class _Common:
@@ -195,6 +197,7 @@ class Store(_Common):
         actor: tells the spawn path of who calls, for faults; None for the thread's name.
         disturb: takes the current thread out where a client crashes; without it that is refused.
         kill: takes out all others that are called like a client; as above.
+        quiet: has no scheduling points inside its block: what the server does is one step.
 
     Raises:
         HarnessError: an argument out of range.
@@ -212,6 +215,7 @@ class Store(_Common):
         actor: Callable[[], str] | None = None,
         disturb: Disturb | None = None,
         kill: Kill | None = None,
+        quiet: Quiet = nullcontext,
     ) -> None:
         super().__init__(
             name,
@@ -224,6 +228,7 @@ class Store(_Common):
             disturb=disturb,
             kill=kill,
         )
+        self._quiet = quiet
 
     def client(self, name: str) -> Client:
         """Return a client; two of one name share their connection, their faults and their end."""
@@ -250,7 +255,7 @@ class Store(_Common):
 
     def _apply(self, link: Link, command: Command) -> Any:
         bell = threading.Event()
-        with self._lock:
+        with self._lock, self._quiet():
             try:
                 reply = self._server.apply(link, command)
             except StoreError as exc:

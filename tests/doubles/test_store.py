@@ -46,6 +46,15 @@ def add_one(database: Database, name: str) -> int:
     return database.incrby(name, 1)
 
 
+def add_slowly(database: Database, name: str, inside: list[str]) -> int:
+    """Do the same in several, and have `inside` tell of it."""
+    inside.append(name)
+    found = int(database.get(name) or 0)
+    database.set(name, found + 1)
+    inside.remove(name)
+    return found
+
+
 # --- commands -------------------------------------------------------------------------------------
 
 
@@ -68,6 +77,22 @@ def test_a_command_is_one_point_and_a_script_has_none_inside() -> None:
 
     assert explore(lambda sim: program(sim, True)).verdict == "Failed"
     holds(lambda sim: program(sim, False))
+
+
+def test_nobody_sees_a_script_by_halves() -> None:
+    """It stands in code under test, and has no points: not even who asks no store can go on."""
+
+    def program(sim: Simulation) -> None:
+        store, inside = sim.store(), list[str]()
+
+        def look() -> None:
+            assert inside == []
+
+        with sim.storm() as storm:
+            storm.spawn(store.client("node-1").run, add_slowly, "count", inside)
+            storm.spawn(look, copies=2)
+
+    holds(program, strategy="pct:3", schedules=100)
 
 
 def test_latency_comes_before_a_command_is_applied() -> None:

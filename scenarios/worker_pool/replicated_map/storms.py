@@ -185,6 +185,7 @@ def late_reply_of_one_call(sim: Simulation, cls: type[ReplicatedMap]) -> None:
         OpenQueue: LocalAfterWait,
         SignalQueue: LocalAfterWait,
         SharedQueue: LocalAfterWait,
+        RegistersUnlooked: Deadlock,
     },
 )
 def equal_values_of_two_writers(sim: Simulation, cls: type[ReplicatedMap]) -> None:

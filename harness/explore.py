@@ -568,7 +568,8 @@ class _Explorer:
                 return
             self.sampler = getattr(strategy, "member", settings.strategy)
             is_early = index < LOGGED and entries < LOGGED_ENTRIES
-            if tape.log is None and (is_early or index % LOGGED_EVERY == 0):
+            is_counted = is_early or index % LOGGED_EVERY == 0
+            if is_counted and tape.log is None:
                 tape.log = []
             trial = self.run(tape)
             entries += len(tape.log or ())
@@ -582,7 +583,7 @@ class _Explorer:
                 complete=complete,
             )
             strategy.learn(ran)
-            if complete and tape.log is not None:
+            if complete and is_counted:
                 self.worth.add(self.sampler, ran.trace)
             yield trial
         self.worth.pct = getattr(strategy, "pct", {})

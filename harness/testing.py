@@ -212,9 +212,8 @@ def play(script: Script, tape: Tape | _Checked) -> Played:
 class _Place:
     """Where an access stands, as a census asks for it."""
 
-    name: str
+    called: str
     part: int = 1
-    function: str = "script"
 
 
 @dataclass(slots=True)

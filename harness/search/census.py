@@ -8,7 +8,7 @@ treats a count that has run out as one more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,23 +54,28 @@ class Census:
         """Add a run."""
         self.runs += 1
         _blend(self.points, ran.points, self.runs)
-        events: defaultdict[Thing, defaultdict[Path, int]] = defaultdict(lambda: defaultdict(int))
+        events: dict[Thing, dict[Path, int]] = {}
         first = ran.log[0][1]
         held: dict[Path, frozenset[Thing]] = {}
         guards, no_locks = self.guards, frozenset[Thing]()
         for turn, key, mode, site in ran.log:
             if turn is None or mode > RELEASE:
                 continue
-            path, touched = turn.path, thing(key, site, first)
+            path = turn.path
+            touched = -key - first if key < 0 else site.called if site is not None else ""
             if mode != RELEASE:
-                events[touched][path] += 1
+                counts = events.get(touched)
+                if counts is None:
+                    counts = events[touched] = {}
+                counts[path] = counts.get(path, 0) + 1
             if key > 0:
-                mine = held.get(path, no_locks)
                 guarding = guards.get(touched)
                 if guarding is None:
-                    guards[touched] = mine
-                elif guarding and guarding != mine:
-                    guards[touched] = guarding & mine
+                    guards[touched] = held.get(path, no_locks)
+                elif guarding:
+                    mine = held.get(path, no_locks)
+                    if guarding != mine:
+                        guards[touched] = guarding & mine
             elif mode == ACQUIRE:
                 held[path] = held.get(path, no_locks) | {touched}
             elif mode == RELEASE:
@@ -104,13 +109,17 @@ def thing(key: int, site: Any, first: int) -> Thing:
         return -key - first
     if site is None:
         return ""
-    return str(site.name if site.part else site.function)
+    called: str = site.called
+    return called
 
 
-def _blend(means: dict[Path, float], counts: Any, runs: int) -> None:
-    for path in [*means, *(path for path in counts if path not in means)]:
-        before = means.get(path, 0.0)
+def _blend(means: dict[Path, float], counts: Mapping[Path, int], runs: int) -> None:
+    for path, before in means.items():
         means[path] = before + (counts.get(path, 0) - before) / runs
+    if len(means) < len(counts) or not counts.keys() <= means.keys():
+        for path, count in counts.items():
+            if path not in means:
+                means[path] = count / runs
 
 
 @dataclass(slots=True)
@@ -119,11 +128,14 @@ class Left:
 
     Args:
         counts: expected events of each actor by path.
+
+    Attributes:
+        started: whose share has been taken from those who might have started them.
     """
 
     counts: dict[Path, float]
+    started: set[Path] = field(default_factory=set)
     _totals: dict[Path, float] = field(default_factory=dict)
-    _started: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         totals: defaultdict[Path, float] = defaultdict(float)
@@ -134,9 +146,9 @@ class Left:
 
     def start(self, path: Path) -> bool:
         """Take a child's share from those who might have started it; tell if it is new."""
-        if path in self._started:
+        if path in self.started:
             return False
-        self._started.add(path)
+        self.started.add(path)
         share = self._totals.get(path, 0.0)
         for length in range(1, len(path)):
             if path[:length] in self._totals:

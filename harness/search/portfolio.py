@@ -113,7 +113,8 @@ class Portfolio:
 
     def learn(self, ran: Ran) -> None:
         """Have the member learn whose run it was; all share one census."""
-        if self.member != "exhaustive" and ran.complete and ran.log:
+        is_on = self._seen or self._runs.get("exhaustive", 0) < EXHAUSTIVE_RUNS
+        if self.member != "exhaustive" and is_on and ran.complete and ran.log:
             self._witnesses += 1
             self._witnessed.add(ran.trace)
         if self.member in self._members and self.member not in ("surw", "urw"):

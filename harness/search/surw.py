@@ -81,38 +81,50 @@ class _Walk:
 
     def pick(self, options: Sequence[Any], _could_stay: bool) -> int:
         """Say who goes on."""
-        self._catch_up()
-        left, order = self.left, self.order
+        if self.seen < len(self.log):
+            self._catch_up()
+        order, held, started = self.order, self.held, self.left.started
         numbered = []
+        is_there = False
         for index, option in enumerate(options):
             path = option.path
-            if left.start(path) and self.intended is not None and path[:-1] == self.intended:
-                # What was drawn may have been an event of this child.
-                shares = (left.of(self.intended), left.of(path))
-                if weighted([max(0.0, share) for share in shares], self.below):
-                    self.intended = path
+            if path not in started:
+                self._start(path)
             found = order.get(path)
             if found is None or found[1] != option.points:
                 found = order[path] = (self.below(1 << 53), option.points)
-                self.held.discard(path)
+                held.discard(path)
             numbered.append((found[0], index))
-        if self.intended is None or all(option.path != self.intended for option in options):
+            if path == self.intended:
+                is_there = True
+        if not is_there:
             self._intend(options)
         numbered.sort()
         while True:
             for _, index in numbered:
                 option = options[index]
-                if option.path in self.held:
+                path = option.path
+                if path in held:
                     continue
-                if self._touches(option):
-                    if option.path != self.intended:
-                        self.held.add(option.path)
+                # Who stands before a lock or data has a key.
+                if option.key and self._touches(option):
+                    if path != self.intended:
+                        held.add(path)
                         continue
                     self.intended = None
-                    self.held.clear()
-                del order[option.path]
+                    held.clear()
+                del order[path]
                 return index
             self._intend(options)
+
+    def _start(self, path: Path) -> None:
+        """Note a new actor: what was drawn may have been an event of this child."""
+        left, intended = self.left, self.intended
+        left.start(path)
+        if intended is not None and path[:-1] == intended:
+            shares = (left.of(intended), left.of(path))
+            if weighted([max(0.0, share) for share in shares], self.below):
+                self.intended = path
 
     def _intend(self, options: Sequence[Any]) -> None:
         self.held.clear()
@@ -128,9 +140,11 @@ class _Walk:
         key = option.key
         if not key or option.path == self.holder:
             return False
-        if key not in self.known:
+        known = self.known.get(key)
+        if known is None:
             self.met.add(thing(key, option.site, self.log[0][1]))
-        return self._is_chosen(key, option.site)
+            return self._is_chosen(key, option.site)
+        return known
 
     def _is_chosen(self, key: int, site: Any) -> bool:
         known = self.known.get(key)
@@ -143,10 +157,15 @@ class _Walk:
 
     def _catch_up(self) -> None:
         """Count the events that have been made since the last decision."""
-        log, seen = self.log, self.seen
-        for place in range(seen, len(log)):
+        log, known = self.log, self.known
+        for place in range(self.seen, len(log)):
             turn, key, mode, site = log[place]
-            if turn is not None and mode <= RELEASE and self._is_chosen(key, site):
+            if turn is None or mode > RELEASE:
+                continue
+            is_chosen = known.get(key)
+            if is_chosen is None:
+                is_chosen = self._is_chosen(key, site)
+            if is_chosen:
                 if mode != RELEASE:
                     self.left.take(turn.path)
                 if key < 0:

@@ -52,11 +52,14 @@ class CodeSite:
     part: int = field(init=False, default=0)
     # How the access counts for what depends on it, see `core.access`.
     mode: int = field(init=False, default=READ)
+    # What every run calls what is touched: data by their own name, else by the function.
+    called: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         is_named = self.name.startswith((".", "global ")) and not self.name.endswith("()")
         object.__setattr__(self, "part", _number_of(self.name) if is_named else 0)
         object.__setattr__(self, "mode", WRITE if self.writes else READ)
+        object.__setattr__(self, "called", self.name if self.part else self.function)
 
     @property
     def kind(self) -> Granularity:

@@ -35,7 +35,7 @@ class Transaction:
 class FakeStore:
     """The rows of any number of chats. One loop."""
 
-    # invariant: the messages of a chat are sorted by id
+    # invariant: ids are unique, and versions only rise
 
     def __init__(self, wire: AsyncFakePool) -> None:
         """Make an empty database behind a wire.
@@ -107,8 +107,8 @@ class FakeStore:
 
     async def messages(self, chat: str, after: int) -> Sequence[Message]:
         """Return the committed messages above an id, by id."""
-        rows = sorted(self._messages.get(chat, {}).values(), key=lambda message: message.id)
-        found = [row for row in rows if row.id > after and self.visible(row)]
+        rows = sorted(self._messages.get(chat, {}).items())
+        found = [row for id, row in rows if id > after and self.visible(row)]
         await self.wire.call("messages", argument=after)
         return found
 
@@ -126,11 +126,11 @@ class FakeStore:
 
     def now(self, chat: str, after: int) -> Snapshot:
         """Return what a transaction that starts now would see."""
-        rows = sorted(self._messages.get(chat, {}).values(), key=lambda message: message.id)
+        rows = sorted(self._messages.get(chat, {}).items())
         return Snapshot(
             self.version(chat),
             self.row(chat).status,
-            tuple(row for row in rows if row.id > after),
+            tuple(row for id, row in rows if id > after),
             tuple(self.row(chat).queue),
         )
 

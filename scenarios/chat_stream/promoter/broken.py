@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from scenarios.chat_stream.messages import ChatRow, Message, Notify, Status
 
-from . import policy
 from .reference import Promoter, Worker
 
 
@@ -103,7 +102,7 @@ class CancelsAcquire(Worker):
     """
 
     async def _acquire(self) -> Sequence[str]:
-        return await self._tables.acquire(self.name, policy.BATCH)
+        return await self._tables.acquire(self.name, self._batch)
 
 
 class KeepsAcquired(Worker):

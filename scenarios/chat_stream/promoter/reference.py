@@ -155,6 +155,7 @@ class Worker:
         wake: asyncio.Event,
         answer: Callable[[str], Awaitable[str]],
         name: str = "worker-1",
+        batch: int = policy.BATCH,
     ) -> None:
         """Make a worker that is idle until `run`.
 
@@ -166,8 +167,10 @@ class Worker:
             wake: set by whoever makes a chat pending.
             answer: makes the answer to a chat; cancelled when somebody interrupts.
             name: owner of the chats that it takes.
+            batch: how many chats it takes at most in one look.
         """
         self.name = name
+        self._batch = batch
         self._tables = tables
         self._stream = stream
         self._control = control
@@ -220,7 +223,7 @@ class Worker:
     async def _acquire(self) -> Sequence[str]:
         # Shielded: a query that is cancelled may have been executed all the same, and its chats
         # would belong to nobody who knows.
-        query = asyncio.ensure_future(self._tables.acquire(self.name, policy.BATCH))
+        query = asyncio.ensure_future(self._tables.acquire(self.name, self._batch))
         try:
             return await asyncio.shield(query)
         except asyncio.CancelledError:

@@ -35,7 +35,7 @@ from .broken import (
     Serialised,
     TrustsNotify,
 )
-from .interval import TRIP, Interval
+from .interval import Interval
 from .reference import ArchivedError, NotQueuedError, Promoter, Worker
 
 CHAT = "chat-1"
@@ -72,7 +72,7 @@ class Scene:
         self.settings = Interval(interval)
         self.wake = asyncio.Event()
 
-    def worker(self, cls: type[Worker], name: str = "worker-1") -> Worker:
+    def worker(self, cls: type[Worker], *, batch: int = policy.BATCH) -> Worker:
         """Return a worker of this replica."""
         return cls(
             self.store,
@@ -81,7 +81,7 @@ class Scene:
             self.settings,
             wake=self.wake,
             answer=self.model.call,
-            name=name,
+            batch=batch,
         )
 
     def promoter(self, cls: type[Promoter]) -> Promoter:
@@ -217,10 +217,12 @@ async def next_run_starts_at_once(sim: AsyncSimulation, cls: type[Worker]) -> No
 @scenario(Worker, catches={ReadsThenSubscribes: Failed, ReadOverwrites: Failed})
 async def changed_interval_is_heard(sim: AsyncSimulation, cls: type[Worker]) -> None:
     """The interval falls from an hour to a second while the worker starts: it is heard."""
+    trip = 0.001
     scene = Scene(sim)
+    scene.settings.trip = trip
 
     async def change() -> None:
-        await asyncio.sleep(sim.draw(6) * TRIP / 2)
+        await asyncio.sleep(sim.draw(6) * trip / 2)
         scene.settings.change(1.0)
 
     async def enqueue() -> None:
@@ -236,7 +238,7 @@ async def changed_interval_is_heard(sim: AsyncSimulation, cls: type[Worker]) -> 
     # it looks again a second later.
     looked = scene.model.arrivals()
     assert len(looked) == 1
-    assert 1.0 + 2 * TRIP <= looked[0] <= 1.0 + 5 * TRIP / 2
+    assert 1.0 + 2 * trip <= looked[0] <= 1.0 + 5 * trip / 2
     assert scene.settings.listeners == []
 
 
@@ -284,15 +286,15 @@ async def stopped_worker_leaves_no_chat(sim: AsyncSimulation, cls: type[Worker])
 
 @scenario(Worker, catches={Serialised: MaxInFlight})
 async def chats_are_answered_side_by_side(sim: AsyncSimulation, cls: type[Worker]) -> None:
-    """Twelve chats are pending: ten are taken at once, and two a second later."""
+    """Four chats are pending: three are taken at once, and one a second later."""
     scene = Scene(sim, thinking=0.5, interval=policy.ACQUIRE_INTERVAL)
-    for number in range(12):
-        scene.store.set_status(f"chat-{number:02}", Status.PENDING)
+    for number in range(4):
+        scene.store.set_status(f"chat-{number}", Status.PENDING)
 
     async with sim.storm(
-        MaxInFlight(scene.model, 10, reached=True), Elapsed(1.0 + 0.5 + SILENCE), LeakBound()
+        MaxInFlight(scene.model, 3, reached=True), Elapsed(1.0 + 0.5 + SILENCE), LeakBound()
     ) as storm:
-        storm.spawn(scene.work, scene.worker(cls), 1.0 + 0.5 + SILENCE)
+        storm.spawn(scene.work, scene.worker(cls, batch=3), 1.0 + 0.5 + SILENCE)
 
-    assert scene.model.arrivals() == [0.0] * 10 + [1.0] * 2
-    assert all(scene.store.history(f"chat-{number:02}") for number in range(12))
+    assert scene.model.arrivals() == [0.0] * 3 + [1.0]
+    assert all(scene.store.history(f"chat-{number}") for number in range(4))

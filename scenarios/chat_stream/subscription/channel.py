@@ -39,9 +39,9 @@ class Channel(Generic[T]):
         return len(self._items)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it is closed and empty."""
-        return self._is_closed and not self._items
+    def is_ready(self) -> bool:
+        """Whether there is something inside, or nothing ever again."""
+        return bool(self._items) or self._is_closed
 
     def try_put(self, item: T) -> bool:
         """Put an item in if there is room; return whether there was."""
@@ -93,15 +93,11 @@ class Channel(Generic[T]):
 
 
 class Readable(Protocol):
-    """What can be waited for: something is inside, or nothing will ever be."""
-
-    def __len__(self) -> int:
-        """Return how much is inside."""
-        ...  # pragma: no cover
+    """What can be waited for."""
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing will ever come out again."""
+    def is_ready(self) -> bool:
+        """Whether there is something inside, or nothing ever again."""
         ...  # pragma: no cover
 
 
@@ -111,7 +107,7 @@ async def wait_readable(readable: asyncio.Event, channels: Sequence[Readable]) -
     Returns:
         The places of those in which there is.
     """
-    while not (found := [at for at, each in enumerate(channels) if each or each.is_over]):
+    while not (found := [at for at, each in enumerate(channels) if each.is_ready]):
         readable.clear()
         await readable.wait()
     return found

@@ -57,6 +57,10 @@ class Reply:
     body: bytes
 
 
+#: What a client is told that has left, where a server insists on telling it something.
+BLANK = Reply(200, (_TEXT,), b"")
+
+
 def fnv1a(data: bytes) -> int:
     """Return the 64-bit FNV-1a hash of `data`."""
     return reduce(lambda seen, byte: (seen ^ byte) * _PRIME & _MASK, data, _OFFSET_BASIS)
@@ -97,7 +101,7 @@ def reply_to(exc: BaseException, path: str, query: str = "") -> Reply | None:
     """Return what a client is told whose request ended by `exc`; None for nothing at all."""
     match exc:
         case Redirect():
-            return Reply(302, (("location", location(path, query)),), b"")
+            return Reply(302, (("location", location(path, query)), _TEXT), b"")
         case HeavyLoad():
             return Reply(504, (_TEXT,), b"the server is under heavy load, please try again\n")
         case ClientGone():

@@ -781,3 +781,17 @@ async def token_of_who_leaves_goes_on(sim: AsyncSimulation, cls: type[Bucket]) -
     await second
     bucket.leave(second)
     assert bucket.is_free
+
+
+@scenario(Bucket)
+async def place_may_be_given_up(sim: AsyncSimulation, cls: type[Bucket]) -> None:
+    """Who leaves the line before its turn takes nothing along."""
+    bucket = cls()
+    assert bucket.try_acquire()
+    turn = bucket.join()
+
+    bucket.leave(turn)
+    bucket.release()
+    await asyncio.sleep(0)
+    assert turn.cancelled()
+    assert bucket.is_free

@@ -346,9 +346,9 @@ class LastComesFirst(Bucket):
 class LosesTheToken(Bucket):
     """E3: drops the token of a waiter that leaves at the instant at which it comes.
 
-    Bug: the token is granted, the waiter has lost its patience already, and nobody has it any more.
+    Bug: the token is granted, its new owner leaves, and nobody has it any more.
     Seen in: anyio #387 of November 2021: a lock stays with the cancelled task it was given to.
-    Caught by: fetch_may_end_when_patience_does (Failed), line_is_served_in_order (Deadlock).
+    Caught by: line_is_served_in_order, token_is_taken_or_waited_for (Deadlock).
     """
 
     def leave(self, turn: Turn) -> None:

@@ -30,8 +30,8 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-#: Where a request carries its place in the queue, in its environ.
-KEY = "request_queue"
+#: Where a request carries its place in the queue, in its environ; PEP 3333 wants the dot.
+KEY = "request_queue.request"
 #: Where a server that notices when a client leaves puts that client's `Cancellation`.
 CLIENT = "request_queue.client"
 
@@ -166,7 +166,7 @@ class RequestQueue:
             self._note(exc)
         reply = self._reply_to(exc, environ)
         # A server must be told something: a client that has left will not read it.
-        reply = Reply(200, (), b"") if reply is None else reply
+        reply = policy.BLANK if reply is None else reply
         return _answer(start_response, reply, (type(exc), exc, exc.__traceback__))
 
     def _reply_to(self, exc: BaseException, environ: Environ) -> Reply | None:

@@ -292,7 +292,7 @@ def slow_dial_delays_nobody_else(sim: Simulation, cls: type[SpeedTests[Client]])
         FreshClientEach: (Calls, MaxInFlight),
         NoSingleFlight: (Calls, MaxInFlight),
         DialsUnderTheLock: Elapsed,
-        Serialised: (Calls, MaxInFlight),
+        Serialised: (Calls, MaxInFlight, Elapsed),
         **LEAVES_A_THREAD,
         **WRONG_SPEED,
     },
@@ -452,11 +452,16 @@ def shutdown_at_any_moment(sim: Simulation, cls: type[SpeedTests[Client]]) -> No
     exchange = Exchange(sim, dial=0.0, test=0.0)
     other = Provider("other", Account("other.example"))
 
+    def late(tests: SpeedTests[Client]) -> float:
+        tests.shutdown()
+        return tests.run(NEWS)
+
     with sim.storm(Elapsed(0.0), LeakBound()) as storm:
         tests = cls(exchange.build, exchange.measure)
         storm.spawn(tests.run, NEWS)
         storm.spawn(tests.run, other)
-        storm.spawn(tests.shutdown, copies=2)
+        storm.spawn(tests.shutdown)
+        storm.spawn(late, tests)
 
     errors = storm.errors()
     assert all(isinstance(error, ShutdownError | None) for error in errors)

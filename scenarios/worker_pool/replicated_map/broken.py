@@ -1,11 +1,8 @@
 """Replicated maps that are each wrong in one way, or in the ways of one generation.
 
 Rows W0 to W3 are the generations of `set_and_wait` before the reference, which is W4; rows R-M… are
-their single defects and those of other parts. Rows R1 to R8 break the invariant of that number
+their single defects and those of other parts. Rows R1 to R7 break the invariant of that number
 where no row of the component's table does.
-
-Rows R-M1 and R-M2 are the two defects of W1's one shared queue. They cannot be told apart in code,
-only by the storms that find them: `a_hundred_and_one_sets` and `two_waits_at_once`.
 """
 
 import threading
@@ -47,17 +44,18 @@ class SignalQueue(ReplicatedMap):
         self._signals.put_nowait("signal")
 
 
-class SharedQueue(ReplicatedMap):
-    """W1, R-M1, R-M2: one queue of a hundred updates, filled under the lock, read by who waits.
+class DiscardsOthers(ReplicatedMap):
+    """R-M2: has all who wait read one queue, and throw away what is not theirs.
 
-    Bug: with nobody waiting, update 101 blocks the apply thread, which holds the lock; and of two
-    who wait one takes the other's update and throws it away.
+    Bug: of two who wait one takes the other's update, and the other waits for ever.
     Seen in: pulse a19129a of January 2025, until 2598358.
-    Caught by: a_hundred_and_one_sets, two_waits_at_once, keep_alives_fill_the_queue (Deadlock).
+    Caught by: two_waits_at_once (Deadlock).
     """
 
+    _capacity = 1_000_000
+
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._queue = Channel(SHARED_QUEUE)
+        self._queue = Channel(self._capacity)
         super().__init__(*args, **options)
 
     def _apply(self, update: Update) -> None:
@@ -69,6 +67,40 @@ class SharedQueue(ReplicatedMap):
         while taken(self._queue, self._closing, cancel) != (key, value):
             pass
         return before
+
+
+class FullQueueHoldsLock(ReplicatedMap):
+    """R-M1: puts each update into a queue of a hundred, under the lock; only who waits empties it.
+
+    Bug: with nobody waiting, update 101 blocks the apply thread, which holds the lock: after that
+    every read, write and close waits for ever; no interleaving is needed.
+    Seen in: pulse a19129a of January 2025, until 2598358.
+    Caught by: a_hundred_and_one_sets, keep_alives_fill_the_queue (Deadlock).
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._queue = Channel(SHARED_QUEUE)
+        super().__init__(*args, **options)
+
+    def _apply(self, update: Update) -> None:
+        super()._apply(update)
+        self._queue.put(update.revision)
+
+    def set_and_wait(self, key: str, value: str, *, cancel: Scope | None = None) -> str:
+        before = super().set_and_wait(key, value, cancel=cancel)
+        self._queue.clear()
+        return before
+
+
+class SharedQueue(DiscardsOthers):
+    """W1: one queue of a hundred updates, filled under the lock, read by who waits.
+
+    Bug: those of R-M1 and R-M2 together.
+    Seen in: pulse a19129a of January 2025, until 2598358.
+    Caught by: a_hundred_and_one_sets, two_waits_at_once, keep_alives_fill_the_queue (Deadlock).
+    """
+
+    _capacity = SHARED_QUEUE
 
 
 class ValueKeyed(ReplicatedMap):
@@ -255,7 +287,7 @@ class RegistersUnlooked(ReplicatedMap):
 
 
 class ForgetsWaiters(ReplicatedMap):
-    """R5, R6: closes and lets those who wait wait on.
+    """R6: closes and lets those who wait wait on.
 
     Bug: a call waits for a message that nobody takes any more; no interleaving is needed.
     Seen in: no project known.

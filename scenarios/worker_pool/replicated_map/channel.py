@@ -45,6 +45,12 @@ class Channel:
         self._wait_and(self._move, found, scopes)
         return found[0] if found else None
 
+    def clear(self) -> None:
+        """Throw away what is in it."""
+        with self._changed:
+            self._items.clear()
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Refuse every put from now on."""
         with self._changed:

@@ -34,8 +34,10 @@ from .broken import (
     AppliesWhateverComes,
     BlockingNotification,
     CloseKeepsLock,
+    DiscardsOthers,
     DropsNewerKind,
     ForgetsWaiters,
+    FullQueueHoldsLock,
     FullQueueStalls,
     LeavesCancelled,
     LeavesSubscribers,
@@ -111,13 +113,13 @@ def a_hundred_sets(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     flood(sim, cls, sets=100)
 
 
-@scenario(ReplicatedMap, catches={SharedQueue: Deadlock})
+@scenario(ReplicatedMap, catches={SharedQueue: Deadlock, FullQueueHoldsLock: Deadlock})
 def a_hundred_and_one_sets(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     """One set more: it returns at once, a get after it too, and close."""
     flood(sim, cls, sets=101)
 
 
-@scenario(ReplicatedMap, catches={SharedQueue: Deadlock})
+@scenario(ReplicatedMap, catches={SharedQueue: Deadlock, FullQueueHoldsLock: Deadlock})
 def keep_alives_fill_the_queue(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     """Ten workers say every 15 s that they live: update 101 comes at 1500 s / 10 workers."""
     store = sim.store()
@@ -137,7 +139,10 @@ def keep_alives_fill_the_queue(sim: Simulation, cls: type[ReplicatedMap]) -> Non
     alive.close()
 
 
-@scenario(ReplicatedMap, catches={SharedQueue: Deadlock, SignalQueue: Deadlock})
+@scenario(
+    ReplicatedMap,
+    catches={SharedQueue: Deadlock, DiscardsOthers: Deadlock, SignalQueue: Deadlock},
+)
 def two_waits_at_once(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     """Two calls wait for their own keys, and both return after one round trip."""
     store = sim.store(message_latency=0.010)
@@ -185,6 +190,7 @@ def late_reply_of_one_call(sim: Simulation, cls: type[ReplicatedMap]) -> None:
         OpenQueue: LocalAfterWait,
         SignalQueue: LocalAfterWait,
         SharedQueue: LocalAfterWait,
+        DiscardsOthers: LocalAfterWait,
         RegistersUnlooked: Deadlock,
     },
 )
@@ -262,6 +268,7 @@ def write_during_an_outage(sim: Simulation, cls: type[ReplicatedMap]) -> None:
         PerCallQueue: Deadlock,
         OpenQueue: Deadlock,
         SharedQueue: Deadlock,
+        DiscardsOthers: Deadlock,
         SignalQueue: Deadlock,
     },
 )

@@ -1,0 +1,72 @@
+"""Every row of the component has a variant, and no variant is wrong without its schedule."""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from harness.explore import Settings
+from harness.scenario import Column, Scenario, row_of, run_cell, scenario_of
+from scenarios.worker_pool.replicated_map import broken as map_broken
+from scenarios.worker_pool.replicated_map import storms as map_storms
+
+# The table's, the generations before the reference, and invariants that no row of the table breaks.
+MAP_ROWS = "W0 W1 W2 W3 R-M1 R-M2 R-M3 R-M4 R-M5 R-M6 R-M9 R-M10 R-M12 R1 R3 R5 R6 R7"
+# The storms of each part, its variants and their rows; one line for each part.
+PARTS = [
+    ([map_storms], map_broken, MAP_ROWS),
+]
+
+
+def variants(module: ModuleType) -> list[type]:
+    """Return the classes that a broken.py defines."""
+    own = [value for value in vars(module).values() if isinstance(value, type)]
+    return [value for value in own if value.__module__ == module.__name__]
+
+
+def scenarios(modules: list[ModuleType]) -> list[Scenario]:
+    """Return the scenarios of the storms of a part."""
+    values = [value for module in modules for value in vars(module).values()]
+    return [found for found in map(scenario_of, values) if found is not None]
+
+
+@pytest.mark.parametrize(("broken", "rows"), [part[1:] for part in PARTS])
+def test_every_row_has_a_variant(broken: ModuleType, rows: str) -> None:
+    """And beside the rows there are only the variants that are merely slow."""
+    found = {row_of(variant) for variant in variants(broken)}
+    slow = [variant.__name__ for variant in variants(broken) if row_of(variant) is None]
+
+    assert found == {*rows.split(), None}
+    assert slow
+    assert all(name.endswith("Serialised") for name in slow)
+
+
+@pytest.mark.parametrize(("storms", "broken"), [part[:2] for part in PARTS])
+def test_every_variant_is_caught_by_the_scenarios_that_its_docstring_names(
+    storms: list[ModuleType], broken: ModuleType
+) -> None:
+    """A name in the docstring is a scenario that lists the variant."""
+    for variant in variants(broken):
+        caught = " ".join((variant.__doc__ or "").partition("Caught by:")[2].split())
+        names = [found.name for found in scenarios(storms) if variant in found.catches]
+        said = [found.name for found in scenarios(storms) if found.name in caught]
+        assert said, variant
+        assert set(said) <= set(names), variant
+
+
+def subjects() -> Iterator[tuple[type, list[Scenario]]]:
+    """Yield each variant with the scenarios of its subject."""
+    for storms, broken, _ in PARTS:
+        for variant in variants(broken):
+            own = [each for each in scenarios(storms) if issubclass(variant, each.subject or type)]
+            yield variant, own
+
+
+@pytest.mark.parametrize(("variant", "own"), list(subjects()))
+def test_a_variant_holds_on_some_plain_run(variant: type, own: list[Scenario]) -> None:
+    """Each is wrong only under the schedule, fault or boundary that its row names."""
+    plain = Settings(schedules=1)
+
+    held = (run_cell(each, Column(variant), plain).verdict == "holds" for each in own)
+
+    assert any(held)

@@ -1,0 +1,1 @@
+"""An in-memory stream of events whose receivers park instead of spinning."""

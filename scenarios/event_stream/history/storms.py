@@ -146,10 +146,7 @@ def cancel_ends_a_retry(sim: Simulation, cls: type[Publisher]) -> None:
     assert [str(error) for error in storm.errors()] == ["the token was cancelled"]
 
 
-@scenario(
-    Publisher,
-    catches={},
-)
+@scenario(Publisher)
 def pause_of_nothing_takes_nothing(sim: Simulation, cls: type[Publisher]) -> None:
     """Without a delay five attempts take no time; with 100 ms, they take four pauses."""
     broker = sim.pool("broker")

@@ -180,7 +180,7 @@ class WakesWhoIsSeen(Streamer):
             super()._wake_all()
 
 
-class NoHelper(Streamer):
+class NoWakeUp(Streamer):
     """M7: lets nobody tell a parked receiver of its cancellation.
 
     Bug: the receiver sleeps until the next event; no interleaving is needed.
@@ -218,7 +218,7 @@ class LeakedWatcher(WatchedStreamer):
         return lambda: None
 
 
-class EagerHelper(Streamer):
+class EagerCallback(Streamer):
     """M9: starts the helper with the call, before it is known whether anybody will wait.
 
     Bug: a full log costs one registration for each event; no interleaving is needed.
@@ -277,7 +277,7 @@ class AutoAdvance(Streamer):
         return super()._deliver(receiver, event)
 
 
-class HelperHoldsMutex(Streamer):
+class WatcherHoldsMutex(Streamer):
     """M17: has the helper wait for the cancellation with the mutex in its hands.
 
     Bug: once a receiver has parked, its helper gets the mutex, and nobody can send any more.

@@ -27,15 +27,14 @@ from .broken import (
     AutoAdvance,
     CancelsWithoutJoining,
     DeafOncePark,
-    EagerHelper,
+    EagerCallback,
     EventFirst,
-    HelperHoldsMutex,
     LatestAtFirstRecv,
     LeakedCallback,
     LeakedWatcher,
-    NoHelper,
     NotifyFirst,
     NotifyOne,
+    NoWakeUp,
     NumberedEarly,
     Poll,
     Serialised,
@@ -43,6 +42,7 @@ from .broken import (
     Spin,
     TimedWait,
     WakesWhoIsSeen,
+    WatcherHoldsMutex,
 )
 from .reference import Consumers, Receiver, Streamer, WatchedStreamer
 
@@ -108,7 +108,7 @@ def one_event_reaches_every_name(sim: Simulation, cls: type[Streamer]) -> None:
         SlowPoll: Elapsed,
         NotifyFirst: Deadlock,
         LeakedWatcher: LeakBound,
-        HelperHoldsMutex: Deadlock,
+        WatcherHoldsMutex: Deadlock,
     },
 )
 def event_wakes_a_parked_receiver(sim: Simulation, cls: type[Streamer]) -> None:
@@ -130,7 +130,7 @@ def event_wakes_a_parked_receiver(sim: Simulation, cls: type[Streamer]) -> None:
     catches={
         Poll: Elapsed,
         SlowPoll: Elapsed,
-        NoHelper: Deadlock,
+        NoWakeUp: Deadlock,
         DeafOncePark: Deadlock,
     },
 )
@@ -175,7 +175,7 @@ def event_may_come_at_any_moment(sim: Simulation, cls: type[Streamer]) -> None:
         Poll: Elapsed,
         SlowPoll: Elapsed,
         WakesWhoIsSeen: Deadlock,
-        NoHelper: Deadlock,
+        NoWakeUp: Deadlock,
         LeakedWatcher: LeakBound,
         DeafOncePark: Deadlock,
     },
@@ -220,9 +220,9 @@ def cancel_beats_a_ready_event(sim: Simulation, cls: type[Streamer]) -> None:
         Spin: Livelock,
         Poll: Elapsed,
         SlowPoll: Elapsed,
-        NoHelper: Deadlock,
+        NoWakeUp: Deadlock,
         DeafOncePark: Deadlock,
-        HelperHoldsMutex: Deadlock,
+        WatcherHoldsMutex: Deadlock,
     },
 )
 def spurious_wake_ups_change_nothing(sim: Simulation, cls: type[Streamer]) -> None:
@@ -246,7 +246,7 @@ def spurious_wake_ups_change_nothing(sim: Simulation, cls: type[Streamer]) -> No
 @scenario(
     Streamer,
     catches={
-        EagerHelper: MaxInFlight,
+        EagerCallback: MaxInFlight,
     },
 )
 def ready_events_start_no_helper(sim: Simulation, cls: type[Streamer]) -> None:
@@ -274,11 +274,11 @@ def ready_events_start_no_helper(sim: Simulation, cls: type[Streamer]) -> None:
         Poll: MaxInFlight,
         SlowPoll: MaxInFlight,
         NotifyFirst: Deadlock,
-        NoHelper: MaxInFlight,
+        NoWakeUp: MaxInFlight,
         LeakedCallback: MaxInFlight,
         LeakedWatcher: MaxInFlight,
-        EagerHelper: MaxInFlight,
-        HelperHoldsMutex: Deadlock,
+        EagerCallback: MaxInFlight,
+        WatcherHoldsMutex: Deadlock,
     },
 )
 def hundred_deliveries_leave_no_helper(sim: Simulation, cls: type[Streamer]) -> None:
@@ -301,9 +301,7 @@ def hundred_deliveries_leave_no_helper(sim: Simulation, cls: type[Streamer]) -> 
     assert (helpers.value, token.callbacks) == (0, 0)
 
 
-@scenario(
-    Streamer,
-)
+@scenario(Streamer)
 def other_topics_are_skipped(sim: Simulation, cls: type[Streamer]) -> None:
     """Another topic's event, and one without a topic, are passed over without a wait."""
     stream = cls()
@@ -327,9 +325,9 @@ def other_topics_are_skipped(sim: Simulation, cls: type[Streamer]) -> None:
         SlowPoll: Parked,
         NotifyOne: Parked,
         NotifyFirst: Parked,
-        NoHelper: Deadlock,
+        NoWakeUp: Deadlock,
         DeafOncePark: Deadlock,
-        HelperHoldsMutex: Deadlock,
+        WatcherHoldsMutex: Deadlock,
         Serialised: Parked,
     },
 )

@@ -6,7 +6,6 @@ stand with their reason.
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from functools import partial
 
 from harness import (
@@ -378,28 +377,37 @@ def messages_twice_and_out_of_turn(sim: Simulation, cls: type[ReplicatedMap]) ->
     jobs.close()
 
 
-@scenario(
-    ReplicatedMap,
-    catches={RegistersUnlooked: Deadlock, SendToClosed: Unhandled, PerCallQueue: Unhandled},
-)
+@scenario(ReplicatedMap, catches={RegistersUnlooked: Deadlock})
 def every_wait_returns(sim: Simulation, cls: type[ReplicatedMap]) -> None:
-    """Two waits, of which one may lose its reply: each returns once, or fails once."""
+    """Two waits, one after the other, each at once: both return, and nobody is left waiting."""
     store = sim.store()
     jobs = join(cls, store, "node-1")
-    sim.inject(at("store.reply", "run put", Fail(ConnectionError)))
     returned: list[str] = []
 
     def write() -> None:
         for key in ("job-1", "job-2"):
-            with suppress(ConnectionError):
-                jobs.set_and_wait(key, "a")
+            jobs.set_and_wait(key, "a")
             returned.append(key)
 
     with sim.storm(NobodyWaits(jobs), Elapsed(0.0)) as storm:
         storm.spawn(write)
 
-    assert returned == ["job-1", "job-2"]
-    assert jobs.keys() == ["job-1", "job-2"]
+    assert returned == jobs.keys() == ["job-1", "job-2"]
+    jobs.close()
+
+
+@scenario(ReplicatedMap, catches={SendToClosed: Unhandled, PerCallQueue: Unhandled})
+def lost_reply_of_a_write(sim: Simulation, cls: type[ReplicatedMap]) -> None:
+    """A call whose reply is lost fails once; its write is there, and nothing waits for it."""
+    store = sim.store()
+    truth, jobs = Truth(store, "jobs"), join(cls, store, "node-1")
+    sim.inject(at("store.reply", "run put", Fail(ConnectionError)), certain=True)
+
+    with sim.storm(NobodyWaits(jobs), NothingLost(truth, [jobs]), Elapsed(0.0)) as storm:
+        storm.spawn(jobs.set_and_wait, "job-1", "a")
+
+    assert isinstance(storm.errors()[0], ConnectionError)
+    assert jobs.content() == {"job-1": "a"}
     jobs.close()
 
 

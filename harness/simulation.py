@@ -42,6 +42,10 @@ class _SimulatedFaults:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def is_idle(self) -> bool:
+        """Tell whether nobody would learn of a site: no rule, and no record."""
+        return not self._world.wary and self._world.history is None
+
     def consult(self, site: Site) -> Verdict:
         """Return the verdict for a site of a double."""
         world = self._world

@@ -174,7 +174,8 @@ class SyncedSubscription:
             # The next hint or the next poll looks again: the version is still the old one.
             logger.warning("%s cannot be read", self._chat, exc_info=True)
             return
-        if policy.is_news(seen.version, self.version):
+        # A chat that nothing has happened to has a status, too.
+        if self._known is None or policy.is_news(seen.version, self.version):
             await self._apply(seen)
 
     async def _read(self) -> Snapshot:

@@ -31,12 +31,12 @@ from harness.world.ground import Ground
 from harness.world.stuck import stuck_together
 from harness.world.threads import is_plumbing
 
-#: How many looks at code that seems to spin must show nothing new before it counts as a livelock.
+#: How many looks at code that seems to spin must show few states, at most half as many, before it
+#: counts as a livelock; twice as many are taken where they do not, up to a number.
 LOOKS = 8
+LOOKS_MAX = 128
 #: First line of the note that says where an exception went.
 TRACE = "Traceback (most recent call last):"
-#: How many different states those looks may show.
-STATES_MAX = 4
 #: How many exceptions of one kind a verdict tells of.
 MEMBERS_MAX = 6
 
@@ -407,10 +407,15 @@ class _Judge:
         look = _fingerprint(self.world)
         if limit == "advances" or look not in self._spinning:
             self._looks.append(look)
-            if len(self._looks) < LOOKS:
+            looks = len(self._looks)
+            if looks < LOOKS or looks & (looks - 1):
                 return None
-            seen, self._looks = set(self._looks), []
-            if len(seen) > STATES_MAX:
+            seen = set(self._looks)
+            if len(seen) > looks // 2 and looks < LOOKS_MAX:
+                # Several who take turns come round only after a while.
+                return None
+            self._looks = []
+            if len(seen) > looks // 2:
                 self._timers = None
                 self.world.kernel.change()
                 return None

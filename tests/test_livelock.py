@@ -163,6 +163,19 @@ def waits_together(sim: Simulation) -> None:
         sim.settle()
 
 
+async def turns_for_nobody(sim: AsyncSimulation) -> None:
+    """Look, eight tasks in turn and each in several steps, for something that nobody does."""
+    meter = Meter()
+
+    async def look() -> None:
+        while meter.count + len(str(meter.count)) == 1:
+            await asyncio.sleep(0)
+
+    async with sim.storm() as storm:
+        storm.spawn(look, copies=8)
+        await sim.settle()
+
+
 async def polls_for_no_task(_: AsyncSimulation) -> None:
     """Look every second for something that no task does."""
     meter = Meter()
@@ -177,6 +190,7 @@ async def polls_for_no_task(_: AsyncSimulation) -> None:
         polls_for_nobody,
         waits_under_a_lock,
         waits_together,
+        turns_for_nobody,
         polls_for_no_task,
     ],
 )
@@ -185,4 +199,4 @@ def test_going_round_for_nothing_is_a_livelock(program: Callable[[Any], Any]) ->
     found = explore(program, schedules=2)
 
     assert found.verdict == "Livelock"
-    assert found.steps < 20_000
+    assert found.steps < 50_000

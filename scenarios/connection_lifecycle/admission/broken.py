@@ -387,7 +387,7 @@ class AsyncWaitCountsAsSlow(AsyncImporter):
 
     Bug: under contention the wait for a turn uses up the time-out, and a file counts as missing.
     Seen in: altmount #862 and #874 of August 2026: a deadline that assumes concurrency of its own.
-    Caught by: budget_is_shared_by_imports_of_tasks (Failed).
+    Caught by: imports_of_tasks_share_a_budget (Failed).
     """
 
     def _attempt_timeout(self, asked: float) -> float:
@@ -431,7 +431,7 @@ class AsyncSerialised(AsyncImporter):
 
     Bug: an import waits until the one before it is over, however many connections are free.
     Seen in: hickory-dns #923 of November 2019: a lock round all lookups let one go at a time.
-    Caught by: budget_is_shared_by_imports_of_tasks (Elapsed).
+    Caught by: imports_of_tasks_share_a_budget (Elapsed).
     """
 
     _gate: asyncio.Lock | None = None

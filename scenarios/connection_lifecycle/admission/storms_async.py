@@ -152,9 +152,7 @@ async def cancelled_task_hands_its_token_on(sim: AsyncSimulation, cls: type[Asyn
     AsyncImporter,
     catches={AsyncSerialised: Elapsed, AsyncWaitCountsAsSlow: (Calls, Elapsed, Failed)},
 )
-async def budget_is_shared_by_imports_of_tasks(
-    sim: AsyncSimulation, cls: type[AsyncImporter]
-) -> None:
+async def imports_of_tasks_share_a_budget(sim: AsyncSimulation, cls: type[AsyncImporter]) -> None:
     """Four imports of six files each share five tokens: five rounds, the last of four."""
     film = Film(6, 64)
     origin = sim.pool("origin", latency=15.0, payload=film.bodies.__getitem__)

@@ -6,8 +6,7 @@ is closed in a task of its own, since whoever lets go of it may be being cancell
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -172,21 +171,16 @@ class AsyncSpeedTests(Generic[ClientT]):
         if live is not None:
             # What fails on a pool in use is the answer: a second dial would not be the same test.
             return await self._speed(live, flight)
-        async with self._borrowed(flight) as client:
-            return await self._speed(client, flight)
+        entry = self._hit(flight.key) or self._insert(flight.key, await self._dial(flight))
+        try:
+            return await self._speed(entry.client, flight)
+        finally:
+            await self._give_back(entry)
 
     async def _speed(self, client: ClientT, flight: "AsyncFlight") -> float:
         return policy.megabytes_per_second(await self._measure(client), flight.provider)
 
     # Clients.
-
-    @asynccontextmanager
-    async def _borrowed(self, flight: "AsyncFlight") -> AsyncIterator[ClientT]:
-        entry = self._hit(flight.key) or self._insert(flight.key, await self._dial(flight))
-        try:
-            yield entry.client
-        finally:
-            await self._give_back(entry)
 
     def _hit(self, key: str) -> "AsyncEntry[ClientT] | None":
         entry = self._entries.get(key)

@@ -107,7 +107,7 @@ async def slow_dial_delays_no_other_task(
 @scenario(
     AsyncSpeedTests,
     catches={
-        AwaitsTheSharedTask: (Calls, Elapsed),
+        AwaitsTheSharedTask: (Calls, Elapsed, Failed),
         AsyncNoSingleFlight: (Calls, MaxInFlight),
         AsyncSerialised: (Calls, Elapsed),
         **LEAVES_A_TASK,

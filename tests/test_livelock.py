@@ -168,8 +168,11 @@ async def turns_for_nobody(sim: AsyncSimulation) -> None:
     meter = Meter()
 
     async def look() -> None:
-        while meter.count + len(str(meter.count)) == 1:
-            await asyncio.sleep(0)
+        while meter.count == 0:
+            for _ in range(3):
+                if meter.count:
+                    return
+                await asyncio.sleep(0)
 
     async with sim.storm() as storm:
         storm.spawn(look, copies=8)

@@ -21,7 +21,7 @@ class PreFix(Merge):
     """M1: remembers the last id only, and reads the database only if the cache has nothing.
 
     Bug: a message is published after one with a higher id, and is taken for an old one; it is lost.
-    Seen in: coder's chatd until #25644 of May 2026: synthetic, assistant, promoted.
+    Seen in: coder's chatd until its fix of May 2026: synthetic, assistant, promoted.
     Caught by: out_of_order, late_message_arrives, every_order_of_fifo_notifies (Exactly).
     """
 
@@ -112,7 +112,7 @@ class OverwritesEviction(DurableCache):
     """M10: remembers the last id that it dropped, not the largest.
 
     Bug: 5, 7, 6 are dropped, and the cache claims to have everything above 6.
-    Seen in: coder's chatd, to this day; the database is read in any case, so that nothing is lost.
+    Seen in: coder's chatd, also after its fix of May 2026: the database is read in any case.
     Caught by: cache_knows_what_it_dropped (Failed).
     """
 

@@ -32,8 +32,9 @@ from rich.table import Table
 
 import harness
 from harness.explore import shared_ground
+from scenarios.request_queue.asgi.reference import RequestQueue
 
-from . import measuring, programs, rivals
+from . import measuring, programs, queueing, rivals
 
 OUTPUT = Path(".harness") / "bench.json"
 #: What is set against the random modes of others.
@@ -294,6 +295,35 @@ def _alone(program: str, unit: str, figure: float, goal: str, *, reached: bool) 
     return Row(program, "exhaustive search", unit, figure, 0, 0, goal, reached)
 
 
+def _request_queue(scale: int) -> list[Row]:
+    """Compare a request that finds nobody before it with and without the queue and its register."""
+    requests = 20_000 // scale
+    apps = {
+        "no queue": queueing.answer,
+        "queue, not asked": queueing.behind(RequestQueue, asks=False),
+        "no register": queueing.behind(queueing.Unregistered, asks=True),
+        "queue": queueing.behind(RequestQueue, asks=True),
+    }
+    cost = {
+        name: measuring.best(queueing.work(app, requests)) / requests * 1e6
+        for name, app in apps.items()
+    }
+    pairs = [(name, "no queue") for name in list(apps)[1:]] + [("queue", "no register")]
+    return [
+        Row(
+            f"a request, {name}",
+            against,
+            "us",
+            cost[name],
+            cost[against],
+            cost[name] / cost[against],
+            "",
+            True,
+        )
+        for name, against in pairs
+    ]
+
+
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "rivals": _against_rivals,
     "asyncio": _against_asyncio,
@@ -301,6 +331,7 @@ PARTS: dict[str, Callable[[int], list[Row]]] = {
     "searches": _searches,
     "growth": _growth,
     "memory": _memory,
+    "queue": _request_queue,
 }
 
 

@@ -122,20 +122,20 @@ def a_hundred_and_one_sets(sim: Simulation, cls: type[ReplicatedMap]) -> None:
 def keep_alives_fill_the_queue(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     """Ten workers say every 15 s that they live: update 101 comes at 1500 s / 10 workers."""
     store = sim.store()
-    alive = join(cls, store, "node-1", name="keep-alive")
-
-    def workers() -> None:
-        for _ in range(11):
-            for number in range(10):
-                alive.set(f"worker-{number}", f"{sim.now():g}")
-            sim.advance(15.0)
 
     # Only the count matters here, not the order of steps.
-    with sim.no_points(), sim.storm(Elapsed(11 * 15.0)) as storm:
-        storm.spawn(workers)
+    with sim.no_points(), join(cls, store, "node-1", name="keep-alive") as alive:
 
-    assert alive.content() == {f"worker-{number}": "150" for number in range(10)}
-    alive.close()
+        def workers() -> None:
+            for _ in range(11):
+                for number in range(10):
+                    alive.set(f"worker-{number}", f"{sim.now():g}")
+                sim.advance(15.0)
+
+        with sim.storm(Elapsed(11 * 15.0)) as storm:
+            storm.spawn(workers)
+
+        assert alive.content() == {f"worker-{number}": "150" for number in range(10)}
 
 
 @scenario(
@@ -546,15 +546,10 @@ def on_the_way(verdict: Verdict) -> Callable[[Site], Verdict]:
 def flood(sim: Simulation, cls: type[ReplicatedMap], *, sets: int) -> None:
     """Set one key so often that nobody waits for; then read, and close."""
     store = sim.store()
-    jobs = join(cls, store, "node-1")
-
-    def write() -> None:
-        for number in range(sets):
-            jobs.set("job-1", f"{number}")
 
     # Only the count matters here, not the order of steps.
-    with sim.no_points(), sim.storm(Elapsed(0.0)) as storm:
-        storm.spawn(write)
+    with sim.no_points(), join(cls, store, "node-1") as jobs:
+        with sim.storm(Elapsed(0.0)) as storm:
+            storm.spawn(lambda: [jobs.set("job-1", f"{each}") for each in range(sets)], name="set")
 
-    assert jobs.get("job-1") == f"{sets - 1}"
-    jobs.close()
+        assert jobs.get("job-1") == f"{sets - 1}"

@@ -65,8 +65,8 @@ def counting(world: World) -> Iterator[None]:
     try:
         yield
     finally:
-        # A rule that came meanwhile wants to be asked.
-        world.wary = before or bool(world.faults.rules)
+        # A rule that came meanwhile wants to be asked, and the gone are to stay so.
+        world.wary = before or bool(world.faults.rules or world.crashed_tasks)
 
 
 def timers_of(task: Any) -> int:

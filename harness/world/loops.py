@@ -1051,6 +1051,8 @@ def _pass_by() -> None:
 def crash(world: World, task: Any) -> None:
     """Mark a task as gone: it takes no further step, and nobody waits for its end."""
     task.crashed = True
+    # The loop looks at each step from now on: those of the task are not to run.
+    world.wary = True
     world.crashed_tasks.append(task)
     # Otherwise `asyncio.run` would cancel it at its end and wait for it.
     asyncio.tasks._unregister_task(task)

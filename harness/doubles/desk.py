@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from harness.errors import HarnessError, Violation, misuse
-from harness.faults import Consultable, Crash, Delay, Fail, Pass, Pause, Site, Truncate, Verdict
+from harness.faults import (
+    Consultable,
+    Crash,
+    Delay,
+    Duplicate,
+    Fail,
+    Overtake,
+    Pass,
+    Pause,
+    Site,
+    Truncate,
+    Verdict,
+)
 
 from .behaviour import ECHO, Behaviour, Draw, Latency, Records, cut
 from .gate import AsyncGate, Gate
@@ -181,6 +193,12 @@ class Desk:
         if isinstance(verdict, Pass) and self._faults is not None:
             with self._consulting:
                 verdict = self._faults.consult(site)
+        if isinstance(verdict, Duplicate | Overtake):
+            message = (
+                f"verdict={verdict!r} cannot strike a call of {self.name!r}: only messages of a "
+                "store come twice or out of turn. Look at site.name first."
+            )
+            raise HarnessError(message)
         return verdict
 
     def _refuse_to_disturb(self, verdict: Crash | Pause) -> NoReturn:

@@ -17,9 +17,12 @@ from harness.faults import (
     Cancel,
     Crash,
     Delay,
+    Duplicate,
     Fail,
     Faults,
     Hang,
+    Overtake,
+    Pass,
     Pause,
     Site,
     Truncate,
@@ -733,3 +736,15 @@ def test_a_gate_of_the_other_flavour_is_refused() -> None:
 
     with pytest.raises(HarnessError, match="is not of class Gate"):
         pool.call("a")
+
+
+@pytest.mark.parametrize("verdict", [Duplicate(), Overtake()])
+def test_a_call_cannot_come_twice_or_out_of_turn(verdict: Verdict) -> None:
+    """That is for messages: a rule that means one says so by its name."""
+
+    def program(sim: Any) -> None:
+        sim.inject(lambda site: verdict if site.kind == "call" else Pass(), certain=True)
+        with pytest.raises(HarnessError, match="cannot strike a call of 'origin'"):
+            sim.pool("origin").call("a")
+
+    holds(program, schedules=1)

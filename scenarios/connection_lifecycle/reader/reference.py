@@ -53,7 +53,7 @@ class FetchError(ExceptionGroup[Exception]):
     @property
     def is_missing(self) -> bool:
         """Whether any attempt learned that the server does not have the article."""
-        return any(_is_missing(exc) for exc in self.exceptions)
+        return any(is_missing(exc) for exc in self.exceptions)
 
 
 class CorruptedFileError(Exception):
@@ -363,7 +363,7 @@ class Reader:
             raise CorruptionError(message)
 
     def _is_final(self, exc: Exception) -> bool:
-        return _is_missing(exc)
+        return is_missing(exc)
 
     def _may_retry(self, attempts: int) -> bool:
         return attempts < self._retry.attempts
@@ -486,7 +486,8 @@ class Segment:
             self._ready.notify_all()
 
 
-def _is_missing(exc: Exception) -> bool:
+def is_missing(exc: Exception) -> bool:
+    """Say whether this is the answer of a server that does not have the article."""
     return isinstance(exc, ResponseError) and policy.is_missing(exc.code)
 
 
@@ -502,4 +503,5 @@ __all__ = [
     "Retry",
     "Segment",
     "Slice",
+    "is_missing",
 ]

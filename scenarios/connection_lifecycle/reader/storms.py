@@ -21,9 +21,12 @@ from harness import (
     pause,
     scenario,
 )
+from scenarios.connection_lifecycle.deaf import Deaf
 from scenarios.connection_lifecycle.film import Film
+from scenarios.connection_lifecycle.scope import Scope
 
 from .broken import (
+    BoundsDownloadsOnly,
     CloseOnlyWaits,
     CloseWithoutTicker,
     ConstantDelay,
@@ -33,15 +36,20 @@ from .broken import (
     EqualSeeds,
     FiveAttempts,
     InterruptWithoutBroadcast,
+    JoinsUnderTheLock,
+    KeepsTheCancellation,
     LastErrorWins,
     MissingByText,
     NoAttemptTimeout,
+    OffsetUnguarded,
     OneAttempt,
     PatientAfterDeadline,
     RetriesMissing,
     SchedulesTwice,
     Serialised,
+    SilentAdvance,
     SlotNotGivenBack,
+    StopsAtTheFirstClosed,
     ThreeAttempts,
     TruncatedAccepted,
     UnlockedSignal,
@@ -101,18 +109,16 @@ def retries_spread(sim: Simulation, cls: type[Reader]) -> None:
     film = Film(30, 16)
     origin = sim.pool("origin")
     origin.set_default(Behaviour(latency=0.001, error=TransientError))
-    pieces = iter(film.slices())
+    readers = [cls(lambda: origin, [piece]) for piece in film.slices()]
 
-    def viewer() -> bytes:
-        with cls(lambda: origin, [next(pieces)]) as reader:
-            return reader.read(16)
+    with sim.storm(Calls(origin, 30 * 2), MaxInFlight(origin, 30, reached=True), LeakBound()):
+        for reader in readers:
+            reader.start()
+        # By then the last one has failed twice.
+        sim.advance(0.200)
+        for reader in readers:
+            reader.close()
 
-    with sim.storm(
-        Calls(origin, 30 * 2), MaxInFlight(origin, 30, reached=True), LeakBound()
-    ) as storm:
-        storm.spawn(viewer, copies=30)
-
-    assert all(isinstance(error, FetchError) for error in storm.errors())
     delays = [pause for each in film.ids for pause in pauses(origin.arrivals(each), latency=0.001)]
     assert min(delays) >= 0.050
     assert max(delays) <= 0.150
@@ -191,6 +197,7 @@ def hung_article_fails_after_two_timeouts(sim: Simulation, cls: type[Reader]) ->
         WindowPlusOne: MaxInFlight,
         SchedulesTwice: (Calls, MaxInFlight),
         UnlockedSignal: (Elapsed, Deadlock),
+        SilentAdvance: Deadlock,
     },
 )
 def steady_read_fills_the_window(sim: Simulation, cls: type[Reader]) -> None:
@@ -216,6 +223,7 @@ def steady_read_fills_the_window(sim: Simulation, cls: type[Reader]) -> None:
     catches={
         WindowPlusOne: MaxInFlight,
         SchedulesTwice: (Calls, MaxInFlight),
+        SilentAdvance: Deadlock,
         UnlockedSignal: (Elapsed, Deadlock),
     },
 )
@@ -237,24 +245,30 @@ def slow_pool_fills_the_window(sim: Simulation, cls: type[Reader]) -> None:
     assert storm.results() == [film.content]
 
 
-@scenario(Reader, catches={SchedulesTwice: Calls, UnlockedSignal: Deadlock})
+@scenario(
+    Reader, catches={SchedulesTwice: Calls, UnlockedSignal: Deadlock, SilentAdvance: Deadlock}
+)
 def each_article_is_asked_for_once(sim: Simulation, cls: type[Reader]) -> None:
     """A whole read costs one call for each article, though the manager may be held up at times."""
-    film = Film(16, 128)
+    film = Film(8, 128)
     origin = sim.pool("origin", payload=film.bodies.__getitem__)
     reader = cls(lambda: origin, film.slices(), window=4)
     sim.inject(pause("prefetch", seconds=0.010), at_most=5)
 
     def viewer() -> bytes:
         with reader:
-            return reader.read(16 * 128)
+            return reader.read(8 * 128)
 
     # Nothing takes time but the five times that the manager may stand still.
-    with sim.storm(Calls(origin, 16), Elapsed(at_most=5 * 0.010), LeakBound()) as storm:
+    with sim.storm(
+        Calls(origin, 8),
+        Elapsed(at_most=5 * 0.010),
+        LeakBound(),
+    ) as storm:
         storm.spawn(viewer)
 
     assert storm.results() == [film.content]
-    assert [origin.calls(id=each) for each in film.ids] == [1] * 16
+    assert [origin.calls(id=each) for each in film.ids] == [1] * 8
 
 
 @scenario(
@@ -263,21 +277,22 @@ def each_article_is_asked_for_once(sim: Simulation, cls: type[Reader]) -> None:
         UnlockedSignal: Deadlock,
         WindowPlusOne: MaxInFlight,
         SchedulesTwice: (Calls, MaxInFlight),
+        SilentAdvance: Deadlock,
     },
 )
 def window_of_one_never_stalls(sim: Simulation, cls: type[Reader]) -> None:
     """With a window of one every article hangs on one wake-up, and none is lost."""
-    film = Film(12, 16)
+    film = Film(8, 16)
     origin = sim.pool("origin", payload=film.bodies.__getitem__)
     reader = cls(lambda: origin, film.slices(), window=1)
     sim.inject(pause("prefetch", seconds=0.010), at_most=3)
 
     def viewer() -> bytes:
         with reader:
-            return reader.read(12 * 16)
+            return reader.read(8 * 16)
 
     with sim.storm(
-        Calls(origin, 12),
+        Calls(origin, 8),
         MaxInFlight(origin, 1, reached=True),
         # Nothing takes time but the three times that the manager may stand still.
         Elapsed(at_most=3 * 0.010),
@@ -325,6 +340,7 @@ def close_ends_retries(sim: Simulation, cls: type[Reader]) -> None:
         Serialised: Elapsed,
         DeafWhilePausing: LeakBound,
         WindowPlusOne: MaxInFlight,
+        JoinsUnderTheLock: Elapsed,
     },
 )
 def close_frees_a_blocked_read(sim: Simulation, cls: type[Reader]) -> None:
@@ -374,6 +390,7 @@ def interrupt_frees_everyone(sim: Simulation, cls: type[Reader]) -> None:
         InterruptWithoutBroadcast: Elapsed,
         CloseOnlyWaits: Elapsed,
         Serialised: Elapsed,
+        JoinsUnderTheLock: Elapsed,
         DeafWhilePausing: LeakBound,
     },
 )
@@ -419,6 +436,83 @@ def failing_getter_is_final(sim: Simulation, cls: type[Reader]) -> None:
 
     assert isinstance(storm.errors()[0], ConnectionError)
     assert reader.in_flight == 0
+
+
+@scenario(Reader, catches={BoundsDownloadsOnly: Calls, WindowPlusOne: Calls})
+def paused_viewer_holds_one_window(sim: Simulation, cls: type[Reader]) -> None:
+    """A viewer who looks at the beginning and then pauses holds four articles, not the film."""
+    film = Film(12, 16)
+    origin = sim.pool("origin", latency=0.010, payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=4)
+
+    with sim.storm(
+        Calls(origin, 4), MaxInFlight(origin, 4, reached=True), Elapsed(0.010), LeakBound()
+    ) as storm:
+        storm.spawn(reader.read, 1)
+        sim.advance(1.0)
+        reader.close()
+
+    assert storm.results() == [film.content[:1]]
+
+
+@scenario(Reader, catches={OffsetUnguarded: Unhandled})
+def offset_may_be_asked_while_closing(sim: Simulation, cls: type[Reader]) -> None:
+    """What is buffered may be asked by anybody at any time, also of a reader that is closed."""
+    film = Film(2, 16)
+    origin = sim.pool("origin", payload=film.bodies.__getitem__)
+    reader = cls(lambda: origin, film.slices(), window=2)
+
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.buffered_offset, copies=2)
+        storm.spawn(reader.close)
+
+    assert storm.results() == [0, 0, None]
+
+
+@scenario(
+    Reader,
+    catches={
+        StopsAtTheFirstClosed: Elapsed,
+        CloseOnlyWaits: Elapsed,
+        JoinsUnderTheLock: Elapsed,
+        Serialised: Elapsed,
+    },
+)
+def close_reaches_behind_what_was_read(sim: Simulation, cls: type[Reader]) -> None:
+    """One article was read, the next one never hears the close; its reader is free at once."""
+    film = Film(3, 16)
+    origin = sim.pool("origin", latency=2.0, payload=film.bodies.__getitem__)
+    origin.set(film.ids[0], Behaviour(payload=film.bodies[film.ids[0]]))
+    reader = cls(lambda: Deaf(origin), film.slices(), window=1)
+
+    with sim.storm(MaxInFlight(origin, 1, reached=True), Elapsed(0.100), LeakBound()) as storm:
+        storm.spawn(reader.read, 16)
+        sim.advance(0.050)
+        storm.spawn(reader.read, 16)
+        sim.advance(0.050)
+        storm.spawn(reader.close)
+        sim.advance(2.0)
+
+    assert isinstance(storm.errors()[1], ClosedPipeError)
+
+
+@scenario(Segment, catches={KeepsTheCancellation: Elapsed})
+def cancelled_wait_spoils_nothing(sim: Simulation, cls: type[Segment]) -> None:
+    """One of two who wait for a segment gives up; the other one gets its bytes, then and later."""
+    film = Film(1, 16)
+    segment = cls(film.slices()[0])
+    impatient = Scope()
+
+    with sim.storm(Elapsed(0.020), LeakBound()) as storm:
+        storm.spawn(segment.payload)
+        storm.spawn(segment.payload, impatient)
+        sim.advance(0.010)
+        impatient.cancel(TimeoutError("nobody waits any more"))
+        sim.advance(0.010)
+        segment.set_data(film.content)
+
+    assert [type(error) for error in storm.errors()] == [type(None), TimeoutError]
+    assert segment.payload() == film.content
 
 
 @scenario(Segment, catches={LastErrorWins: Failed, DataBeatsError: Failed})

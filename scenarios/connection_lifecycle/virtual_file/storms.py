@@ -24,6 +24,7 @@ from harness import (
     Unhandled,
     scenario,
 )
+from scenarios.connection_lifecycle.deaf import Deaf
 from scenarios.connection_lifecycle.film import Film
 from scenarios.connection_lifecycle.reader.policy import Retry, Slice
 from scenarios.connection_lifecycle.reader.reference import (
@@ -838,24 +839,6 @@ def seeks_free_the_connections(sim: Simulation, cls: type[VirtualFile]) -> None:
 # --- what the storms are made of ------------------------------------------------------------------
 
 AT_ONCE = Retry(base_delay=0.0, jitter=0.0)
-
-
-class Deaf:
-    """A client whose calls cannot be cancelled; any thread."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def call(
-        self,
-        key: str = "",
-        *,
-        timeout: float | None = None,
-        cancel: Scope | None = None,
-        lane: str = "",
-    ) -> Any:
-        """Pass everything on but the cancellation."""
-        return self._client.call(key, timeout=timeout, lane=lane)
 
 
 class Plain:

@@ -122,13 +122,16 @@ class _Client:
         self._leaves_after = leaves_after
         self._unreachable = unreachable
         self._asked = False
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
 
     async def receive(self) -> Message:
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await asyncio.wait([self._ended], timeout=self._leaves_after)
+        if self._leaves_after is None:
+            await self._ended.wait()
+        else:
+            await asyncio.sleep(self._leaves_after)
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -137,7 +140,7 @@ class _Client:
         self.sent.append(message)
 
     def end(self) -> None:
-        self._ended.set_result(None)
+        self._ended.set()
 
 
 async def fetch(site: Site, scope: Scope, send: Send) -> None:

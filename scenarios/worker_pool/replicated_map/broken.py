@@ -396,7 +396,7 @@ class Serialised(ReplicatedMap):
 
     Bug: a writer waits for the round trips of all others, and so does a reader.
     Seen in: nowhere; the safe and slow twin.
-    Caught by: sets_do_not_wait (MaxInFlight).
+    Caught by: sets_do_not_wait (SetNeverWaits), reads_do_not_wait (ReadNeverWaits).
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -41,7 +41,7 @@ class SpinsUntilStopped(Runner):
 class PollsUntilStopped(Runner):
     """L2: asks every ten milliseconds whether its processes have ended.
 
-    Bug: a hundred looks for a process that takes a second, and up to 10 ms too late.
+    Bug: a hundred looks for a process that takes a second; no interleaving is needed.
     Seen in: luno/workflow since 7e04032 of March 2026 (#180), to this day.
     Caught by: stop_rests_until_all_have_ended (Parked).
     """

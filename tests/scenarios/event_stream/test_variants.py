@@ -24,6 +24,8 @@ PARTS = [
     (aio_storms, aio_broken, "M0d M0e M1 M2 M3 M4 M5 M8 M9 M11 M13 M15"),
     (history_storms, history_broken, "L2 L3 L4 L5 L6 L7 L8 L10 L12"),
 ]
+# Their rows say that they always fail: each receive leaks, and each stop polls.
+ALWAYS = {aio_broken.LeakedWatcher, history_broken.PollsUntilStopped}
 
 
 def variants(module: ModuleType) -> list[type]:
@@ -66,7 +68,8 @@ def claims() -> Iterator[tuple[type, list[Scenario]]]:
     for storms, broken, _ in PARTS:
         for variant in variants(broken):
             own = [each for each in scenarios(storms) if issubclass(variant, each.subject or type)]
-            if len(own) > 1:
+            # With a single scenario, the one that catches it, there is no other to hold in.
+            if len(own) > 1 and variant not in ALWAYS:
                 yield variant, own
 
 

@@ -417,7 +417,7 @@ class EntersAfterItsEnd(RequestQueue):
     Bug: the handler has answered and its task goes on; it asks then, wins, and nobody will ever
     take it out or the token back.
     Seen in: no issue that we know of.
-    Caught by: part_that_outlives_its_request_enters_nothing (Failed).
+    Caught by: part_that_outlives_its_request_keeps_nothing (Failed).
     """
 
     def _forget(self, request: Request) -> None:

@@ -300,14 +300,20 @@ class Server:
             for blocked in ready:
                 try:
                     reply = self.database.run(blocked.command.act)
-                except StoreError as exc:
-                    reply = exc
+                except StoreError:
+                    reply = self._ground_lost(blocked.command)
                 if reply:
                     blocked.outcome.append(reply)
                     self._blocked.remove(blocked)
                     blocked.link.blocked.remove(blocked)
                     self._bells.append(blocked.ring)
                     self._note(blocked.link, blocked.command, reply)
+
+    def _ground_lost(self, command: Command) -> StoreError:
+        """Return the error that ends a blocked read whose stream or group is gone."""
+        if self.database.exists(*command.streams) < len(command.streams):
+            return StoreError("UNBLOCKED the stream key no longer exists")
+        return StoreError("NOGROUP the consumer group this client was blocked on no longer exists")
 
     # --- channels ---------------------------------------------------------------------------------
 

@@ -539,8 +539,8 @@ def served_by_server(server: Any, grouped: bool) -> list[Any]:
     import redis
 
     server.flushall()
-    named = server.connection_pool.connection_kwargs
-    readers = [redis.Redis(**named) for _ in (1, 2)]
+    port = server.connection_pool.connection_kwargs["port"]
+    readers = [redis.Redis(port=port, decode_responses=True, protocol=2) for _ in (1, 2)]
     try:
         return served(server, readers, grouped, lambda: server.info("clients")["blocked_clients"])
     finally:
@@ -573,3 +573,38 @@ def served(writer: Any, readers: list[Any], grouped: bool, blocked: Callable[[],
         thread.join(REAL_LIMIT)
     summary = writer.xpending("events", "sink")
     return [*replies, summary]
+
+
+@pytest.mark.parametrize("act", ["xgroup_destroy", "delete"])
+def test_a_blocked_read_ends_with_its_group_as_at_a_real_server(server: Any, act: str) -> None:
+    """By an error, and another one where the whole stream is deleted."""
+    import redis
+
+    server.flushall()
+    port = server.connection_pool.connection_kwargs["port"]
+    reader = redis.Redis(port=port, decode_responses=True, protocol=2)
+    try:
+        real = ended(server, reader, act, lambda: server.info("clients")["blocked_clients"])
+    finally:
+        reader.close()
+    store = Store("store")
+    clients = store.client("writer"), store.client("reader")
+    assert ended(*clients, act, lambda: len(store._server._blocked)) == real
+
+
+def ended(writer: Any, reader: Any, act: str, blocked: Callable[[], int]) -> Any:
+    """Have one wait in a group whose ground is taken away, and return what it gets."""
+    writer.xgroup_create("events", "sink", mkstream=True)
+    replies: list[Any] = []
+
+    def read() -> None:
+        replies.append(outcome(lambda: reader.xreadgroup("sink", "c", {"events": ">"}, block=500)))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    deadline = time.monotonic() + REAL_LIMIT
+    while not blocked():
+        assert time.monotonic() < deadline, "the reader did not block"
+    getattr(writer, act)("events", *(["sink"] if act == "xgroup_destroy" else []))
+    thread.join(REAL_LIMIT)
+    return replies

@@ -495,6 +495,7 @@ def coarse(value: Any, names: dict[str, str], key: str = "") -> Any:
     return value
 
 
+@pytest.mark.timeout(600)
 def test_every_command_replies_as_a_real_server_does(server: Any) -> None:
     """Whatever commands came before."""
     machine = type("Machine", (Twins,), {"server": server})

@@ -4,7 +4,8 @@ Rows R… are those of the component's table 3.8; A… is a line of the history 
 from its first. What begins with Async is the form for asyncio.
 
 Not here for asyncio: R14 and R15, since that reader has no manager to wake; R2 and R3, since the
-delay is the same function of the same policy; R17, since `failing_getter_is_final` is no other.
+delay is the same function of the same policy; R12 and R17, whose cell and gauge differ by their
+locks only.
 """
 
 import asyncio

@@ -85,6 +85,7 @@ class Settings:
         pins: tokens that are run before any search.
         limits: when a run is given up.
         shrink: show the first failure of each check as the simplest run that still shows it.
+        brief: failures are kept as they were found, not run again in order to be told.
         expected: checks whose violations are no news, and are shown as they were found.
         searched: of the schedules, how many the search may have at most; a sweep may have all.
     """
@@ -103,6 +104,7 @@ class Settings:
     pins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     shrink: bool = True
+    brief: bool = False
     expected: tuple[str, ...] = ()
     searched: int | None = None
 
@@ -661,16 +663,18 @@ class _Explorer:
         if trial.verdict == "inconclusive" and not self.unknown:
             self.unknown = f"schedule {self.runs} hit the limit {trial.limit!r}"
         history: History | None = None
-        is_news = trial.violation is not None and trial.violation.check not in self._shown
-        is_told = is_news or (trial.violation is not None and len(self.failures) < TOLD)
+        found, brief = trial.violation, self.settings.brief
+        is_news = found is not None and found.check not in self._shown and not brief
+        is_told = is_news or (found is not None and len(self.failures) < TOLD and not brief)
         if is_told or self.settings.check_determinism:
             history = self._confirm(trial)
-        if trial.violation is not None:
+        if found is not None:
             failure = self._failure(trial, history)
             if simplify and is_news and deviations(trial.choices):
                 failure = self._simplest(trial) or failure
             self._shown.add(failure.check)
-            self.failures.append(failure if self.failures else self._measured(failure))
+            is_first = not self.failures and not brief
+            self.failures.append(self._measured(failure) if is_first else failure)
         if self.progress is not None:
             self.progress(self.runs, len(self.failures))
 

@@ -369,6 +369,18 @@ def _column(item: Any, this: Scenario) -> Any:
 # --- running --------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Have the examples of a scenario under `@given` share one preparation: it takes longer."""
+    test = getattr(getattr(item, "obj", None), "hypothesis", None)
+    if _scenario(getattr(test, "inner_test", None)) is None:
+        return (yield)
+    from harness.explore import shared_ground
+
+    with shared_ground():
+        return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Run a scenario with one class under many schedules."""

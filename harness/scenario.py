@@ -40,6 +40,7 @@ from harness.explore import (
     run_token,
 )
 from harness.report.regression import Named, Regression
+from harness.search.random_walk import Walks
 from harness.simulation import AsyncSimulation, Simulation
 
 if TYPE_CHECKING:
@@ -632,6 +633,9 @@ def _decorate(
     this = Scenario(function, subject, catches, schedules, under_test, matrix)
     signature = _signature(function, subject is not None)
 
+    # Arguments under which walks have failed: if they come again, it is to be told.
+    failed: set[str] = set()
+
     # One reference in a closure, and no `functools.wraps`: `__wrapped__` would let others see
     # through to a coroutine function, and take it away.
     def run(*args: Any, **fixtures: Any) -> Any:
@@ -639,8 +643,20 @@ def _decorate(
             # Inside a run it is the function that it was made of: another scenario may call it.
             return function(*args, **fixtures)
         bound = signature.bind(*args, **fixtures)
-        cell = run_cell(this, this.columns()[0], fixtures=bound.arguments)
+        settings, key = Settings(), ""
+        for walks in bound.arguments.values():
+            if isinstance(walks, Walks):
+                key = repr(bound.arguments)
+                settings = Settings(
+                    strategy="random",
+                    seed=walks.seed,
+                    schedules=walks.runs,
+                    brief=key not in failed,
+                )
+        cell = run_cell(this, this.columns()[0], settings, fixtures=bound.arguments)
         assert cell.exploration is not None, "a cell that could not be run has raised"
+        if cell.exploration.failures and settings.brief:
+            failed.add(key)
         cell.exploration.raise_for_violation()
         return None
 

@@ -29,6 +29,14 @@ def random_walk(seed: int) -> Tape:
     return drawn(_below(uniform), uniform=uniform)
 
 
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Which walks are to be made, as a value: the first `runs` of those that start at `seed`."""
+
+    seed: int
+    runs: int
+
+
 def numbers(seed: int) -> Draw:
     """Return a source of numbers below n, uniform, the same in every version of Python."""
     return _below(_uniform(seed))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import functools
 import io
 import json
 import os
@@ -21,6 +22,7 @@ import platform
 import pstats
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,8 +33,11 @@ from rich.console import Console
 from rich.table import Table
 
 import harness
+from harness.core.kernel import Limits
 from harness.explore import shared_ground
 from scenarios.request_queue.asgi.reference import RequestQueue
+from scenarios.worker_pool.pool.crowd import crowd
+from scenarios.worker_pool.pool.reference import Node
 
 from . import measuring, programs, queueing, rivals
 
@@ -324,6 +329,32 @@ def _request_queue(scale: int) -> list[Row]:
     ]
 
 
+def _worker_pool(scale: int) -> list[Row]:
+    """Tell what a run of the worker pool costs as it grows; the largest also at random."""
+    rows = []
+    for nodes, jobs in ((10, 200), (25, 500), (50, 1_000)):
+        runs = 10 // scale if nodes == 50 else 0
+        program = functools.partial(crowd, cls=Node, nodes=nodes, jobs=jobs)
+        for name, schedules in (("the plain run", 1), ("random runs", runs)):
+            if not schedules:
+                continue
+            started = time.process_time()
+            found = harness.explore(
+                program,
+                # The first of them is the plain run.
+                schedules=schedules + (name != "the plain run"),
+                strategy=RANDOM,
+                limits=Limits(total_steps=1_000_000_000),
+            )
+            _held(found)
+            # The settling run is one more.
+            seconds = (time.process_time() - started) / (found.schedules + 1)
+            rows.append(
+                Row(f"{nodes} nodes, {jobs} jobs", name, "s a run", seconds, 0, 0, "", True)
+            )
+    return rows
+
+
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "rivals": _against_rivals,
     "asyncio": _against_asyncio,
@@ -332,6 +363,7 @@ PARTS: dict[str, Callable[[int], list[Row]]] = {
     "growth": _growth,
     "memory": _memory,
     "queue": _request_queue,
+    "pool": _worker_pool,
 }
 
 

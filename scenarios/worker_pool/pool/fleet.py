@@ -1,0 +1,354 @@
+"""The nodes of one pool in a storm, and a book of what was asked of them and what ran where."""
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from harness import AsyncSimulation, AsyncStore, Crash, Delay, InFlight, Pass, Site, Verdict
+
+from . import policy, scripts
+from .policy import Timing
+from .reference import JobExistsError, Node, Worker
+
+POOL = "pool"
+#: The defaults, but that nobody looks for events more often than needed: that costs steps.
+TIMING = Timing(block=20.0)
+
+#: What a node that is up has going; whatever else of its outlives a storm is a leak.
+STANDING = (
+    *(scripts.WORKERS, scripts.SHUTDOWN, scripts.PENDING),
+    *("events", "replies", "dead nodes", "dead workers", "stale guards", "keep-alive"),
+    *("*/events", "*/keep-alive"),
+)
+
+
+@dataclass(slots=True)
+class Run:
+    """One job, from the start of its handler to its stop or the end of its node."""
+
+    key: str
+    worker: str
+    node: str
+    since: float
+    until: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it runs."""
+        return self.until is None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a table that was set, or deleted."""
+
+    at: float
+    table: str
+    key: str
+    value: str | None
+
+
+class Duty:
+    """The handler of one worker: it writes down what runs. One loop."""
+
+    def __init__(self, fleet: "Fleet", node: str, worker: str) -> None:
+        self._fleet = fleet
+        self._node = node
+        self._worker = worker
+
+    async def start(self, key: str, payload: str) -> None:
+        """Start a job: it may take a while, or fail."""
+        fleet = self._fleet
+        with fleet.starting:
+            if fleet.start_takes:
+                await fleet.sim.advance(fleet.start_takes)
+            fleet.attempts[key] += 1
+            if fleet.failures[key] > 0:
+                fleet.failures[key] -= 1
+                message = f"{key} does not start"
+                raise RuntimeError(message)
+            fleet.runs.append(Run(key, self._worker, self._node, fleet.sim.now()))
+
+    async def stop(self, key: str) -> None:
+        """Stop a job."""
+        for run in self._fleet.running(key):
+            if run.worker == self._worker:
+                run.until = self._fleet.sim.now()
+
+
+class Fleet:
+    """Nodes over one store, and their book. One loop.
+
+    Args:
+        sim: the simulation.
+        cls: the class of its nodes.
+        timing: how patient they are.
+        start_takes: seconds that a handler takes to start a job.
+        **options: of the store.
+    """
+
+    def __init__(
+        self,
+        sim: AsyncSimulation,
+        cls: type[Node],
+        *,
+        timing: Timing = TIMING,
+        start_takes: float = 0.0,
+        **options: Any,
+    ) -> None:
+        self.sim = sim
+        self.timing = timing
+        self.store: AsyncStore = sim.store("store", **options)
+        self.starting = InFlight("starting jobs")
+        self.start_takes = start_takes
+        self.nodes: dict[str, Node] = {}
+        self.down: set[str] = set()
+        self.runs: list[Run] = []
+        self.attempts: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.accepted: list[str] = []
+        self.refused: list[str] = []
+        self.stopped: set[str] = set()
+        self.changes: list[Change] = []
+        self._cls = cls
+        for table in scripts.TABLES:
+            self.store.data.subscribe(f"{POOL}:{table}", self._note_change)
+
+    # --- what a storm does ------------------------------------------------------------------------
+
+    async def node(self, name: str) -> Node:
+        """Open a node; somebody watches each of its copies and never looks."""
+        self.down.discard(name)
+        node = self._cls(self.store.client(name), POOL, name, self.timing)
+        await node.open()
+        self.nodes[name] = node
+        for copy in node.replicas.values():
+            copy.watch()
+        return node
+
+    async def worker(self, name: str, worker: str) -> Worker:
+        """Add a worker to a node."""
+        return await self.nodes[name].add_worker(worker, Duty(self, name, worker))
+
+    async def open(self, **workers: str) -> None:
+        """Open nodes that stay up, each with a worker.
+
+        Args:
+            **workers: `node_1="w1"` opens `node-1` with the worker `w1`; an empty text is none.
+        """
+        for word, worker in workers.items():
+            name = word.replace("_", "-")
+            for role in STANDING:
+                self.sim.background(f"{name}/{role}")
+            await self.node(name)
+            if worker:
+                await self.worker(name, worker)
+        await self.sim.settle()
+
+    def seat(self, name: str, worker: str, *keys: str) -> None:
+        """Have jobs run at a worker, as if they had long been dispatched."""
+        self.bury(worker, *keys)
+        for key in keys:
+            self.nodes[name].workers[worker].jobs[key] = payload_of(key)
+            self.runs.append(Run(key, worker, name, self.sim.now()))
+
+    def bury(self, worker: str, *keys: str, made: bool = False, lock_age: float = 0.0) -> None:
+        """List jobs as those of a worker.
+
+        Args:
+            worker: the worker.
+            *keys: the jobs.
+            made: it is on the list of workers, too, and was last heard of an hour ago.
+            lock_age: for so many seconds somebody who died has held its clean-up lock.
+        """
+        long_ago = self.now_ns() - policy.ns(3600.0)
+        if made:
+            self.set(scripts.BEATS, worker, str(long_ago))
+            self.set(scripts.WORKERS, worker, str(long_ago))
+        if lock_age:
+            self.set(scripts.LOCKS, worker, f"{self.now_ns() - policy.ns(lock_age)} dead/1")
+        self.set(scripts.JOBS, worker, json.dumps(keys))
+        for key in keys:
+            self.set(scripts.PAYLOADS, key, payload_of(key))
+        self.accepted += keys
+        self.changes.clear()
+
+    def keys_for(self, worker: str, count: int) -> list[str]:
+        """Return keys of jobs that belong to a worker, as things are now."""
+        active = self.active()
+        names = (f"job-{number}" for number in itertools.count(1))
+        mine = (key for key in names if policy.pick(key, active) == worker)
+        return list(itertools.islice(mine, count))
+
+    async def dispatch(self, name: str, *keys: str) -> None:
+        """Dispatch jobs by a node, one after the other."""
+        for key in keys:
+            try:
+                await self.nodes[name].dispatch(key, payload_of(key))
+            except JobExistsError:
+                self.refused.append(key)
+            else:
+                self.accepted.append(key)
+
+    async def stop(self, name: str, key: str) -> None:
+        """Stop a job for good."""
+        self.stopped.add(key)
+        await self.nodes[name].stop_job(key)
+
+    def end(self, key: str) -> None:
+        """Have a job have been stopped for good, though its owner still lists it."""
+        self.stopped.add(key)
+        scripts.drop(self.store.data, POOL, scripts.PAYLOADS, key)
+
+    def crash(self, name: str) -> None:
+        """Have a node be gone, with its workers and whatever they run."""
+        self._note_crash(name)
+        self.store.crash(name)
+
+    def crash_at(self, site: str, name: str, *keys: str) -> None:
+        """Have a node be gone at its first command that is called like one of `keys`.
+
+        Args:
+            site: `store` before the command is applied, `store.reply` after.
+            name: the node.
+            *keys: commands, such as `run lock`.
+        """
+
+        def rule(found: Site) -> Verdict:
+            if (found.name, found.lane) != (site, name) or found.key not in keys:
+                return Pass()
+            self._note_crash(name)
+            return Crash()
+
+        self.sim.inject(rule, at_most=1, certain=True)
+
+    def late_reply(self, key: str, seconds: float) -> None:
+        """Have the store's first reply to a command be late."""
+
+        def rule(site: Site) -> Verdict:
+            is_it = (site.name, site.key) == ("store.reply", key)
+            return Delay(seconds) if is_it else Pass()
+
+        self.sim.inject(rule, at_most=1, certain=True)
+
+    def lag(self, name: str, seconds: float) -> None:
+        """Have every message to a node be late."""
+
+        def rule(site: Site) -> Verdict:
+            is_theirs = (site.name, site.lane) == ("store.message", name)
+            return Delay(seconds) if is_theirs else Pass()
+
+        self.sim.inject(rule, at_most=None, certain=True)
+
+    async def close(self) -> None:
+        """Close every node that is up."""
+        for name, node in self.nodes.items():
+            if name not in self.down:
+                await node.close()
+
+    def _note_crash(self, name: str) -> None:
+        self.down.add(name)
+        for run in self.runs:
+            if run.node == name and run.is_on:
+                run.until = self.sim.now()
+
+    # --- what came of it --------------------------------------------------------------------------
+
+    def running(self, key: str) -> list[Run]:
+        """Return where a job runs now."""
+        return [run for run in self.runs if run.key == key and run.is_on]
+
+    def runs_of(self, key: str) -> list[Run]:
+        """Return all runs of a job, oldest first."""
+        return [run for run in self.runs if run.key == key]
+
+    def started(self, key: str) -> list[float]:
+        """Return when a job was started, each time."""
+        return [run.since for run in self.runs if run.key == key]
+
+    def place(self, key: str) -> str:
+        """Return the worker at which a job runs, several with a plus between; empty for none."""
+        return "+".join(sorted(run.worker for run in self.running(key)))
+
+    def belong(self, keys: list[str]) -> dict[str, str]:
+        """Return the worker that each key belongs to, as things are now."""
+        return {key: policy.pick(key, self.active()) or "" for key in keys}
+
+    def table(self, name: str) -> dict[str, str]:
+        """Return a table of the store."""
+        return self.store.data.hgetall(f"{POOL}:{name}")
+
+    def set(self, table: str, key: str, value: str) -> None:
+        """Set an entry of a table, as if some node had long done so."""
+        scripts.put(self.store.data, POOL, table, key, value)
+
+    def jobs(self) -> dict[str, list[str]]:
+        """Return who owns what."""
+        return policy.lists(self.table(scripts.JOBS))
+
+    def active(self) -> list[str]:
+        """Return the active workers."""
+        tables = (scripts.WORKERS, scripts.BEATS, scripts.LOCKS)
+        workers, beats, locks = (self.table(each) for each in tables)
+        return policy.active(workers, beats, locks, self.now_ns(), self.timing.ttl_ns)
+
+    def now_ns(self) -> int:
+        """Return what the clocks of the nodes say."""
+        return self.store.clock.now_ns()
+
+    def up(self) -> list[Node]:
+        """Return the nodes that are neither crashed nor closed."""
+        return [
+            node
+            for name, node in self.nodes.items()
+            if name not in self.down and not node.is_closing
+        ]
+
+    def live_jobs(self) -> list[str]:
+        """Return the jobs that were started and not stopped for good."""
+        return [key for key in self.accepted if key not in self.stopped]
+
+    def watchers(self, table: str) -> int:
+        """Return how many watch a copy: whoever never looks, and the node where it must."""
+        return 1 + (table in (scripts.WORKERS, scripts.SHUTDOWN))
+
+    def locked(self, worker: str) -> list[float]:
+        """Return when the clean-up lock of a worker was taken, each time."""
+        taken: dict[str, float] = {}
+        for change in self.changes:
+            if (change.table, change.key) == (scripts.LOCKS, worker) and change.value:
+                taken.setdefault(change.value.partition(" ")[2], change.at)
+        return list(taken.values())
+
+    def requeues(self, worker: str) -> Counter[str]:
+        """Return how often each job was published again because `worker` gave it up."""
+        events = self.store.data.xrange(f"{POOL}:{scripts.EVENTS}")
+        return Counter(event["key"] for _, event in events if event.get("from") == worker)
+
+    def stolen_guards(self) -> list[str]:
+        """Return the guards that somebody else removed before their time."""
+        behind_ns = self.now_ns() - policy.ns(self.sim.now())
+        stolen = []
+        for event in self.store.events:
+            if (event.command, event.key) != ("run", "drop") or not event.reply:
+                continue
+            _, table, key, *only = event.arguments
+            if table != scripts.PENDING:
+                continue
+            guard = str(only[0]) if only else ""
+            is_void = (policy.stamp(guard) or 0) < behind_ns + policy.ns(event.at)
+            if not guard.partition(" ")[2].startswith(f"{event.client}/") and not is_void:
+                stolen.append(f"the guard of '{key}' was removed by '{event.client}'")
+        return stolen
+
+    def _note_change(self, channel: str, message: str) -> None:
+        _, key, value = json.loads(message)
+        table = channel.removeprefix(f"{POOL}:")
+        self.changes.append(Change(self.sim.now(), table, key, value))
+
+
+def payload_of(key: str) -> str:
+    """Return the payload of a job."""
+    return f"payload of {key}"

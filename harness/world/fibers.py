@@ -73,14 +73,23 @@ def _is_library(filename: str) -> bool:
     return filename.startswith(_LIBRARY) and "-packages" not in filename
 
 
+#: Where the numbers of threads begin: above all addresses, which may be given again.
+_THREADS = 1 << 61
+
+
+def begun(actor: Actor) -> int:
+    """Return what a log calls the start of a thread."""
+    return _THREADS + 4 * int(actor.fiber.ident)
+
+
 def ended(actor: Actor) -> int:
     """Return what a log calls the end of a thread."""
-    return id(actor) + 1
+    return begun(actor) + 1
 
 
 def life(actor: Actor) -> int:
     """Return what a log calls whether a thread is alive."""
-    return id(actor) + 2
+    return begun(actor) + 2
 
 
 class Stop(BaseException):
@@ -126,6 +135,7 @@ class World:
         "loops",
         "main",
         "main_task",
+        "numbers",
         "on_left_task",
         "on_limit",
         "on_stall",
@@ -190,6 +200,8 @@ class World:
         self.started: dict[int, CodeType] = {}
         # What must not be freed while a log knows it by its address.
         self.kept: list[object] = []
+        # Of each address that a log has met: what the log calls it, and whose it was.
+        self.numbers: dict[int, tuple[int, Any]] = {}
         # Turns of tasks and callbacks, by path, if the tape wants to see them.
         self.turns: dict[tuple[int, ...], int] = {}
         self.task_names = 0
@@ -293,8 +305,8 @@ class World:
         self._make_fiber(actor, function, ident=self._new_ident(), context=None)
         starter, log = self.kernel.current, self.kernel.log
         if log is not None and starter is not None:
-            log.append((starter.turn, id(actor), BIRTH, None))
-            log.append((starter.turn, id(actor), RELEASE, None))
+            log.append((starter.turn, begun(actor), BIRTH, None))
+            log.append((starter.turn, begun(actor), RELEASE, None))
             log.append((starter.turn, ended(actor), BIRTH, None))
             log.append((starter.turn, life(actor), BIRTH, None))
             if thread is not None:
@@ -327,7 +339,7 @@ class World:
             try:
                 if not self.stopping:
                     if self.kernel.log is not None:
-                        self.kernel.log.append((actor, id(actor), AWAIT, None))
+                        self.kernel.log.append((actor, begun(actor), AWAIT, None))
                     function()
                     # A crashed one is unwound at teardown, and has not run to its end.
                     fiber.completed = not self.stopping
@@ -722,6 +734,7 @@ class World:
             actor.turn = None
         self.roots.clear()
         self.kept.clear()
+        self.numbers.clear()
         self.started.clear()
         self.kernel.live.clear()
         self.kernel.timers.clear()

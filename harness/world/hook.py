@@ -15,6 +15,7 @@ import types
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
+from weakref import ReferenceType, ref
 
 from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, UNSEEN, WRITE, Log
 
@@ -90,7 +91,7 @@ def at_point(subject: object, site: Any) -> None:
     door = _door(subject, world, current) if site.blocks and is_sync else None
     if door is not _CLOSED:
         if kernel.pick is not None:
-            _show(current, subject, kind, site)
+            _show(world, current, subject, kind, site)
         target = kernel.decide()
         if target is not current:
             if door is None:
@@ -102,7 +103,7 @@ def at_point(subject: object, site: Any) -> None:
         if is_sync and site.sync:
             mode = _mode(kind, site.name)
             if mode is not None:
-                key = getattr(subject, "_harness_key", id(subject))
+                key = getattr(subject, "_harness_key", 0) or _number(world, subject)
                 log.append((current.turn, key, mode, site))
         else:
             _log_access(log, world, current.turn, subject, site)
@@ -158,7 +159,7 @@ def _mode(kind: type, name: str) -> int | None:
 
 def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> None:
     """Note an access to data, with what lies behind a view or an iterator."""
-    log.append((turn, id(subject) + site.part, site.mode, site))
+    log.append((turn, _number(world, subject) + site.part, site.mode, site))
     if site.part:
         if site.mode == READ and _is_worked_out(type(subject), site.name):
             log.append((turn, 0, UNSEEN, site))
@@ -172,7 +173,7 @@ def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> 
         # It lives so shortly that another one would get its address.
         world.kept.append(subject)
         for container in _behind(subject, 3):
-            log.append((turn, id(container), READ, site))
+            log.append((turn, _number(world, container), READ, site))
 
 
 _worked_out: dict[tuple[type, str], bool] = {}
@@ -240,27 +241,53 @@ _SEVERAL: Final = frozenset(
 )
 
 
-def _show(current: Any, subject: object, kind: type, site: Any) -> None:
+def _show(world: Any, current: Any, subject: object, kind: type, site: Any) -> None:
     """Let the tape see what the current actor is about to do."""
     current.site = site
     if site.sync and is_synchronisation(kind):
-        current.key = _key(subject)
+        current.key = _key(world, subject)
         current.writes = _mode(kind, site.name) != READ
     else:
-        current.key = id(subject) + site.part
+        current.key = _number(world, subject) + site.part
         current.writes = site.writes
 
 
-def _key(subject: Any) -> int:
+def _number(world: Any, subject: object) -> int:
+    """Return what a log calls an object: its address, and another number if it is a later one.
+
+    Two objects that live one after the other may have one address, in one process and not in the
+    next. Only of lists and dicts can that not be told: they would have to be kept alive.
+    """
+    address = id(subject)
+    found = world.numbers.get(address)
+    if found is None:
+        number = address
+    else:
+        number, reference = found
+        if type(reference) is ReferenceType:
+            if reference() is subject:
+                return int(number)
+        elif reference is type(subject):
+            return int(number)
+        # The last four bits of an address are zeros.
+        number = number + 1 if number & 15 < 15 else address
+    try:
+        world.numbers[address] = number, ref(subject)
+    except TypeError:
+        world.numbers[address] = number, type(subject)
+    return int(number)
+
+
+def _key(world: Any, subject: Any) -> int:
     """Return what a log calls the lock behind an object of `threading` or `queue`."""
     if isinstance(subject, Lock):
         return -subject.number
     for name in ("_lock", "_cond", "mutex", "_condition"):
         inner = getattr(subject, name, None)
         if isinstance(inner, (Lock, threading.Condition)):
-            return _key(inner)
+            return _key(world, inner)
     number = getattr(subject, "_number", None)
-    return -number if isinstance(number, int) else id(subject)
+    return -number if isinstance(number, int) else _number(world, subject)
 
 
 def _door(subject: object, world: Any, current: Any) -> Any:

@@ -282,6 +282,27 @@ def test_a_fixed_twin_is_exhausted_and_holds(program: Callable[[Any], Any], stra
 
 
 @pytest.mark.usefixtures("drive")
+class Receipt:
+    """Something that lives shortly, at an address that is then free."""
+
+    total = 0
+
+
+def _private_receipts(sim: Any) -> None:
+    def sell() -> None:
+        receipts = [Receipt() for _ in range(50)]
+        for receipt in receipts:
+            receipt.total = 1
+
+    with sim.storm() as storm:
+        storm.spawn(sell, copies=2)
+
+
+def test_two_things_at_one_address_are_two_things() -> None:
+    """One after the other: an address is given again, in one process and not in the next."""
+    assert explore(_private_receipts, strategy="exhaustive").exhausted == 1
+
+
 def test_what_a_library_works_out_is_never_called_exhausted() -> None:
     """Where `cached_property` keeps its value, no log tells."""
     found = explore(made_at_import.counter_in_a_cached_property, strategy="exhaustive")

@@ -624,3 +624,26 @@ def test_nobody_goes_on_inside_a_rule() -> None:
             storm.spawn(store.client("node-1").get, "a", copies=3)
 
     holds(program, strategy="pct:3", schedules=100)
+
+
+def test_a_task_that_is_killed_takes_no_further_step() -> None:
+    """Without any rule, too: its timer is due, and nothing comes of it; the others go on."""
+
+    async def program(sim: AsyncSimulation) -> None:
+        ticks: list[str] = []
+
+        async def tick(name: str) -> None:
+            for _ in range(3):
+                await asyncio.sleep(1.0)
+                ticks.append(name)
+
+        sim.background("node-1/clock")
+        async with sim.storm() as storm:
+            asyncio.create_task(tick("node-1"), name="node-1/clock")  # noqa: RUF006 - it is killed
+            storm.spawn(tick, "node-2")
+            await sim.advance(1.5)
+            sim.kill("node-1")
+
+        assert sorted(ticks) == ["node-1", "node-2", "node-2", "node-2"]
+
+    assert explore(program, schedules=20, check_determinism=True).verdict == "holds"

@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.tape import replayed
-from harness.explore import explore
-from harness.simulation import AsyncSimulation
 from harness.world.fibers import World
 from harness.world.ground import Ground, prepared
 
@@ -314,26 +312,3 @@ def test_only_ties_of_timers_are_choices_under_fifo(
 
     assert recorded == []
     assert log == outside(sleepless)
-
-
-def test_a_task_that_is_killed_takes_no_further_step() -> None:
-    """Without any rule, too: its timer is due, and nothing comes of it; the others go on."""
-
-    async def program(sim: AsyncSimulation) -> None:
-        ticks: list[str] = []
-
-        async def tick(name: str) -> None:
-            for _ in range(3):
-                await asyncio.sleep(1.0)
-                ticks.append(name)
-
-        sim.background("node-1/clock")
-        async with sim.storm() as storm:
-            asyncio.create_task(tick("node-1"), name="node-1/clock")  # noqa: RUF006 - it is killed
-            storm.spawn(tick, "node-2")
-            await sim.advance(1.5)
-            sim.kill("node-1")
-
-        assert Counter(ticks) == {"node-1": 1, "node-2": 3}
-
-    assert explore(program, schedules=20, check_determinism=True).verdict == "holds"

@@ -18,7 +18,7 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import CodeType, FrameType
 from typing import Any
@@ -127,6 +127,7 @@ class World:
         "excused",
         "failure",
         "faults",
+        "generators",
         "hash_numbers",
         "history",
         "idents",
@@ -195,6 +196,8 @@ class World:
         self.wary = False
         self.points = 0
         self.tasks: list[Any] = []
+        # The asynchronous generators of each loop.
+        self.generators: list[Iterable[Any]] = []
         self.task_numbers = 0
         # What tasks were made to run, for the guard against missing points.
         self.started: dict[int, CodeType] = {}
@@ -686,6 +689,12 @@ class World:
 
     def _drop_tasks(self) -> None:
         """End the coroutines of tasks that nobody will run again, without a word from asyncio."""
+        # Of a task that waits in an asynchronous generator, the generator is not closed but freed,
+        # and what raises then is told on stderr.
+        for generators in self.generators:
+            for generator in generators:
+                with suppress(BaseException):
+                    generator.ag_await.close()
         for reference in self.tasks:
             task = reference()
             if task is None:

@@ -18,7 +18,7 @@ import selectors
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import PurePath
@@ -151,6 +151,8 @@ def make_self_pipe(loop: Any) -> None:
         _real_make_self_pipe(loop)
         return
     loop._ssock = loop._csock = None
+    loop._asyncgens = Generators()
+    selector.world.generators.append(loop._asyncgens)
     selector.loop = loop
     tape = selector.world.tape
     watched = tape.pick is not None or tape.log is not None
@@ -274,6 +276,39 @@ def _take_due(loop: Any) -> None:
         handle = heapq.heappop(loop._scheduled)
         handle._scheduled = False
         loop._ready.append(handle)
+
+
+class Generators:
+    """The asynchronous generators of one loop that are not over, in the order of their first step.
+
+    The loop itself keeps a weak set, which goes by address; and one that is over is in it for as
+    long as the collector has not come by, in one run and not in the next.
+    """
+
+    def __init__(self) -> None:
+        self._begun: dict[int, weakref.ref[Any]] = {}
+
+    def add(self, generator: Any) -> None:
+        """Note one that takes its first step."""
+        self._begun.pop(id(generator), None)
+        self._begun[id(generator)] = weakref.ref(generator)
+
+    def discard(self, generator: Any) -> None:
+        """Forget one that is finalised."""
+        self._begun.pop(id(generator), None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._begun.clear()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        for reference in list(self._begun.values()):
+            generator = reference()
+            if generator is not None and generator.ag_frame is not None:
+                yield generator
 
 
 class _Raising:
@@ -436,18 +471,37 @@ FEW_TASKS = 100
 
 
 def cancel_all_tasks(loop: Any) -> None:
-    """Note who is left parked before `asyncio.run` cancels all; for `runners._cancel_all_tasks`."""
+    """Note who is left parked and cancel all; stands for `runners._cancel_all_tasks`.
+
+    The real one goes through a set, whose order also tells how large the register of all tasks has
+    ever been, which outlives a run.
+    """
     world = here.world
-    if world is not None and not world.stopping:
-        if _none_is_pending(loop):
-            return
-        for task in asyncio.all_tasks(loop):
-            waiter = getattr(task, "_fut_waiter", None)
-            if isinstance(task, SimTask) and waiter is not None and not waiter.done():
-                task.left_parked = True
-                if world.on_left_task is not None:
-                    world.on_left_task(task)
-    _real_cancel_all(loop)
+    if world is None or world.stopping:
+        _real_cancel_all(loop)
+        return
+    if _none_is_pending(loop):
+        return
+    left = _in_order(asyncio.all_tasks(loop))
+    for task in left:
+        waiter = getattr(task, "_fut_waiter", None)
+        if isinstance(task, SimTask) and waiter is not None and not waiter.done():
+            task.left_parked = True
+            if world.on_left_task is not None:
+                world.on_left_task(task)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    for task in left:
+        if not task.cancelled() and task.exception() is not None:
+            message = "unhandled exception during asyncio.run() shutdown"
+            context = {"message": message, "exception": task.exception(), "task": task}
+            loop.call_exception_handler(context)
+
+
+def _in_order(tasks: set[Any]) -> list[Any]:
+    """Return tasks in the order in which they were made."""
+    return sorted(tasks, key=lambda task: getattr(task, "number", 0))
 
 
 _init_task = _real_task.__init__

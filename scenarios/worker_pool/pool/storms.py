@@ -442,9 +442,9 @@ async def orphans_are_found(sim: AsyncSimulation, cls: type[Node]) -> None:
 @scenario(
     Node,
     catches={
-        MissingIsFailure: CleanedOnce,
-        MissingStaysListed: CleanedOnce,
-        RemoveThenAdd: CleanedOnce,
+        MissingIsFailure: LocksFree,
+        MissingStaysListed: LocksFree,
+        RemoveThenAdd: LocksFree,
     },
 )
 async def stopped_job_is_struck_off(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -455,7 +455,7 @@ async def stopped_job_is_struck_off(sim: AsyncSimulation, cls: type[Node]) -> No
     fleet.end("job-1")
 
     async with sim.storm(
-        CleanedOnce(fleet, "w0"), LocksFree(fleet), NothingLeft(fleet), LeakBound()
+        LocksFree(fleet), CleanedOnce(fleet, "w0"), NothingLeft(fleet), LeakBound()
     ):
         await sim.advance(TTL + 1.0)
 
@@ -463,7 +463,12 @@ async def stopped_job_is_struck_off(sim: AsyncSimulation, cls: type[Node]) -> No
 
 
 @scenario(
-    Node, catches={PayloadGoesWithWorker: (PayloadsKept, NoJobLost), KeepAliveAsLock: NoJobLost}
+    Node,
+    catches={
+        PayloadGoesWithWorker: (PayloadsKept, NoJobLost),
+        KeepAliveAsLock: NoJobLost,
+        NoInit: NoJobLost,
+    },
 )
 async def deaths_cascade(sim: AsyncSimulation, cls: type[Node]) -> None:
     """Twenty-five jobs; one node dies, and the next 50 ms after it got the first: all run on."""

@@ -31,7 +31,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from .access import BARRIER, Log
+from .access import BARRIER, UNSEEN, Log
 from .tape import Pick
 
 Path = tuple[int, ...]
@@ -47,6 +47,9 @@ CLOCK_PATH: Path = (1 << 30,)
 
 #: Decisions without a change after which the current actor, if it never left, must let others run.
 FAIR_TURN = 500
+
+#: Entries after which a run is no longer logged: it spins, most likely, and would fill memory.
+LOG_MAX = 500_000
 
 
 class Actor:
@@ -533,6 +536,9 @@ class Kernel:
         return fair
 
     def _fair_turn(self, steps: int) -> Actor | None:
+        if self.log is not None and len(self.log) > LOG_MAX and self.current is not None:
+            self.log.append((self.current.turn, 0, UNSEEN, None))
+            self.log = None
         waiting = [actor for actor in self.runnable if actor is not self.current]
         # Where decisions cost time, who spins until a deadline comes is getting there.
         patience = self._limits.steps * (10 if self.cost_ns else 1)

@@ -36,13 +36,16 @@ from .strategy import Path, Ran
 #: More alternatives than this are not tried one by one: the search then cannot be exhaustive.
 MAX_WIDTH = 16
 
+#: A run with more accesses is not taken apart: what comes before what takes memory with the square.
+LONGEST = 40_000
+
 #: Accesses that change nothing.
 QUIET = (READ, AWAIT)
 
 #: Accesses after which the search cannot be exhaustive.
 _BLIND = {
     CROWD: "too many wait for one lock to try them one by one",
-    UNSEEN: "an attribute is worked out by a library, whose own data are not seen",
+    UNSEEN: "what a library keeps for itself, or does after a very long time, is in no log",
 }
 
 #: Who is to run, and until it has made how many accesses, in order.
@@ -147,6 +150,10 @@ class Exhaustive:
     def learn(self, ran: Ran) -> None:
         """Find the races of the last run, and who must be tried first where."""
         del self._nodes[self._position :]
+        if len(self._log) > LONGEST:
+            self.incomplete = self.incomplete or "its runs are too long to compare step by step"
+            self._nodes.clear()
+            return
         self._catch_up(ends_run=True)
         if ran.complete:
             # What was not chosen by who goes on (faults, draws) tells runs apart, too.

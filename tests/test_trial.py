@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,95 @@ def test_an_error_of_a_plain_callback_names_its_place(
 def wants_an_argument(key: str) -> str:
     """Be called without it."""
     return key
+
+
+# --- asynchronous generators ----------------------------------------------------------------------
+
+
+async def _numbers(seen: list[str], name: str) -> Any:
+    try:
+        for number in range(9):
+            yield number
+    finally:
+        seen.append(name)
+
+
+def test_generators_left_behind_are_closed_in_the_order_of_their_first_step() -> None:
+    """A plain loop goes through a set by address, which differs from process to process."""
+    orders = set()
+
+    async def program(sim: Any) -> None:
+        seen: list[str] = []
+        waste = [object() for _ in range(len(orders) * 7)]
+        kept = [_numbers(seen, name) for name in "abcdefgh"]
+        for generator in kept:
+            await anext(generator)
+        del waste
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        orders.add("".join(seen))
+
+    assert explore(program, schedules=10, strategy="plain").verdict == "holds"
+    assert orders == {"abcdefgh"}
+
+
+def test_a_generator_that_is_over_is_none() -> None:
+    """It may live on in a circle until the collector comes by, in one run and not in the next."""
+    left = []
+
+    async def program(sim: Any) -> None:
+        generator = _numbers([], "a")
+        circle = [generator]
+        circle.append(circle)
+        await anext(generator)
+        left.append(len(asyncio.get_running_loop()._asyncgens))  # type: ignore[attr-defined] # asyncio's own
+        await generator.aclose()
+        left.append(len(asyncio.get_running_loop()._asyncgens))  # type: ignore[attr-defined] # asyncio's own
+
+    assert explore(program, schedules=1).verdict == "holds"
+    assert set(zip(left[::2], left[1::2], strict=True)) == {(1, 0)}
+
+
+def test_a_run_cut_off_inside_a_generator_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a generator waits for is closed with the run, not by the collector after it."""
+
+    async def program(sim: Any) -> None:
+        pool = sim.pool("origin", latency=1.0)
+
+        @asynccontextmanager
+        async def lease() -> AsyncIterator[Any]:
+            yield await pool.call("dial")
+
+        async def work() -> None:
+            async with lease():
+                pass
+
+        async with sim.storm(MaxInFlight(pool, 2)) as storm:
+            storm.spawn(work, copies=5)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert explore(program, schedules=3).verdict == "MaxInFlight"
+    gc.collect()
+    assert capsys.readouterr().err == ""
+
+
+def test_all_tasks_have_one_order_whatever_ran_before() -> None:
+    """asyncio makes a set of them out of one that is older than the run."""
+    orders: set[tuple[int, ...]] = set()
+
+    async def crowd(sim: Any) -> None:
+        # The register of all loops grows, and with it the places that tasks have in it.
+        await asyncio.gather(*(asyncio.sleep(1) for _ in range(2_000)))
+
+    async def few(sim: Any) -> None:
+        tasks = [asyncio.create_task(asyncio.sleep(1 + number % 8)) for number in range(64)]
+        await asyncio.sleep(7)
+        # Those who are left share their last bits, and so one place in a small set.
+        left = [task for task in asyncio.all_tasks() if task in tasks]
+        orders.add(tuple(tasks.index(task) for task in left))
+        await asyncio.gather(*tasks)
+
+    for program in (few, crowd, few):
+        assert explore(program, schedules=1).verdict == "holds"
+
+    assert len(orders) == 1

@@ -53,6 +53,7 @@ _real_call_soon = _base_loop.call_soon
 _real_create_task = _base_loop.create_task
 _real_default_handler = _base_loop.default_exception_handler
 _real_cancel_all = _runners._cancel_all_tasks
+_real_all_tasks = asyncio.all_tasks
 _TimerHandle = asyncio.TimerHandle
 
 
@@ -497,6 +498,16 @@ def cancel_all_tasks(loop: Any) -> None:
             message = "unhandled exception during asyncio.run() shutdown"
             context = {"message": message, "exception": task.exception(), "task": task}
             loop.call_exception_handler(context)
+
+
+def all_tasks(loop: Any = None) -> set[Any]:
+    """Return the tasks of a loop; stands for `asyncio.all_tasks`.
+
+    A set goes by hash, and where two share a place, by who came first: asyncio fills it from one
+    that has outlived other runs.
+    """
+    tasks: set[Any] = _real_all_tasks(loop)
+    return tasks if here.world is None else set(_in_order(tasks))
 
 
 def _in_order(tasks: set[Any]) -> list[Any]:

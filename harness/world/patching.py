@@ -200,6 +200,8 @@ def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     yield asyncio.base_events, "MAXIMUM_SELECT_TIMEOUT", 1e12
     yield asyncio.runners, "_cancel_all_tasks", loops.cancel_all_tasks
     yield asyncio.runners, "signal", _NoSignals()
+    yield asyncio, "all_tasks", loops.all_tasks
+    yield asyncio.tasks, "all_tasks", loops.all_tasks
     yield asyncio.tasks, "Task", loops.SimTask
     yield asyncio.futures, "Future", loops.SimFuture
 

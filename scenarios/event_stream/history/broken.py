@@ -189,6 +189,6 @@ class RolesSerialised(Roles):
         super().__init__()
         self._turn = threading.Lock()
 
-    def take(self, role: str, cancel: CancelToken) -> object:  # type: ignore[override]  # as it is
+    def take(self, role: str, cancel: CancelToken) -> object:  # type: ignore[override]  # whatever the reference returns
         with self._turn:
             return super().take(role, cancel)

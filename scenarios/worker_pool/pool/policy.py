@@ -68,6 +68,12 @@ class Timing:
         return max(2 * self.ttl_ns, ns(self.grace))
 
 
+def passes(error: Exception) -> bool:
+    """Tell whether a read may be tried again: no connection, or the pool was wiped beneath it."""
+    gone = str(error).startswith(("UNBLOCKED", "NOGROUP"))
+    return gone or isinstance(error, ConnectionError)
+
+
 def ns(seconds: float) -> int:
     """Return whole nanoseconds."""
     return round(seconds * SECOND_NS)

@@ -434,7 +434,10 @@ class Node:
             try:
                 for event_id, event in [*await self._claim(), *await self._read_new()]:
                     await self._route(event_id, event)
-            except ConnectionError as exc:
+            except Exception as exc:
+                # Which class an error of the server has, only its client knows.
+                if not policy.passes(exc):
+                    raise
                 await self._rest(exc)
 
     async def _claim(self) -> list[tuple[str, dict[str, str]]]:
@@ -829,7 +832,7 @@ class Node:
         except ConnectionError as exc:
             log.warning("%s: %s", self.id, exc)
 
-    async def _rest(self, exc: ConnectionError) -> None:
+    async def _rest(self, exc: Exception) -> None:
         log.warning("%s: %s", self.id, exc)
         await asyncio.sleep(replica.RECONNECT_DELAY)
 

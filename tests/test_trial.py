@@ -267,7 +267,7 @@ def test_a_run_cut_off_inside_a_generator_is_silent(capsys: pytest.CaptureFixtur
 
 
 def test_all_tasks_have_one_order_whatever_ran_before() -> None:
-    """asyncio makes a set of them out of one that is older than the run."""
+    """The set is made out of one that is older than the run."""
     orders: set[tuple[int, ...]] = set()
 
     async def crowd(sim: Any) -> None:

@@ -11,6 +11,8 @@ from scenarios.worker_pool.pool import broken as pool_broken
 from scenarios.worker_pool.pool import storms as pool_storms
 from scenarios.worker_pool.replicated_map import broken as map_broken
 from scenarios.worker_pool.replicated_map import storms as map_storms
+from scenarios.worker_pool.streams import broken as streams_broken
+from scenarios.worker_pool.streams import storms as streams_storms
 
 # The table's, the generations before the reference, and invariants that no row of the table breaks.
 MAP_ROWS = "W0 W1 W2 W3 R-M1 R-M2 R-M3 R-M4 R-M5 R-M6 R-M9 R-M10 R-M12 R1 R3 R5 R6 R7"
@@ -19,10 +21,13 @@ POOL_ROWS = (
     "P0 P-M1 P-M2 P-M3 P-M4 P-M5 P-M6 P-M7 P-M8 P-M9 J3 J8 J-M1 J-M2 J-M4 J-M5 J-M6 J-M7 J-M8 "
     "J-M10 J-M11 J-M12 J-M13 J-M15 J-M16 J-M17 J-M19 J-M20 J-M21 J-M23"
 )
+# The table's, and invariants that no row of the table breaks.
+STREAM_ROWS = "K-M1 K-M2 K-M3 K-M4 K-M5 K-M6 K-M7 K-M8 K-M9 K-M10 S1 S2 S4 S5"
 # The storms of each part, its variants and their rows; one line for each part.
 PARTS = [
     ([map_storms], map_broken, MAP_ROWS),
     ([pool_storms], pool_broken, POOL_ROWS),
+    ([streams_storms], streams_broken, STREAM_ROWS),
 ]
 
 

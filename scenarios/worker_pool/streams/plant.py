@@ -125,20 +125,24 @@ class Plant:
                 # Counts as heard of a grace before it is seen.
                 self.down[name] = self.sim.now() - self.timing.grace
 
-    def fail(self, name: str, *keys: str, site: str = "store", at_most: int | None = 1) -> None:
-        """Have commands of one sink that are called like one of `keys` fail."""
+    def fail(self, name: str, key: str, site: str = "store") -> None:
+        """Have the first command of one sink that is called `key` fail."""
 
         def rule(found: Site) -> Verdict:
-            is_it = (found.name, found.lane) == (site, name) and found.key in keys
+            is_it = (found.name, found.lane, found.key) == (site, name, key)
             return Fail(ConnectionError("lost")) if is_it else Pass()
 
-        self.sim.inject(rule, at_most=at_most, certain=True)
+        self.sim.inject(rule, at_most=1, certain=True)
 
-    def hang(self, name: str, key: str) -> None:
-        """Have commands of one sink that are called `key` never reach the store."""
+    def hang(self, *commands: tuple[str, str]) -> None:
+        """Have commands never reach the store.
+
+        Args:
+            *commands: the sink, and how the command is called.
+        """
 
         def rule(found: Site) -> Verdict:
-            is_it = (found.name, found.lane, found.key) == ("store", name, key)
+            is_it = found.name == "store" and (found.lane, found.key) in commands
             return Hang() if is_it else Pass()
 
         self.sim.inject(rule, at_most=None, certain=True)

@@ -165,7 +165,7 @@ async def lost_acknowledgement(sim: AsyncSimulation, cls: type[Sink]) -> None:
     plant.serve("a")
     await sim.settle()
     plant.fail("a", "xack events")
-    plant.fail("a", "xack events", site="store.reply")
+    plant.fail("a", "xack events", "store.reply")
 
     async with sim.storm(NotAfterAck(plant), NothingLost(plant), LeakBound()) as storm:
         storm.spawn(plant.add, "one", "two")
@@ -299,8 +299,7 @@ async def silent_sink_reads_on(sim: AsyncSimulation, cls: type[Sink]) -> None:
     await sim.settle()
     # One writes no more, the other reads nothing, so that the event goes to the first.
     writes = ("hset workers:keep-alive", "set workers:lease", "xautoclaim events")
-    plant.fail("a", *writes, at_most=None)
-    plant.hang("b", "xreadgroup events")
+    plant.hang(*(("a", write) for write in writes), ("b", "xreadgroup events"))
     await plant.open("b")
     plant.serve("b")
     await sim.settle()

@@ -189,7 +189,7 @@ class MergedWithoutBackoff(Node):
 
     Bug: one hiccup of a start costs the job two times to live; no interleaving is needed.
     Seen in: pulse 2598358 of January 2025, whose text promises three retries with back-off.
-    Caught by: failed_start_is_tried_again (Failed).
+    Caught by: failed_start_is_tried_again (NoJobLost).
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.explore import Settings
+from harness.explore import Settings, shared_ground
 from harness.scenario import Column, Scenario, row_of, run_cell, scenario_of
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -107,6 +107,13 @@ def test_every_variant_is_caught_by_the_scenarios_that_its_docstring_names(part:
             assert any(check in caught for check in checks), (variant, found.name)
 
 
+@pytest.fixture(scope="module")
+def ground() -> Iterator[None]:
+    """Prepare once for all variants: that takes longer than a run."""
+    with shared_ground():
+        yield
+
+
 def claims() -> Iterator[Any]:
     """Yield each variant that needs something unusual, with the scenarios of its subject."""
     for part in ROWS:
@@ -119,6 +126,7 @@ def claims() -> Iterator[Any]:
                 yield pytest.param(variant, own, id=f"{part}.{variant.__name__}")
 
 
+@pytest.mark.usefixtures("ground")
 @pytest.mark.parametrize(("variant", "own"), list(claims()))
 def test_a_variant_holds_on_some_plain_run(variant: type, own: list[Scenario]) -> None:
     """Each is wrong only under the schedule, fault or boundary that its row names."""

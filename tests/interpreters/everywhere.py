@@ -20,11 +20,13 @@ ALWAYS = ("tests/test_probes.py", "tests/test_determinism.py", "tests/world/test
 
 def storms(root: Path) -> list[str]:
     """Return the first scenario of each component, as pytest wants it named."""
-    return [
-        f"{path.relative_to(root).as_posix()}::{name}"
-        for path in sorted(root.glob("scenarios/**/storms.py"))
-        if (name := first_scenario(path.read_text("utf-8"))) is not None
-    ]
+    first: dict[str, str] = {}
+    for path in sorted(root.glob("scenarios/**/storms.py")):
+        component = path.relative_to(root).parts[1]
+        name = first_scenario(path.read_text("utf-8"))
+        if name is not None:
+            first.setdefault(component, f"{path.relative_to(root).as_posix()}::{name}")
+    return list(first.values())
 
 
 def first_scenario(source: str) -> str | None:

@@ -42,14 +42,16 @@ def test_a_file_without_scenarios_has_none() -> None:
 
 def test_one_storm_per_component(tmp_path: Path) -> None:
     """Every component is there once, named as pytest wants it."""
-    for part in ("reader", "virtual_file"):
-        path = tmp_path / "scenarios" / "connection_lifecycle" / part / "storms.py"
+    for part in ("lifecycle/reader", "lifecycle/virtual_file", "queue/asgi"):
+        path = tmp_path / "scenarios" / part / "storms.py"
         path.parent.mkdir(parents=True)
-        path.write_text(f"@scenario\ndef {part}_storm(sim): ...\n@scenario\ndef other(sim): ...")
+        path.write_text(
+            f"@scenario\ndef of_{path.parent.name}(sim): ...\n@scenario\ndef other(sim): ..."
+        )
 
     assert everywhere.storms(tmp_path) == [
-        "scenarios/connection_lifecycle/reader/storms.py::reader_storm",
-        "scenarios/connection_lifecycle/virtual_file/storms.py::virtual_file_storm",
+        "scenarios/lifecycle/reader/storms.py::of_reader",
+        "scenarios/queue/asgi/storms.py::of_asgi",
     ]
 
 

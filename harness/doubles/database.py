@@ -475,7 +475,6 @@ class Database:
     ) -> list[Any]:
         """Hand to a consumer those entries that have been pending for `min_idle_time` ms."""
         stream = self._stream_of_group(name, groupname)
-        stream.groups[groupname].see(consumername, self._now_ms())
         claimed = stream.claim(
             groupname,
             consumername,
@@ -487,6 +486,9 @@ class Database:
             force=force,
             just_ids=justid,
         )
+        if claimed:
+            # Who gets nothing is not made, and has not shown itself.
+            stream.groups[groupname].see(consumername, self._now_ms())
         return _entries(stream, claimed, just_ids=justid)
 
     def xautoclaim(
@@ -506,7 +508,6 @@ class Database:
             `justid` the ids alone.
         """
         stream = self._stream_of_group(name, groupname)
-        stream.groups[groupname].see(consumername, self._now_ms())
         cursor, claimed, deleted = stream.auto_claim(
             groupname,
             consumername,
@@ -516,6 +517,9 @@ class Database:
             count=AUTO_CLAIM_COUNT if count is None else count,
             just_ids=justid,
         )
+        if claimed:
+            # As above.
+            stream.groups[groupname].see(consumername, self._now_ms())
         entries = _entries(stream, claimed, just_ids=justid)
         return entries if justid else [text_of(cursor), entries, [text_of(id) for id in deleted]]
 

@@ -168,7 +168,7 @@ class Failure:
         steps: kernel steps of the run.
         deviations: choices that differ from the plain run.
         virtual_seconds: virtual time at the end.
-        digest: history hash, equal for every run of the token; empty after the first ten.
+        digest: history hash, equal for every run of the token; empty if it was not told.
         seed: of the walk that found it, where walks were asked for by seed.
     """
 

@@ -1,4 +1,4 @@
-"""The command line: `list`, `run`, `matrix` and `replay`.
+"""The command line: `list`, `run`, `matrix`, `replay` and `new`.
 
     0  everything is as the scenarios declare it (replay: the run holds)
     1  something is not (replay: the violation came back)
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_new(getattr(options, "emit_test", None))
         if options.command == "replay":
             return _replay(options)
+        if options.command == "new":
+            return _new(options)
         settings = _settings(options)
         selected = _selected(options)
         if options.command == "list":
@@ -126,6 +128,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--stop-at", type=int, metavar="STEP", help="stop in the debugger at this step"
     )
+    does = "write a component to begin with: a reference, broken twins, storms and a test"
+    command = commands.add_parser("new", help=does, description=does)
+    command.add_argument("name", metavar="NAME", help="the folder to make, such as rate_limiter")
+    command.add_argument("--asyncio", action="store_true", help="for asyncio, not for threads")
     return parser
 
 
@@ -416,6 +422,16 @@ def _replay(options: argparse.Namespace) -> int:
     subject = f"{done.name}, {done.class_name}" if done.class_name else done.name
     figures = f"{done.steps} steps, {done.virtual_seconds:g} s of virtual time"
     print(f"{subject}: the run holds ({figures}).")
+    return AS_DECLARED
+
+
+def _new(options: argparse.Namespace) -> int:
+    from harness.authoring.new import new
+
+    for path in new(options.name, asynchronous=options.asyncio):
+        print(path.as_posix())
+    folder = Path(options.name).as_posix()
+    print(f"\nIt passes as it is:\n  python -m harness matrix {folder}\n  pytest {folder}")
     return AS_DECLARED
 
 

@@ -31,7 +31,7 @@ ROWS = (
     ("report",),
     ("explore", "corpus"),
     ("scenario",),
-    ("campaign", "hypothesis", "testing"),
+    ("authoring", "campaign", "hypothesis", "testing"),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

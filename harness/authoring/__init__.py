@@ -1,0 +1,1 @@
+"""What somebody begins with who writes a component: a folder that passes, to put one's own into."""

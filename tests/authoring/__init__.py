@@ -1,0 +1,1 @@
+"""Tests of harness.authoring: what somebody begins with."""

@@ -88,6 +88,7 @@ class Settings:
         brief: failures are kept as they were found, not run again in order to be told.
         expected: checks whose violations are no news, and are shown as they were found.
         searched: of the schedules, how many the search may have at most; a sweep may have all.
+        sweep: make the walks of `cancel_each()` and its like before the search.
     """
 
     schedules: int = 100
@@ -107,6 +108,7 @@ class Settings:
     brief: bool = False
     expected: tuple[str, ...] = ()
     searched: int | None = None
+    sweep: bool = True
 
     def __post_init__(self) -> None:
         _at_least_one("schedules", self.schedules)
@@ -201,6 +203,8 @@ class Exploration:
         why_inconclusive: what was hit, empty if nothing.
         exhausted: how many traces there are, if all have been run; 0 if that is not known.
         worth: what the runs that hold are worth.
+        met: the traces that an exhaustive search has met, if it has seen all that it could.
+        fingerprint: of the code that was run; equal for equal code.
         interrupted: it was stopped from the keyboard, with a failure in hand.
         differs: for a replay, what the token was made with and is not so now.
     """
@@ -218,6 +222,8 @@ class Exploration:
     why_inconclusive: str = ""
     exhausted: int = 0
     worth: Worth = field(default_factory=Worth)
+    met: frozenset[int] = frozenset()
+    fingerprint: str = ""
     interrupted: bool = False
     differs: tuple[str, ...] = ()
 
@@ -503,6 +509,7 @@ class _Explorer:
         self.unknown = ""
         self.worth = Worth()
         self.exhausted = 0
+        self.met: frozenset[int] = frozenset()
         # From the keyboard, while a failure was shrunk.
         self.interrupted = False
         # Of the walk that is made, where walks were asked for by seed.
@@ -517,7 +524,8 @@ class _Explorer:
         """Make the runs that the settings ask for."""
         settled = self.settle()
         self._run_pins()
-        for trial in self._trials(max(settled.sweeps, default=0)):
+        sweeps = max(settled.sweeps, default=0) if self.settings.sweep else 0
+        for trial in self._trials(sweeps):
             self.add(trial, simplify=self.settings.shrink)
             if len(self.failures) >= self.settings.stop_after or self.interrupted:
                 break
@@ -595,6 +603,7 @@ class _Explorer:
         searching: Any = getattr(strategy, "exhaustive", strategy)
         if getattr(searching, "incomplete", "unknown") == "" and not self.unknown:
             self.exhausted = len(searching.traces)
+            self.met = frozenset(getattr(searching, "met", searching.traces))
 
     def _sweep(self, schedules: int) -> Iterator[Trial]:
         """Let a sweep strike at its first site, then at its second, … until it strikes nowhere."""
@@ -827,6 +836,8 @@ class _Explorer:
             "" if self.failures else self.unknown,
             0 if self.failures else self.exhausted,
             self.worth,
+            self.met,
+            self.fingerprint,
             self.interrupted,
         )
 

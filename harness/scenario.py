@@ -346,22 +346,60 @@ class Cell:
         )
 
     def _difference(self) -> str:
-        wanted = " or ".join(self.column.caught_by)
         assert self.exploration is not None, "there is a verdict"
-        schedules = self.exploration.schedules
-        if self.stale:
-            find = f"python -m harness run {self.scenario.token_name} --class {self.column.name}"
-            return f"stale pin {self.stale[0]} no longer violates {wanted}. Find a new one: {find}"
-        if self.verdict == "inconclusive":
-            return "nothing is known: the search could not be finished."
-        if self.column.caught_by and not self.unexpected:
-            return f"declared to be caught by {wanted}, held on {schedules} schedules."
-        if self.column.caught_by:
-            return f"declared to be caught by {wanted}, violated {self.verdict}."
-        counts = f"{self.exploration.violating} of {schedules} schedules"
-        if not self.exploration.failures:
-            counts = f"a schedule from the corpus, and on {counts}"
-        return f"declared to hold, violated {self.verdict} on {counts}."
+        done = self.exploration
+        return difference(
+            self.scenario.token_name,
+            self.column.name,
+            self.column.caught_by,
+            self.verdict,
+            schedules=done.schedules,
+            violating=done.violating,
+            is_unexpected=bool(self.unexpected),
+            stale=self.stale,
+            is_stored=not done.failures,
+        )
+
+
+def difference(
+    token_name: str,
+    class_name: str,
+    caught_by: Sequence[str],
+    verdict: str,
+    *,
+    schedules: int,
+    violating: int,
+    is_unexpected: bool,
+    stale: Sequence[str] = (),
+    is_stored: bool = False,
+) -> str:
+    """Say how a verdict differs from what a column declares.
+
+    Args:
+        token_name: what tokens call the scenario.
+        class_name: the class, empty without a subject.
+        caught_by: the checks that must catch it; empty if it must hold.
+        verdict: what came out instead.
+        schedules: how many runs were made.
+        violating: how many of them violated.
+        is_unexpected: a check that the expectation does not account for was violated.
+        stale: pins that were to violate and no longer do.
+        is_stored: only a schedule from the corpus violated.
+    """
+    wanted = " or ".join(caught_by)
+    if stale:
+        find = f"python -m harness run {token_name} --class {class_name}"
+        return f"stale pin {stale[0]} no longer violates {wanted}. Find a new one: {find}"
+    if verdict == "inconclusive":
+        return "nothing is known: the search could not be finished."
+    if caught_by and not is_unexpected:
+        return f"declared to be caught by {wanted}, held on {schedules} schedules."
+    if caught_by:
+        return f"declared to be caught by {wanted}, violated {verdict}."
+    counts = f"{violating} of {schedules} schedules"
+    if is_stored:
+        counts = f"a schedule from the corpus, and on {counts}"
+    return f"declared to hold, violated {verdict} on {counts}."
 
 
 def run_cell(

@@ -53,6 +53,10 @@ _OWN: Final[dict[str, tuple[int | None, Maker]]] = {
     "pos": (None, lambda seed, _argument, _sees_all: POS(seed)),
     "preemption": (2, lambda _seed, argument, _sees_all: Deviations(argument or 0, preemptions)),
     "random": (None, lambda seed, _argument, _sees_all: RandomWalk(seed)),
+    "samplers": (
+        None,
+        lambda seed, _argument, sees_all: Portfolio(seed, sees_all=sees_all, samplers_only=True),
+    ),
     "surw": (None, lambda seed, _argument, _sees_all: SURW(seed)),
     "urw": (None, lambda seed, _argument, _sees_all: URW(seed)),
 }

@@ -4,7 +4,8 @@ What finds a bug at once differs from program to program, by orders of magnitude
 at most as many times the best of them as there are members. Exhaustive search leaves after its
 share of runs. If it says before that it has seen everything, the runs of the others bear witness:
 a trace among them that it has not met means that steps depend on each other in ways no log tells,
-such as through the data of a library. Then it cannot be believed, and the others go on.
+such as through the data of a library. Then it cannot be believed, and the others go on. Where
+exhaustive search has a process of its own, the others take turns without it.
 
 Source: the measurements behind the reference counts of the museum (docs/design.md, "Search").
 """
@@ -44,6 +45,7 @@ class Portfolio:
     Args:
         seed: where they start, 0 ≤ seed < 2**64.
         sees_all: the log of a run tells all that its steps touch.
+        samplers_only: exhaustive search has no turns: somebody else sees to it.
 
     Attributes:
         member: whose tape the last one was.
@@ -52,6 +54,7 @@ class Portfolio:
 
     seed: int = 0
     sees_all: bool = True
+    samplers_only: bool = False
     member: str = "plain"
     exhaustive: Exhaustive = field(default_factory=Exhaustive)
     _census: Census = field(default_factory=Census)
@@ -114,6 +117,7 @@ class Portfolio:
     def learn(self, ran: Ran) -> None:
         """Have the member learn whose run it was; all share one census."""
         is_on = self._seen or self._runs.get("exhaustive", 0) < EXHAUSTIVE_RUNS
+        is_on = is_on and not self.samplers_only
         if self.member != "exhaustive" and is_on and ran.complete and ran.log:
             self._witnesses += 1
             self._witnessed.add(ran.trace)
@@ -125,7 +129,9 @@ class Portfolio:
 
     def _order(self) -> Iterator[str]:
         """Yield whose turn it is."""
-        pct, others = cycle(("pct:2", "pct:3")), cycle(("exhaustive", "surw", "urw", "pos"))
+        samplers = ("surw", "urw", "pos")
+        pct = cycle(("pct:2", "pct:3"))
+        others = cycle(samplers if self.samplers_only else ("exhaustive", *samplers))
         turn = 0
         while True:
             turn += 1

@@ -63,7 +63,7 @@ class FloorOfZero(Budget):
 
     Bug: the reserve of a hundred streams is more than there is; nobody is ever let in.
     Seen in: CoW Protocol services #4804 of August 2026: a semaphore of 0 permits admits nobody.
-    Caught by: hundred_streams_leave_one_token (Deadlock).
+    Caught by: streams_leave_one_token (Deadlock).
     """
 
     def _limit(self) -> int:
@@ -271,7 +271,7 @@ class NothingIsReserved(Budget):
 
     Bug: a stream goes first in the queue, and still waits until one of the imports is done.
     Seen in: altmount until commit 889df6b2 of 2026-05-22: priority only helps when a slot frees.
-    Caught by: stream_finds_a_free_connection (Elapsed) and wherever streams take their share.
+    Caught by: stream_finds_a_free_connection (Failed) and wherever streams take their share.
     """
 
     def _limit(self) -> int:

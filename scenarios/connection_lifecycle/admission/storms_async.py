@@ -39,7 +39,7 @@ IDLE: dict[Any, Any] = {AsyncBudgetSerialised: MaxInFlight}
 
 @scenario(AsyncBudget, catches={AsyncReleasedTwice: MaxInFlight, **IDLE})
 async def tokens_of_tasks_come_back_once(sim: AsyncSimulation, cls: type[AsyncBudget]) -> None:
-    """Two tokens for six tasks that release early and again at the end: never three at once."""
+    """Two tokens for five tasks that release early and again at the end: never three at once."""
     budget, busy = cls(Shared(2)), sim.in_flight("workers")
 
     async def worker() -> None:
@@ -49,9 +49,12 @@ async def tokens_of_tasks_come_back_once(sim: AsyncSimulation, cls: type[AsyncBu
             token.release()
 
     async with sim.storm(
-        MaxInFlight(busy, 2, reached=True), Elapsed(6 / 2 * 1.0), LeakBound()
+        MaxInFlight(busy, 2, reached=True),
+        # Two, two and one.
+        Elapsed(3 * 1.0),
+        LeakBound(),
     ) as storm:
-        storm.spawn(worker, copies=6)
+        storm.spawn(worker, copies=5)
 
     assert (budget.held, budget.waiting) == (0, 0)
 
@@ -153,22 +156,22 @@ async def cancelled_task_hands_its_token_on(sim: AsyncSimulation, cls: type[Asyn
     catches={AsyncSerialised: Elapsed, AsyncWaitCountsAsSlow: (Calls, Elapsed, Failed)},
 )
 async def imports_of_tasks_share_a_budget(sim: AsyncSimulation, cls: type[AsyncImporter]) -> None:
-    """Four imports of six files each share five tokens: five rounds, the last of four."""
-    film = Film(6, 64)
-    origin = sim.pool("origin", latency=15.0, payload=film.bodies.__getitem__)
-    budget = AsyncBudget(Shared(5))
-    importer = cls(lambda: origin, connections=6, budget=budget)
+    """Two imports of four files each share three tokens: three rounds, the last of two."""
+    film = Film(4, 64)
+    origin = sim.pool("origin", latency=20.0, payload=film.bodies.__getitem__)
+    budget = AsyncBudget(Shared(3))
+    importer = cls(lambda: origin, connections=4, budget=budget)
 
     async with sim.storm(
-        Calls(origin, 4 * 6),
-        MaxInFlight(origin, 5, reached=True),
-        # The last round has waited for a minute when its time-out of 30 s begins.
-        Elapsed(5 * 15.0),
+        Calls(origin, 2 * 4),
+        MaxInFlight(origin, 3, reached=True),
+        # The last round has waited for 40 s when its time-out of 30 s begins.
+        Elapsed(3 * 20.0),
         LeakBound(),
     ) as storm:
-        storm.spawn(importer.first_segments, film.ids, copies=4)
+        storm.spawn(importer.first_segments, film.ids, copies=2)
 
-    assert storm.results() == [list(film.bodies.values())] * 4
+    assert storm.results() == [list(film.bodies.values())] * 2
     assert budget.held == 0
 
 

@@ -84,7 +84,7 @@ class CloseWithoutInterrupt(VirtualFile):
 
     Bug: close waits its turn behind a read that waits for the slowest download.
     Seen in: altmount before its storm S9: a client that went away held its connections for 30 s.
-    Caught by: disconnect_frees_the_connections, ten_disconnects_wait_for_nobody (Elapsed).
+    Caught by: disconnect_frees_the_connections, disconnects_wait_for_nobody (Elapsed).
     """
 
     def _interrupt_current(self) -> None:
@@ -136,7 +136,7 @@ class InterruptUnderLock(VirtualFile):
 
     Bug: the order of two lines; close waits for the read that its next line would end.
     Seen in: gokeyless #186 of September 2017: close takes the lock of the read before it ends it.
-    Caught by: disconnect_frees_the_connections, ten_disconnects_wait_for_nobody (Elapsed).
+    Caught by: disconnect_frees_the_connections, disconnects_wait_for_nobody (Elapsed).
     """
 
     def _interrupt_current(self) -> None:
@@ -308,7 +308,7 @@ class Serialised(VirtualFile):
 
     Bug: close waits its turn behind the very read that it should end.
     Seen in: ion-sfu #75 of August 2020: a read in progress keeps the router from closing.
-    Caught by: disconnect_frees_the_connections, ten_disconnects_wait_for_nobody (Elapsed).
+    Caught by: disconnect_frees_the_connections, disconnects_wait_for_nobody (Elapsed).
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -472,7 +472,7 @@ class CloserForEach(Closers):
 
     Bug: fifty seeks leave fifty threads behind, each in a close that takes its time.
     Seen in: altmount before its storm S6: 50 seeks, 50 closing goroutines.
-    Caught by: fifty_seeks_close_four_at_once (MaxInFlight).
+    Caught by: seeks_close_four_at_once (MaxInFlight).
     """
 
     def offer(self, reader: SharedReader) -> None:
@@ -489,7 +489,7 @@ class FiveClosers(Closers):
 
     Bug: one slow close more than the bound allows; no interleaving is needed.
     Seen in: no issue that we know of; altmount's constant is four, of workers and of places.
-    Caught by: fifty_seeks_close_four_at_once (MaxInFlight).
+    Caught by: seeks_close_four_at_once (MaxInFlight).
     """
 
     def __init__(self) -> None:
@@ -501,7 +501,7 @@ class EightPlaces(Closers):
 
     Bug: the queue is longer than the bound, so the one who seeks too much is slowed too late.
     Seen in: no issue that we know of; altmount's constant is four, of workers and of places.
-    Caught by: fifty_seeks_close_four_at_once (Elapsed).
+    Caught by: seeks_close_four_at_once (Elapsed).
     """
 
     def __init__(self) -> None:
@@ -513,7 +513,7 @@ class AlwaysInline(Closers):
 
     Bug: each seek waits for a whole close; no interleaving is needed.
     Seen in: no issue that we know of; altmount closed inline before it detached readers.
-    Caught by: fifty_seeks_close_four_at_once (MaxInFlight).
+    Caught by: seeks_close_four_at_once (MaxInFlight).
     """
 
     def _has_room(self) -> bool:
@@ -525,7 +525,7 @@ class WaitsForRoom(Closers):
 
     Bug: whoever seeks waits for the slowest close, with the file's lock in its hands.
     Seen in: no issue that we know of; altmount offers to the queue and does not wait.
-    Caught by: fifty_seeks_close_four_at_once (Elapsed).
+    Caught by: seeks_close_four_at_once (Elapsed).
     """
 
     def _has_room(self) -> bool:
@@ -537,7 +537,7 @@ class LeavesTheWorkers(Closers):
 
     Bug: close returns while readers are still being closed; no interleaving is needed.
     Seen in: no issue that we know of; altmount joins the workers outside the lock.
-    Caught by: fifty_seeks_close_four_at_once (Elapsed), seek_and_close_end (Failed).
+    Caught by: seeks_close_four_at_once (Elapsed), seek_and_close_end (Failed).
     """
 
     def join(self) -> None:
@@ -564,7 +564,7 @@ class ClosesTwice(Closers):
 
     Bug: when the queue is full the reader is closed inline and queued as well; no interleaving.
     Seen in: no issue that we know of; altmount's table of mutants names it.
-    Caught by: fifty_seeks_close_four_at_once (Unhandled, Elapsed).
+    Caught by: seeks_close_four_at_once (Unhandled, Elapsed).
     """
 
     def _close_here(self, reader: SharedReader) -> None:
@@ -611,7 +611,7 @@ class SerialisedClosers(Closers):
 
     Bug: four workers wait for each other, and fifty seeks for all of them; no interleaving.
     Seen in: no issue that we know of; it is the closers' form of one lock round everything.
-    Caught by: fifty_seeks_close_four_at_once (MaxInFlight).
+    Caught by: seeks_close_four_at_once (MaxInFlight).
     """
 
     def __init__(self) -> None:

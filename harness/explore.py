@@ -205,7 +205,8 @@ class Exploration:
         worth: what the runs that hold are worth.
         met: the traces that an exhaustive search has met, if it has seen all that it could.
         fingerprint: of the code that was run; equal for equal code.
-        interrupted: it was stopped from the keyboard, with a failure in hand.
+        interrupted: it was stopped before its end: from the keyboard with a failure in hand, or
+            because it was told to.
         differs: for a replay, what the token was made with and is not so now.
     """
 
@@ -294,6 +295,8 @@ class Record:
 
 
 Progress = Callable[[int, int], None]
+#: Asked between two runs whether that is enough.
+Stop = Callable[[], bool]
 
 
 def explore(
@@ -303,6 +306,7 @@ def explore(
     name: str | None = None,
     class_name: str = "",
     progress: Progress | None = None,
+    stop: Stop | None = None,
     **overrides: Any,
 ) -> Exploration:
     """Run `function(sim)` under many schedules.
@@ -313,6 +317,7 @@ def explore(
         name: how verdicts and tokens call it; `module:qualname` by default.
         class_name: the class under test, for tokens.
         progress: called with (runs made, violations found) after each run.
+        stop: asked after each run whether to end with what there is.
         **overrides: single settings, such as `schedules=2_000`.
 
     Raises:
@@ -322,7 +327,13 @@ def explore(
     chosen = _settings(settings, overrides)
     with _prepared(chosen) as ground:
         return _Explorer(
-            function, chosen, name or name_of(function), class_name, ground, progress=progress
+            function,
+            chosen,
+            name or name_of(function),
+            class_name,
+            ground,
+            progress=progress,
+            stop=stop,
         ).explore()
 
 
@@ -492,6 +503,7 @@ class _Explorer:
         ground: Ground,
         *,
         progress: Progress | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self.function = function
         self.settings = settings
@@ -499,6 +511,7 @@ class _Explorer:
         self.class_name = class_name
         self.ground = ground
         self.progress = progress
+        self.stop = stop
         self.runs = 0
         self.steps = 0
         self.virtual_ns = 0
@@ -510,7 +523,7 @@ class _Explorer:
         self.worth = Worth()
         self.exhausted = 0
         self.met: frozenset[int] = frozenset()
-        # From the keyboard, while a failure was shrunk.
+        # From the keyboard, while a failure was shrunk; or by whoever was asked.
         self.interrupted = False
         # Of the walk that is made, where walks were asked for by seed.
         self.walk: int | None = None
@@ -528,6 +541,9 @@ class _Explorer:
         for trial in self._trials(sweeps):
             self.add(trial, simplify=self.settings.shrink)
             if len(self.failures) >= self.settings.stop_after or self.interrupted:
+                break
+            if self.stop is not None and self.stop():
+                self.interrupted = True
                 break
         return self.result()
 
@@ -717,6 +733,9 @@ class _Explorer:
         steps = min(limits.total_steps, 2 * trial.steps + LONGER)
 
         def make(tape: Tape) -> Trial:
+            if self.stop is not None and self.stop():
+                # As from the keyboard: what is the simplest so far is good enough.
+                raise KeyboardInterrupt
             return self.run(tape, limits=replace(limits, total_steps=steps))
 
         try:

@@ -4,8 +4,8 @@
                               cold_key[CheckThenAct]   must be caught by what the scenario says
 
 It is loaded in every pytest run of an environment, so it imports the engine only where a scenario
-is met. What a cell is
-worth is judged elsewhere; this module selects, calls and shows.
+is met. What a cell is worth is judged elsewhere; this module selects, calls and shows. Of more
+schedules than a shard has, `harness.pytest_stress` makes items of its own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from harness.pytest_stress import PARAMETER, Shards, Verdicts, is_shard, plain_case, seconds_of
+
 if TYPE_CHECKING:
     from harness.core.token import Token
     from harness.corpus import Corpus
     from harness.explore import Exploration, Failure, Settings
-    from harness.scenario import Cell, Scenario
+    from harness.scenario import Cell, Column, Scenario
 
 # An editable install hides from pytest which package the plugin belongs to, and with it whose
 # asserts to explain.
@@ -50,6 +52,28 @@ _OPTIONS: Final = {
     "timeouts": ("idle", "when time-outs fire: idle (default), race or cost", "NAME"),
 }
 
+#: What a profile may set, besides those: as their options do.
+_SWITCHES: Final = ("check_determinism", "corpus", "worth")
+_OTHERS: Final = ("time", "emit_test")
+
+#: Named sets of settings, for `--storm-profile`; `storm_profiles` in a file defines others, or
+#: changes these.
+PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
+    # What is run all day: failures are kept, and come first the next time.
+    "dev": {"schedules": "100", "corpus": "yes"},
+    # A machine that forgets: whoever reads its log needs the test that fails.
+    "ci": {"schedules": "200", "corpus": "no", "emit_test": "-"},
+    # In shards; every column by all schedules.
+    "stress": {"schedules": "1920"},
+}
+
+_ON_OR_OFF: Final = {
+    **dict.fromkeys(("1", "on", "true", "yes"), True),
+    **dict.fromkeys(("0", "off", "false", "no"), False),
+}
+
+_profile_key = pytest.StashKey[dict[str, Any]]()
+_shards_key = pytest.StashKey[Shards]()
 _settings_key = pytest.StashKey["Settings"]()
 _token_key = pytest.StashKey["Token"]()
 _verdict_key = pytest.StashKey[str]()
@@ -85,7 +109,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--storm-worth",
         dest="storm_worth",
         action="store_true",
-        default=False,
+        default=None,
         help="say of each scenario that holds what that is worth",
     )
     group.addoption(
@@ -109,6 +133,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="neither run nor keep failures",
     )
     parser.addini("storm_corpus", corpus, type="bool", default=None)
+    time = "how long storms may take in all, such as 90s, 10m or 1h30m; no limit by default"
+    group.addoption("--storm-time", dest="storm_time", metavar="TIME", help=time)
+    parser.addini("storm_time", time, default="")
+    profile = f"a named set of storm settings: {', '.join(sorted(PROFILES))}, or one of your own"
+    group.addoption("--storm-profile", dest="storm_profile", metavar="NAME", help=profile)
+    parser.addini("storm_profile", profile, default="")
+    parser.addini(
+        "storm_profiles",
+        "profiles of your own, or changes to ours: one a line, `nightly: schedules=20000 time=2h`",
+        type="linelist",
+        default=[],
+    )
+    parser.addini(
+        "storm_progress",
+        "seconds between two reports of how far sharded scenarios are (10)",
+        default="10",
+    )
     parser.addini(
         "storm_replay", "run the one schedule of this token, and nothing else", default=""
     )
@@ -132,6 +173,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.addinivalue_line("python_files", pattern)
     config.stash[_misuse_key] = []
     config.stash[_notes_key] = []
+    config.stash[_profile_key] = _profile(config)
+    seconds = _seconds(config)
     if any(_said(config, name) is not None for name in (*_OPTIONS, "check_determinism")):
         _settings(config)
     text = _said(config, "replay")
@@ -143,6 +186,97 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_token_key] = Token.decode(str(text))
         except HarnessError as exc:
             raise pytest.UsageError(f"--storm-replay: {exc}") from None
+    elif seconds is not None or _said(config, "schedules") is not None:
+        _configure_stress(config, seconds)
+
+
+def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
+    """Have cells cut into shards, if one shard does not hold them or time is short."""
+    from harness.campaign.units import SHARD
+
+    settings = _settings(config)
+    if settings.schedules <= SHARD and seconds is None:
+        return
+    shards = config.stash[_shards_key] = Shards(config, _scenario, settings, seconds)
+    config.pluginmanager.register(shards, "storm-shards")
+    if hasattr(config, "workerinput"):
+        return
+    try:
+        progress_seconds = float(config.getini("storm_progress"))
+    except ValueError:
+        raise pytest.UsageError(
+            f"storm_progress: {config.getini('storm_progress')!r} is no number of seconds."
+        ) from None
+    verdicts = Verdicts(
+        config,
+        shards,
+        property_name=PROPERTY,
+        section=SECTION,
+        progress_seconds=progress_seconds,
+    )
+    config.pluginmanager.register(verdicts, "storm-verdicts")
+
+
+def _seconds(config: pytest.Config) -> float | None:
+    """Return how long storms may take.
+
+    Raises:
+        pytest.UsageError: what was said is no time.
+    """
+    text = _said(config, "time")
+    try:
+        return None if text is None else seconds_of(text)
+    except ValueError as exc:
+        raise pytest.UsageError(f"--storm-time: {exc}") from None
+
+
+# --- profiles -------------------------------------------------------------------------------------
+
+
+def _profile(config: pytest.Config) -> dict[str, Any]:
+    """Return the settings of the profile that was asked for.
+
+    Raises:
+        pytest.UsageError: it is unknown, or a definition cannot be read.
+    """
+    profiles = {name: dict(settings) for name, settings in PROFILES.items()}
+    for line in config.getini("storm_profiles"):
+        name, colon, text = line.partition(":")
+        given = dict(part.partition("=")[::2] for part in text.split())
+        if not colon or not name.strip() or not all(given.values()):
+            raise pytest.UsageError(
+                f"storm_profiles: {line!r} is no profile. "
+                "Write it as `nightly: schedules=20000 time=2h`."
+            )
+        profiles[name.strip()] = {**profiles.get(name.strip(), {}), **given}
+    name = config.getoption("storm_profile", default=None) or config.getini("storm_profile")
+    if not name:
+        return {}
+    if name not in profiles:
+        raise pytest.UsageError(
+            f"--storm-profile: {name!r} is no profile: there are {', '.join(sorted(profiles))}. "
+            "The setting storm_profiles defines others."
+        )
+    return {key: _set_by_profile(name, key, text) for key, text in profiles[name].items()}
+
+
+def _set_by_profile(profile: str, key: str, text: str) -> Any:
+    if key in _SWITCHES:
+        if text.lower() in _ON_OR_OFF:
+            return _ON_OR_OFF[text.lower()]
+        raise pytest.UsageError(f"--storm-profile: {key}={text} of {profile!r} must be yes or no.")
+    if key not in _OPTIONS and key not in _OTHERS:
+        known = ", ".join(sorted({*_OPTIONS, *_SWITCHES, *_OTHERS}))
+        raise pytest.UsageError(
+            f"--storm-profile: {key!r} of {profile!r} is no setting: there are {known}."
+        )
+    return text
+
+
+def _chosen(config: pytest.Config, name: str) -> Any:
+    """Return what the command line, or else the profile, says of an option; None if neither."""
+    given = config.getoption(f"storm_{name}", default=None)
+    return config.stash[_profile_key].get(name) if given is None else given
 
 
 def _refuse_namesakes(config: pytest.Config) -> None:
@@ -171,17 +305,21 @@ def _refuse_namesakes(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say how storms are run, if anything was said about it."""
-    said = [f"{name}={_said(config, name)}" for name in _OPTIONS if _said(config, name) is not None]
+    names = (*_OPTIONS, "time")
+    said = [f"{name}={_said(config, name)}" for name in names if _said(config, name) is not None]
     return f"storms: {', '.join(said)}" if said else None
 
 
 def _said(config: pytest.Config, name: str) -> Any:
-    """Return what the command line or a file says about an option, None if neither does."""
-    given = config.getoption(f"storm_{name}", default=None)
+    """Return what is said about an option, None if nothing is.
+
+    The command line beats the profile, and the profile beats a single setting of a file.
+    """
+    given = _chosen(config, name)
     if given is not None:
         return given
     set_ = config.getini(f"storm_{name}")
-    default = _OPTIONS[name][0] if name in _OPTIONS else ("" if name == "replay" else False)
+    default = _OPTIONS[name][0] if name in _OPTIONS else (False if name in _SWITCHES else "")
     return None if set_ == default else set_
 
 
@@ -219,7 +357,7 @@ def _corpus(config: pytest.Config) -> Corpus | None:
     if _corpus_key not in config.stash:
         from harness.corpus import Corpus, is_wanted
 
-        given = config.getoption("storm_corpus", default=None)
+        given = _chosen(config, "corpus")
         said = config.getini("storm_corpus") if given is None else given
         config.stash[_corpus_key] = (
             Corpus(config.rootpath, config.stash[_notes_key].append) if is_wanted(said) else None
@@ -255,6 +393,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(name=_PARAMETER)
 def _storm_class(request: pytest.FixtureRequest) -> Any:
     """The class that a scenario runs with; asked for by the plugin, not by scenarios."""
+    return request.param
+
+
+@pytest.fixture(name=PARAMETER)
+def _storm_shard(request: pytest.FixtureRequest) -> Any:
+    """The number of a shard; as above."""
     return request.param
 
 
@@ -408,6 +552,8 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     try:
         if token is not None:
             return _keep_replay(item, this, replay_cell(this, column, token, fixtures))
+        if is_shard(item):
+            return _run_shard(item, this, column, fixtures)
         corpus = _corpus(item.config)
         case = item.callspec.id if fixtures and hasattr(item, "callspec") else ""
         # What is stored and what is declared share one preparation.
@@ -418,6 +564,27 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
         return _keep_cell(item, cell)
     except (HarnessError, InternalError) as exc:
         return f"{type(exc).__name__}: {exc}"
+
+
+def _run_shard(
+    item: pytest.Function, this: Scenario, column: Column, fixtures: Mapping[str, Any]
+) -> str:
+    """Run one shard of a cell; keep what it finds that is not declared."""
+
+    def keep(done: Exploration) -> None:
+        corpus = _corpus(item.config)
+        news = [each for each in done.failures if each.check not in column.caught_by]
+        case = f"[{plain_case(item.callspec.id)}]" if fixtures else ""
+        for failure in news if corpus is not None else ():
+            assert corpus is not None, "as above"
+            name = corpus.name_of(this.path, f"{this.name}{case}")
+            corpus.store(name, column.name, failure.token, failure.check)
+        if news:
+            _keep(item, news[0].violation, news[0].token)
+            _keep_test(item, this, news[0])
+
+    shards = item.config.stash[_shards_key]
+    return shards.run(item, fixtures, keep).partition("\nViolation: ")[0]
 
 
 def _keep_replay(item: pytest.Function, this: Scenario, done: Exploration) -> str:
@@ -452,7 +619,7 @@ def _worth(config: pytest.Config, done: Exploration) -> str:
 
 
 def _wants_worth(config: pytest.Config) -> bool:
-    return bool(config.option.verbose > 0 or config.getoption("storm_worth", default=False))
+    return bool(config.option.verbose > 0 or _chosen(config, "worth"))
 
 
 def _differences(config: pytest.Config, done: Exploration) -> str:
@@ -468,7 +635,7 @@ def _differences(config: pytest.Config, done: Exploration) -> str:
 
 def _keep_test(item: pytest.Function, this: Scenario, failure: Failure) -> None:
     """Write a failure down as a test, if that is asked for."""
-    file = item.config.getoption("storm_emit_test", default=None)
+    file = _chosen(item.config, "emit_test")
     if file is None:
         return
     from harness.scenario import regression

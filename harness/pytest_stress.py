@@ -1,0 +1,709 @@
+"""Stress: cuts cells into shards, one item each, and makes every verdict of all shards of its cell.
+
+    workers       cold_key[CheckThenAct-shard1of8] ─┐  items, run by anyone, in any order;
+                  …                                 ├─ each report carries what its shard came to
+                  cold_key[CheckThenAct-shard8of8] ─┘
+    controller    cold_key[CheckThenAct]               one report more, made of all outcomes
+
+A shard does the same whoever runs it, so the number of workers changes nothing. Without xdist one
+process is both sides. This module knows pytest and xdist. How a cell is cut, how a shard is run and
+what shards come to together is decided in `harness.campaign`; when to stress, in the plugin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import re
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.campaign.merge import Declared, Merged
+    from harness.campaign.outcomes import Outcome
+    from harness.campaign.units import Unit
+    from harness.explore import Exploration, Settings
+    from harness.scenario import Column, Scenario
+
+#: The parameter, and fixture, that tells the shards of a cell apart.
+PARAMETER: Final = "storm_shard"
+#: A shard that has cost so many workers is not run again.
+TRIES: Final = 2
+#: How long the controller waits, once interrupted, for what workers have found so far.
+PATIENCE: Final = 10.0
+
+#: Under this attribute a report of a shard carries, as JSON, what it came to. As plain numbers
+#: xdist could not send it: execnet knows no integers below -2**31, and traces have such.
+CARRIED: Final = "storm"
+
+_SHARD: Final = re.compile(r"([\[-])shard(\d+)of(\d+)([\]-])")
+_TIME: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_TIME_IS_UP: Final = "storm time is up"
+_INTERRUPTED: Final = "interrupted"
+
+_shards_key = pytest.StashKey[list[pytest.Function]]()
+_carried_key = pytest.StashKey[dict[str, Any]]()
+
+#: The merged cells of a session, in the order in which they were told, for other reports.
+merged_key = pytest.StashKey["list[Merged]"]()
+
+
+def seconds_of(text: str) -> float:
+    """Return how long `10m`, `1h30m`, `90s` or `90` is, in seconds.
+
+    Raises:
+        ValueError: it is none of these, or no time at all.
+    """
+    match = _TIME.fullmatch(text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise ValueError(f"{text!r} is no time. Write 90s, 10m or 1h30m.")
+    return total
+
+
+def cell_of(nodeid: str) -> tuple[str, int, int] | None:
+    """Return the node id of a shard's cell, the shard's number from 0, and how many there are.
+
+    None if the node id is not that of a shard.
+    """
+    found = list(_SHARD.finditer(nodeid))
+    if not found:
+        return None
+    before, number, of, behind = found[-1].groups()
+    joined = {"[]": "", "-]": "]", "[-": "[", "--": "-"}[before + behind]
+    cell = f"{nodeid[: found[-1].start()]}{joined}{nodeid[found[-1].end() :]}"
+    return cell, int(number) - 1, int(of)
+
+
+def plain_case(case: str) -> str:
+    """Return the id of a parametrised shard without its number: `Flight-1-shard3of8` → `Flight-1`.
+
+    So a cell is called the same however it is cut.
+    """
+    found = cell_of(f"[{case}]")
+    return case if found is None else found[0].strip("[]")
+
+
+# --- on every worker: shards ----------------------------------------------------------------------
+
+
+class Shards:
+    """Collects a cell as its shards, and runs each. In every process that runs items; main thread.
+
+    The cell itself is collected, too: `-k`, `--lf` and node ids choose it, and it then stands for
+    all of its shards; the shards of a cell that is not chosen may be chosen one by one. What is run
+    in the end is shards only.
+
+    Args:
+        config: pytest's.
+        scenario_of: returns the scenario of a function, None if it is none.
+        settings: how cells are run, and cut.
+        seconds: how long storms may take in all, None for as long as they like.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        scenario_of: Callable[[object], Scenario | None],
+        settings: Settings,
+        seconds: float | None,
+    ) -> None:
+        given: Mapping[str, Any] = getattr(config, "workerinput", {})
+        self.scenario_of = scenario_of
+        self.settings = settings
+        self.seconds = seconds
+        left = given.get("storm_seconds", seconds)
+        self._end = None if left is None else time.monotonic() + left
+        self._stop_file = Path(given["storm_stop"]) if "storm_stop" in given else None
+        self._interrupted = False
+        self._why = ""
+
+    def stop(self) -> bool:
+        """Tell whether no further run is to be made."""
+        if not self._why:
+            if self._interrupted or (self._stop_file is not None and self._stop_file.exists()):
+                self._why = _INTERRUPTED
+            elif self._end is not None and time.monotonic() >= self._end:
+                self._why = _TIME_IS_UP
+        return bool(self._why)
+
+    # --- collection -------------------------------------------------------------------------------
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make one item of each shard, and one of the whole cell."""
+        this = self.scenario_of(metafunc.function)
+        if this is None:
+            return
+        from harness.campaign.units import units_of
+
+        # All columns are cut alike: by schedules and strategy.
+        of = len(units_of(this, this.columns()[0], self.settings))
+        metafunc.fixturenames.append(PARAMETER)
+        metafunc.parametrize(
+            PARAMETER,
+            [None, *range(of)],
+            ids=[pytest.HIDDEN_PARAM, *(f"shard{number}of{of}" for number in range(1, of + 1))],
+            indirect=True,
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(self, obj: object) -> Generator[None, Any, Any]:
+        """Remember with each cell which shards it has."""
+        made = yield
+        if self.scenario_of(obj) is None or not isinstance(made, list):
+            return made
+        cells: dict[object, pytest.Function] = {}
+        for item in made:
+            if item.callspec.params[PARAMETER] is None:
+                cells[_case_key(item)] = item
+                item.stash[_shards_key] = []
+        for item in made:
+            if item.callspec.params[PARAMETER] is not None:
+                cells[_case_key(item)].stash[_shards_key].append(item)
+        return made
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Run the shards of a cell in its place, whichever of them were selected."""
+        if session.config.option.collectonly:
+            return
+        cells = [item for item in session.items if _shards_key in item.stash]
+        brought = {id(shard) for cell in cells for shard in cell.stash[_shards_key]}
+        items: list[pytest.Item] = []
+        for item in session.items:
+            if _shards_key in item.stash:
+                items.extend(_shards_of(item))
+            elif id(item) not in brought:
+                items.append(item)
+        if self._end is not None:
+            # If time does not suffice for all, then for a part of each.
+            items.sort(key=_shard_number)
+        session.items[:] = items
+
+    # --- running ----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Leave out what there is no time for, before its fixtures are made."""
+        number = _shard_number(item, None)
+        if number is None:
+            return
+        from harness.campaign.merge import Declared
+
+        this, column, case = self._named(item)
+        units = self._units(item)
+        declared = Declared.of(this, column, case)
+        item.stash[_carried_key] = {
+            "declared": declared.to_json(),
+            "units": [unit.to_json() for unit in units],
+            "stopped": "",
+        }
+        if self.stop():
+            item.stash[_carried_key]["stopped"] = self._why
+            pytest.skip(self._why)
+
+    def run(
+        self,
+        item: pytest.Function,
+        fixtures: Mapping[str, Any],
+        explored: Callable[[Exploration], None],
+    ) -> str:
+        """Run the shard that an item stands for.
+
+        Args:
+            item: the item.
+            fixtures: the arguments besides simulation and class.
+            explored: is given what was run.
+
+        Returns:
+            Why it fails, empty if it passes.
+
+        Raises:
+            pytest.skip.Exception: it could not be finished, and what was run is as declared.
+            HarnessError: it could not be simulated.
+        """
+        from harness.campaign.merge import merge
+        from harness.campaign.outcomes import not_run, run_shard
+        from harness.errors import HarnessError, InternalError
+
+        this, column, _ = self._named(item)
+        unit = self._units(item)[_shard_number(item)]
+        carried = item.stash[_carried_key]
+        try:
+            with self._interruptible():
+                outcome = run_shard(
+                    this,
+                    column,
+                    unit,
+                    self.settings,
+                    fixtures,
+                    stop=self.stop,
+                    explored=explored,
+                )
+        except (HarnessError, InternalError) as exc:
+            carried["outcome"] = not_run(unit, f"{type(exc).__name__}: {exc}").to_json()
+            raise
+        carried["outcome"] = outcome.to_json()
+        if self._why == _INTERRUPTED:
+            item.session.shouldstop = _INTERRUPTED
+        if not outcome.passes(column.caught_by):
+            alone = merge(self._declared(item), [unit], [replace(outcome, unfinished=False)])
+            return alone.explain()
+        if outcome.unfinished:
+            carried["stopped"] = self._why
+            pytest.skip(self._why)
+        return ""
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Have the first Ctrl-C end the shard after its current run; the second does at once."""
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(before):
+            yield
+            return
+
+        def handle(signum: int, frame: Any) -> None:
+            if self._interrupted:
+                before(signum, frame)
+            self._interrupted = True
+
+        signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Have reports carry what their shard came to."""
+        report = yield
+        carried = item.stash.get(_carried_key, None)
+        if carried is not None and call.when != "teardown":
+            setattr(report, CARRIED, json.dumps(carried))
+        return report
+
+    def _named(self, item: Any) -> tuple[Scenario, Column, str]:
+        """Return scenario and column of an item, and its case."""
+        this = self.scenario_of(item.obj)
+        assert this is not None, "only scenarios have shards"
+        case = plain_case(item.callspec.id)
+        if this.subject is None:
+            return this, this.columns()[0], case
+        column = item.callspec.params["storm_class"]
+        return this, column, case.removeprefix(column.name).removeprefix("-")
+
+    def _units(self, item: pytest.Item) -> list[Unit]:
+        from harness.campaign.units import units_of
+
+        this, column, case = self._named(item)
+        return units_of(this, column, self.settings, case=case)
+
+    def _declared(self, item: pytest.Item) -> Declared:
+        from harness.campaign.merge import Declared
+
+        return Declared.from_json(item.stash[_carried_key]["declared"])
+
+
+def is_shard(item: pytest.Item) -> bool:
+    """Tell whether an item is a shard of a cell."""
+    return _shard_number(item, None) is not None
+
+
+def _shard_number(item: Any, otherwise: Any = 0) -> Any:
+    """Return the number of a shard, from 0; for any other item `otherwise`."""
+    callspec = getattr(item, "callspec", None)
+    number = None if callspec is None else callspec.params.get(PARAMETER)
+    return otherwise if number is None else number
+
+
+def _case_key(item: Any) -> object:
+    """Return what the shards of one cell have in common."""
+    indices = item.callspec.indices.items()
+    return tuple(sorted((name, index) for name, index in indices if name != PARAMETER))
+
+
+def _shards_of(cell: pytest.Item) -> list[pytest.Function]:
+    """Return the shards of a cell, marked as it is: whoever marks what is selected means them."""
+    shards = cell.stash[_shards_key]
+    for shard in shards:
+        for mark in cell.own_markers:
+            if mark not in shard.own_markers:
+                shard.own_markers.append(mark)
+                shard.keywords[mark.name] = mark
+    return shards
+
+
+# --- on the controller: cells ---------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Cell:
+    """One cell, as far as its shards have been heard of.
+
+    invariant: no shard is both in `outcomes`, finished, and in `lost`.
+    """
+
+    nodeid: str
+    of: int
+    location: tuple[str, int | None, str]
+    carried: Mapping[str, Any] | None = None
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    # Why a shard has no outcome.
+    lost: dict[int, str] = field(default_factory=dict)
+    # Reports of shards that were skipped, but not by us.
+    skipped: dict[int, Any] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    is_xfail: str | None = None
+    is_told: bool = False
+
+    @property
+    def scenario(self) -> str:
+        """What its progress is told under."""
+        return self.nodeid.rpartition("::")[2].partition("[")[0]
+
+
+class Verdicts:
+    """Makes the verdict of each cell of its shards, and reports it as an item. On the controller.
+
+    Args:
+        config: pytest's.
+        shards: of this process: it knows when time is up.
+        wants_worth: passed cells say what that is worth.
+        property_name: of the token, in JUnit's report.
+        section: title of the section with the verdict.
+        progress_seconds: between two lines of progress.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        shards: Shards,
+        *,
+        property_name: str,
+        section: str,
+        progress_seconds: float,
+    ) -> None:
+        self.config = config
+        self.shards = shards
+        self.property_name = property_name
+        self.section = section
+        self.progress_seconds = progress_seconds
+        self._began = self._told_progress = time.monotonic()
+        self._cells: dict[str, _Cell] = {}
+        self._places: dict[str, tuple[_Cell, int]] = {}
+        self._crashes: Counter[str] = Counter()
+        self._notes: list[str] = []
+        self._items = 0
+        self._session: pytest.Session | None = None
+        self._folder: Path | None = None
+        config.stash[merged_key] = []
+
+    # --- what is there ----------------------------------------------------------------------------
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Remember the session: its number of tests is a matter of cells, too."""
+        self._session = session
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Take note of the cells of this process, if it runs them itself."""
+        self._expect([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Take note of the cells that a worker of xdist has collected: all collect the same."""
+        self._expect(ids)
+
+    def _expect(self, ids: Sequence[str]) -> None:
+        if self._places or not ids:
+            return
+        found: dict[str, dict[int, str]] = {}
+        counts: dict[str, int] = {}
+        for nodeid in ids:
+            named = cell_of(nodeid)
+            if named is not None:
+                name, number, of = named
+                found.setdefault(name, {})[number] = nodeid
+                counts[name] = of
+        self._items = len(ids)
+        for nodeid, shards in found.items():
+            # Single shards that somebody asked for: no verdict on the cell.
+            if len(shards) < counts[nodeid]:
+                continue
+            path = nodeid.partition("::")[0]
+            place = path, None, nodeid[len(path) + 2 :].replace("::", ".")
+            cell = self._cells[nodeid] = _Cell(nodeid, counts[nodeid], place)
+            for number, shard in shards.items():
+                self._places[shard] = cell, number
+
+    def _count(self) -> None:
+        """Have pytest count cells, too, or it would be done with 112 % of its tests."""
+        if self._session is not None and self._session.testscollected == self._items:
+            self._session.testscollected += len(self._cells)
+
+    # --- what comes of it -------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a shard came to."""
+        self._count()
+        if report.nodeid not in self._places:
+            return
+        cell, number = self._places[report.nodeid]
+        carried = json.loads(getattr(report, CARRIED, "null"))
+        if carried is not None:
+            from harness.campaign.outcomes import Outcome
+
+            cell.carried = carried
+            path, line, name = report.location
+            cell.location = path, line, (cell_of(name) or (name,))[0]
+            if "outcome" in carried:
+                outcome = cell.outcomes[number] = Outcome.from_json(carried["outcome"])
+                if not outcome.unfinished:
+                    cell.lost.pop(number, None)
+        if hasattr(report, "wasxfail"):
+            cell.is_xfail = report.wasxfail
+        is_known = number in cell.outcomes and not cell.outcomes[number].unfinished
+        if report.skipped and not is_known and not getattr(report, "storm_again", False):
+            stopped = carried and carried["stopped"]
+            cell.lost[number] = stopped or "skipped"
+            if not stopped:
+                cell.skipped[number] = report.longrepr
+        elif report.failed and not is_known:
+            cell.lost.setdefault(number, "failed without a result")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Tell a cell once all of its shards are through, and how far the others are."""
+        if nodeid not in self._places:
+            return
+        cell, number = self._places[nodeid]
+        cell.done.add(number)
+        if len(cell.done) == cell.of and not cell.is_told:
+            self._tell(cell)
+        if time.monotonic() - self._told_progress >= self.progress_seconds:
+            self._told_progress = time.monotonic()
+            self._tell_progress()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Tell the cells that are not complete when nothing more comes."""
+        why = "never run"
+        try:
+            return (yield)
+        except KeyboardInterrupt:
+            why = _INTERRUPTED
+            self._hear_the_last()
+            raise
+        except BaseException:
+            why = "stopped before"
+            raise
+        finally:
+            for cell in self._cells.values():
+                # Of what was not even begun when somebody stopped it, pytest is silent, too.
+                is_begun = cell.done or cell.outcomes or cell.lost
+                if not cell.is_told and (is_begun or why == "never run"):
+                    self._tell(cell, why)
+
+    def _tell(self, cell: _Cell, why: str = "never run") -> None:
+        """Report the verdict of a cell as pytest reports an item."""
+        cell.is_told = True
+        for number in range(cell.of):
+            if number not in cell.outcomes:
+                cell.lost.setdefault(number, why)
+        outcome, longrepr, sections, properties = self._verdict(cell)
+        hook = self.config.hook
+        hook.pytest_runtest_logstart(nodeid=cell.nodeid, location=cell.location)
+        for when in ("setup", "call", "teardown"):
+            is_call = when == "call"
+            report = pytest.TestReport(
+                nodeid=cell.nodeid,
+                location=cell.location,
+                keywords={},
+                outcome=outcome if is_call else "passed",
+                longrepr=longrepr if is_call else None,
+                when=when,
+                sections=sections if is_call else (),
+                user_properties=properties,
+            )
+            if is_call and cell.is_xfail is not None and outcome == "skipped":
+                report.wasxfail = cell.is_xfail
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=cell.nodeid, location=cell.location)
+        dsession = self.config.pluginmanager.get_plugin("dsession")
+        if dsession is not None and self._session is not None and self._session.shouldfail:
+            # The loop of xdist counts the failures of workers only.
+            dsession.shouldstop = dsession.shouldstop or self._session.shouldfail
+
+    def _verdict(
+        self, cell: _Cell
+    ) -> tuple[Any, Any, list[tuple[str, str]], list[tuple[str, object]]]:
+        """Return outcome, text, sections and properties of a cell's report."""
+        from harness.campaign.merge import Declared, merge
+        from harness.campaign.units import Unit
+        from harness.errors import HarnessError
+
+        if len(cell.skipped) == cell.of:
+            return "skipped", cell.skipped[0], [], []
+        if cell.carried is None:
+            return "failed", f"{cell.nodeid}: {_lost(cell)}", [], []
+        units = [Unit.from_json(each) for each in cell.carried["units"]]
+        try:
+            made = merge(
+                Declared.from_json(cell.carried["declared"]), units, cell.outcomes.values()
+            )
+        except HarnessError as exc:
+            return "failed", str(exc), [], []
+        self.config.stash[merged_key].append(made)
+        properties: list[tuple[str, object]] = []
+        if made.token:
+            properties.append((self.property_name, made.token))
+        text = made.explain()
+        if not text:
+            return "passed", None, [(self.section, self._worth(made))], properties
+        if cell.is_xfail is not None:
+            return "skipped", (cell.location[0], cell.location[1], cell.is_xfail), [], properties
+        told, _, _ = text.partition("\nViolation: ")
+        if cell.lost:
+            told = f"{told}\n{_lost(cell)}"
+        shown = [(self.section, made.failure.text)] if made.failure is not None else []
+        return "failed", told, shown, properties
+
+    def _worth(self, made: Merged) -> str:
+        from harness.errors import evidence_lines
+
+        return "\n".join([made.summary, *evidence_lines(made.worth_rows())])
+
+    # --- progress ---------------------------------------------------------------------------------
+
+    def _tell_progress(self) -> None:
+        """Say of each scenario that is under way how far it is."""
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or self.config.option.verbose < 0:
+            return
+        scenarios: dict[str, list[_Cell]] = {}
+        for cell in self._cells.values():
+            scenarios.setdefault(cell.nodeid.partition("[")[0], []).append(cell)
+        for cells in scenarios.values():
+            done = sum(len(cell.done) for cell in cells)
+            of = sum(cell.of for cell in cells)
+            if 0 < done < of:
+                reporter.ensure_newline()
+                if reporter._tw.width_of_current_line:  # noqa: SLF001 - dots of xdist: no other way
+                    reporter.write_line("")
+                reporter.write_line(f"storms: {_progress(cells, done, of)}")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say which workers were lost, and what there was no time for."""
+        for note in self._notes:
+            terminalreporter.write_line(f"storms: {note}", yellow=True)
+        late = [cell for cell in self._cells.values() if _TIME_IS_UP in cell.lost.values()]
+        if late:
+            seconds = f"{self.shards.seconds:g} s"
+            terminalreporter.write_line(
+                f"storms: time was up after {seconds}: "
+                f"{len(late)} of {len(self._cells)} cells are not finished",
+                yellow=True,
+            )
+
+    # --- workers of xdist -------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker how much time is left, and how it will learn that all is over."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="storms-"))
+        node.workerinput["storm_stop"] = str(self._folder / "stop")
+        if self.shards.seconds is not None:
+            left = self.shards.seconds - (time.monotonic() - self._began)
+            node.workerinput["storm_seconds"] = max(0.0, left)
+
+    def pytest_unconfigure(self) -> None:
+        """Take away what workers looked at."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
+        """Have a shard that cost its worker run again, once."""
+        if crashitem not in self._places:
+            return
+        cell, number = self._places[crashitem]
+        self._crashes[crashitem] += 1
+        if self._crashes[crashitem] < TRIES:
+            with contextlib.suppress(NotImplementedError):
+                # Not every way to distribute can.
+                sched.mark_test_pending(crashitem)
+                self._notes.append(f"{report.longrepr}; run again")
+                report.storm_again = True
+                report.outcome = "skipped"
+                path = crashitem.partition("::")[0]
+                report.longrepr = (path, 0, f"Skipped: {report.longrepr}; run again")
+                return
+        count = self._crashes[crashitem]
+        cell.lost[number] = f"crashed {count} worker{'s' * (count > 1)}"
+        cell.done.add(number)
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
+        """Tell a shard that is run again from one that was skipped."""
+        if getattr(report, "storm_again", False):
+            return "rerun", "R", ("RERUN", {"yellow": True})
+        return None
+
+    def _hear_the_last(self) -> None:
+        """Have workers of xdist end their shards, and take what these have come to."""
+        dsession = self.config.pluginmanager.get_plugin("dsession")
+        if dsession is None or dsession.sched is None or self._folder is None:
+            return
+        (self._folder / "stop").touch()
+        waiting = set(dsession.sched.nodes)
+        dsession.triggershutdown()
+        end = time.monotonic() + PATIENCE
+        while waiting and time.monotonic() < end:
+            try:
+                event, given = dsession.queue.get(timeout=end - time.monotonic())
+            except queue.Empty:
+                return
+            if event == "testreport":
+                dsession.worker_testreport(**given)
+            elif event in ("workerfinished", "errordown", "internal_error"):
+                waiting.discard(given["node"])
+
+
+def _progress(cells: Sequence[_Cell], done: int, of: int) -> str:
+    made = sum(outcome.schedules for cell in cells for outcome in cell.outcomes.values())
+    told = f"{cells[0].nodeid.partition('[')[0]} {done} of {of} shards, {made:,} schedules"
+    wrong = sum(
+        count
+        for cell in cells
+        for outcome in cell.outcomes.values()
+        for check, count in outcome.violating.items()
+        if cell.carried is not None and check not in cell.carried["declared"]["caught_by"]
+    )
+    return f"{told}, {wrong:,} not as declared" if wrong else told
+
+
+def _lost(cell: _Cell) -> str:
+    """Say why shards of a cell are missing: `shard 2 of 8: crashed its worker 2 times`."""
+    reasons: dict[str, list[str]] = {}
+    for number, why in sorted(cell.lost.items()):
+        reasons.setdefault(why, []).append(str(number + 1))
+    return "; ".join(
+        f"shard{'s' * (len(numbers) > 1)} {', '.join(numbers)} of {cell.of}: {why}"
+        for why, numbers in reasons.items()
+    )

@@ -1,11 +1,15 @@
-"""What every test shares: where Hypothesis keeps what it found, and how long it may look."""
+"""What every test shares: how Hypothesis looks, and an environment with nothing but the wheel."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
+import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+from tests.interpreters import wheel
 
 # Machines differ in speed, and a deadline would make a slow one fail. On a build machine every run
 # draws the same examples, so that a red build means a change of ours.
@@ -19,3 +23,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("here")
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def wheel_python(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the interpreter of an environment that has the wheel of this tree and no more."""
+    own = tmp_path_factory.getbasetemp()
+    # The workers of xdist have folders of their own in one that they share.
+    return wheel.installed(own if worker_id == "master" else own.parent)

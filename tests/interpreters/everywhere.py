@@ -1,6 +1,7 @@
 """Runs what may differ between Python versions on every other supported one of this machine.
 
-That is: the probes, determinism, the points inserted into byte code, and one storm per component.
+That is: the probes, determinism, the points inserted into byte code, the wheel in an environment of
+its own, and one storm per component.
 Each interpreter has an environment of its own under .harness/, kept for next time. The output ends
 with pytest's own summary line: the runs follow each other, and the first that fails is the last.
 """
@@ -15,7 +16,12 @@ from pathlib import Path
 
 from tests.interpreters import environment, finding
 
-ALWAYS = ("tests/test_probes.py", "tests/test_determinism.py", "tests/world/test_points.py")
+ALWAYS = (
+    "tests/test_probes.py",
+    "tests/test_determinism.py",
+    "tests/test_wheel.py",
+    "tests/world/test_points.py",
+)
 
 
 def storms(root: Path) -> list[str]:

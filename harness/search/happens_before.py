@@ -21,11 +21,16 @@ _MASK = (1 << 61) - 1
 
 
 def trace_of(log: Log) -> int:
-    """Return a number that runs of one trace share, in every process; others hardly ever."""
+    """Return a number that runs of one trace share, in every process; others hardly ever.
+
+    Whether a thread that did nothing yet has come up makes no difference.
+    """
     # For each thing: the state that its last change left, and a sum over the reads since.
     changed: dict[int, int] = {}
     read: dict[int, int] = {}
     turns: dict[Any, int] = {}
+    # Of those who have done nothing but come up.
+    idle: dict[Any, int] = {}
     epoch = 0
     for turn, key, mode, _ in log:
         if turn is None:
@@ -35,7 +40,10 @@ def trace_of(log: Log) -> int:
             continue
         state = turns.get(turn)
         if state is None:
-            state = hash(turn.path)
+            state = idle.pop(turn, 0) or hash(turn.path)
+            if mode == AWAIT:
+                idle[turn] = hash((state, epoch, changed.get(key, 0)))
+                continue
         if mode == READ:
             state = hash((state, epoch, changed.get(key, 0)))
             read[key] = (read.get(key, 0) + state) & _MASK

@@ -521,6 +521,9 @@ def start_new_thread(
         # The starter need not wait until the thread has come up: what `start` waits for is true.
         thread._ident = ident
         thread._started._flag = True
+        started: Any = thread._started._cond._lock
+        # It hands nothing on: the thread sets once more what is set.
+        started.number = 0
         if hasattr(thread, "_set_native_id"):
             thread._set_native_id()
         if hasattr(thread, "_tstate_lock"):

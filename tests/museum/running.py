@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from harness.explore import Settings, _prepared, explore, shared_ground
-from harness.search.exhaustive import Exhaustive
 from harness.search.strategy import Ran
 from harness.trial import run
 from tests.museum.catalogue import EXHIBITS, Exhibit
+from tests.museum.sleeping import SleepSets
 
 #: Instead of the name of a strategy: how many traces the program has.
 TRACES: Final = "traces"
@@ -102,7 +102,7 @@ def _explore(exhibit: Exhibit, measurement: Measurement) -> tuple[str, int | Non
 
 def _count_traces(exhibit: Exhibit, schedules: int) -> tuple[str, int | None, int | None, int]:
     """Run a program to the end of all its traces, those that violate included."""
-    strategy = Exhaustive()
+    strategy = SleepSets()
     first: int | None = None
     verdict = "holds"
     with _prepared(Settings(watchdog_seconds=WATCHDOG_SECONDS)) as ground:

@@ -27,6 +27,7 @@ from harness.errors import HarnessError, InternalError, evidence_lines, misuse
 if TYPE_CHECKING:
     from harness.corpus import Corpus
     from harness.explore import Exploration, Progress, Settings
+    from harness.report.files import Reports
     from harness.report.regression import Regression
     from harness.scenario import Cell, Column, Scenario
     from harness.search.worth import Worth
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         _check_new(getattr(options, "emit_test", None))
+        _reports(options).check()
         if options.command == "replay":
             return _replay(options)
         if options.command == "new":
@@ -118,12 +120,15 @@ def _parser() -> argparse.ArgumentParser:
             action=argparse.BooleanOptionalAction,
             help="run failures of earlier runs first, and keep new ones (but not if CI is set)",
         )
+        if name != "list":
+            _add_reports(command)
         if name == "run":
             _add_emit_test(command)
     command = commands.add_parser(
         "replay", help="run one schedule again", description="run one schedule again"
     )
     command.add_argument("token", metavar="TOKEN", help="from the last row of a verdict: t1:…")
+    _add_reports(command)
     _add_emit_test(command)
     command.add_argument(
         "--stop-at", type=int, metavar="STEP", help="stop in the debugger at this step"
@@ -133,6 +138,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", metavar="NAME", help="the folder to make, such as rate_limiter")
     command.add_argument("--asyncio", action="store_true", help="for asyncio, not for threads")
     return parser
+
+
+def _add_reports(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--html", metavar="FILE", help="write summary, kill matrix and timelines of failures"
+    )
+    command.add_argument(
+        "--trace", metavar="FILE", help="write failures as trace events, for ui.perfetto.dev"
+    )
 
 
 def _add_emit_test(command: argparse.ArgumentParser) -> None:
@@ -295,6 +309,7 @@ def _run(
 
     warnings: list[str] = []
     corpus = Corpus(Path.cwd(), warnings.append) if is_wanted(options.corpus) else None
+    reports = _reports(options)
     total = sum(len(columns) for _, columns in selected)
     runs: list[_Run] = []
     interrupted = False
@@ -312,8 +327,17 @@ def _run(
                 for column in columns:
                     start(f"{each.name} {column.name}".rstrip())
                     began = time.perf_counter()
-                    cell = _cell(each, column, settings, progress, corpus, shown=total == 1)
+                    cell = _cell(
+                        each,
+                        column,
+                        settings,
+                        progress,
+                        corpus,
+                        shown=total == 1,
+                        told=reports.are_wanted,
+                    )
                     runs.append(_Run(cell, time.perf_counter() - began))
+                    _report(cell, reports)
                     if at_once:
                         _print_run(runs[-1], alone=total == 1, file=stdout)
                     if cell.exploration is not None and cell.exploration.interrupted:
@@ -331,6 +355,7 @@ def _run(
         _print_sum(runs)
     if getattr(options, "emit_test", None) is not None:
         _emit_test([run.cell for run in runs], options.emit_test, as_json=options.json)
+    _write_reports(reports)
     for line in dict.fromkeys(warnings):
         _complain(line)
     problems = [run.cell for run in runs if run.cell.problem]
@@ -352,6 +377,7 @@ def _cell(
     corpus: Corpus | None,
     *,
     shown: bool,
+    told: bool,
 ) -> Cell:
     """Run one cell; what cannot be run must not lose what can."""
     from harness.scenario import Cell, needs_fixtures, run_cell
@@ -359,7 +385,9 @@ def _cell(
     try:
         if each.fixtures:
             raise needs_fixtures(each)
-        return run_cell(each, column, settings, progress=progress, corpus=corpus, shown=shown)
+        return run_cell(
+            each, column, settings, progress=progress, corpus=corpus, shown=shown, told=told
+        )
     except (HarnessError, InternalError) as exc:
         return Cell(each, column, None, " ".join(str(exc).split()))
 
@@ -401,7 +429,8 @@ def _unseen(worth: Worth) -> dict[str, float]:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from harness.scenario import replay, replayed_regression
+    from harness.report import terminal
+    from harness.scenario import replay, replayed_regression, replayed_result
 
     if options.stop_at is not None:
         done = _replay_with_a_stop(options.token, options.stop_at)
@@ -410,8 +439,13 @@ def _replay(options: argparse.Namespace) -> int:
             done = replay(options.token)
     if done.differs:
         _print_differences(done, options.token)
+    reports = _reports(options)
+    if reports.are_wanted:
+        with contextlib.redirect_stdout(sys.stderr):
+            reports.add(replayed_result(options.token, done))
+        _write_reports(reports)
     if done.violation is not None:
-        print(done.violation)
+        terminal.write(str(done.violation), sys.stdout)
         if options.emit_test is not None:
             _write_test(replayed_regression(options.token, done), options.emit_test)
         return NOT_AS_DECLARED
@@ -458,6 +492,40 @@ def _print_differences(done: Exploration, text: str) -> None:
         print(f"This token was not made here: {each}.")
     print("The run is shown as it is now. For a fresh search from the same seed:")
     print(f"  {search_command(Token.decode(text))}")
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def _reports(options: argparse.Namespace) -> Reports:
+    from harness.report.files import Reports
+
+    return Reports(getattr(options, "html", None), getattr(options, "trace", None))
+
+
+def _report(cell: Cell, reports: Reports) -> None:
+    """Take a cell into the reports, and tell GitHub of it."""
+    from harness.report import github
+    from harness.scenario import result_of
+
+    if not reports.are_wanted and (cell.is_as_declared or not github.is_wanted()):
+        return
+    has_room = reports.has_room(as_declared=cell.is_as_declared)
+    try:
+        result = result_of(cell, has_story=has_room)
+    except HarnessError as exc:
+        _complain(f"the failure of {cell.scenario.name} could not be recorded: {exc}")
+        result = result_of(cell)
+    reports.add(result)
+    if github.is_wanted():
+        for line in github.annotations_of([result]):
+            # Not stdout, which may be JSON; GitHub reads both.
+            print(line, file=sys.stderr)
+
+
+def _write_reports(reports: Reports) -> None:
+    for line in reports.write():
+        _complain(line)
 
 
 # --- tests of failures ----------------------------------------------------------------------------
@@ -511,6 +579,7 @@ def _write_test(written: Regression, file: str, stream: TextIO | None = None) ->
 
 
 def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
+    from harness.report import terminal
     from harness.report.text import worth_rows
 
     cell = run.cell
@@ -533,10 +602,12 @@ def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
     elif cell.violation is not None:
         replay = f"     replay: python -m harness replay {cell.token}"
         lines.append(_indented(str(cell.violation)) if alone else replay)
-    print("\n".join(lines), file=file, flush=True)
+    terminal.write("\n".join(lines), file)
 
 
 def _print_matrix(runs: Sequence[_Run]) -> None:
+    from harness.report import terminal
+
     rows = []
     for run in runs:
         cell = run.cell
@@ -558,7 +629,7 @@ def _print_matrix(runs: Sequence[_Run]) -> None:
     _print_table(titles, rows)
     for run in runs:
         if not run.cell.is_as_declared and not run.cell.problem:
-            print(f"\n{run.cell.explain()}")
+            terminal.write(f"\n{run.cell.explain()}", sys.stdout)
     _print_sum(runs)
 
 

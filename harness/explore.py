@@ -29,6 +29,7 @@ from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse, nondeterminism
 from harness.faults import Fired
 from harness.report.because import because
+from harness.report.story import Story, story_of
 from harness.report.text import differences
 from harness.search.known import DEFAULT, check_strategy, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
@@ -395,6 +396,31 @@ def run_token(
             explorer.add(explorer.look_at(replayed(token.choices), look))
         differs = differences(token, explorer.fingerprint, interpreter())
         return replace(explorer.result(), differs=differs)
+
+
+def story(
+    function: Callable[[Any], Any], token: Token, violation: Violation, **overrides: Any
+) -> Story | None:
+    """Run `function(sim)` once as a token says, and keep all that a picture of it needs.
+
+    Args:
+        function: what the token names.
+        token: what `explore` found.
+        violation: what it found, as it is told.
+        **overrides: single settings.
+
+    Returns:
+        The story, or None if the run does not violate any more.
+    """
+    chosen = _settings(settings_of(token), overrides)
+    with _prepared(chosen) as ground:
+        explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground)
+        explorer.settle()
+        history = History(is_detailed=True)
+        trial = explorer.run(replayed(token.choices), history)
+    if trial.violation is None:
+        return None
+    return story_of(history, violation, token.encode(), token.scenario, token.class_name)
 
 
 def settings_of(token: Token) -> Settings:

@@ -38,8 +38,11 @@ from harness.explore import (
     explore,
     interpreter,
     run_token,
+    story,
 )
 from harness.report.regression import Named, Regression
+from harness.report.results import Result
+from harness.report.text import worth_rows
 from harness.search.random_walk import Walks
 from harness.simulation import AsyncSimulation, Simulation
 
@@ -412,6 +415,7 @@ def run_cell(
     corpus: Corpus | None = None,
     case: str = "",
     shown: bool = False,
+    told: bool = False,
 ) -> Cell:
     """Run one scenario with one class under as many schedules as `settings` say, pins first.
 
@@ -429,6 +433,7 @@ def run_cell(
         case: tells apart, in the corpus, what is run with other fixtures.
         shown: it alone is looked at: searched in full, and its violation shown and so worth
             shrinking, even if it is the expected one.
+        told: its violation is shown, and so worth shrinking, even if it is the expected one.
 
     Raises:
         HarnessError: the run could not be simulated, or something about the scenario is wrong.
@@ -443,7 +448,7 @@ def run_cell(
         settings,
         stop_after=stop_after,
         searched=max(1, settings.schedules // SURVIVOR_SHARE) if survives else None,
-        expected=() if shown else column.caught_by,
+        expected=() if shown or told else column.caught_by,
         under_test=tuple(dict.fromkeys([*settings.under_test, *scenario.under_test])),
         pins=(*settings.pins, *pins_of(scenario, column)),
     )
@@ -583,6 +588,57 @@ def regression(scenario: Scenario, column: Column, failure: Failure) -> Regressi
         scenario.under_test,
         failure.token,
         failure.violation,
+    )
+
+
+def result_of(
+    cell: Cell,
+    fixtures: Mapping[str, Any] | None = None,
+    *,
+    case: str = "",
+    has_story: bool = False,
+) -> Result:
+    """Return what came of a cell for reports.
+
+    Args:
+        cell: the cell.
+        fixtures: the arguments besides simulation and class.
+        case: what pytest calls these.
+        has_story: run the failure that is shown once more, to tell its story.
+
+    Raises:
+        HarnessError: it cannot be run any more.
+    """
+    this, column, done, failure = cell.scenario, cell.column, cell.exploration, cell.failure
+    told = None
+    if has_story and failure is not None:
+        # It may be from the corpus, and found from another folder.
+        token = replace(Token.decode(failure.token), scenario=this.token_name)
+        program = this.program(column, fixtures)
+        told = story(program, token, failure.violation, under_test=this.under_test)
+    holds = done is not None and failure is None and done.verdict == "holds"
+    return Result(
+        scenario=this.name,
+        component=this.component,
+        path=this.shown_path,
+        line=_code(this.function).co_firstlineno,
+        claim=this.doc,
+        subject="" if this.subject is None else this.subject.__name__,
+        class_name=column.name,
+        row=column.row or "",
+        case=case,
+        expected=column.caught_by,
+        verdict=cell.verdict,
+        as_declared=cell.is_as_declared,
+        summary=done.summary if done is not None else cell.problem,
+        schedules=done.schedules if done is not None else 0,
+        violating=done.violating if done is not None else 0,
+        virtual_seconds=done.virtual_seconds if done is not None else 0.0,
+        explanation=cell.explain(),
+        violation=str(failure.violation) if failure is not None else "",
+        token=failure.token if failure is not None else "",
+        worth=tuple(worth_rows(done.worth, done.exhausted)) if done is not None and holds else (),
+        story=told,
     )
 
 
@@ -1082,6 +1138,43 @@ def replayed_regression(token: str | Token, done: Exploration) -> Regression:
         )
     this = find(read.scenario)
     return regression(this, this.column(read.class_name), done.failures[0])
+
+
+def replayed_result(token: str | Token, done: Exploration, *, has_story: bool = True) -> Result:
+    """Return what came of a replay for reports.
+
+    Raises:
+        HarnessError: what the token names is not there any more.
+    """
+    read = token if isinstance(token, Token) else Token.decode(token)
+    if "::" in read.scenario:
+        this = find(read.scenario)
+        return result_of(Cell(this, this.column(read.class_name), done), has_story=has_story)
+    function = _function(read.scenario)
+    told = None
+    if has_story and done.violation is not None:
+        told = story(function, read, done.violation)
+    code = getattr(inspect.unwrap(getattr(function, "func", function)), "__code__", None)
+    return Result(
+        scenario=read.scenario,
+        component="",
+        path=shown(Path(code.co_filename)) if code is not None else "",
+        line=code.co_firstlineno if code is not None else 0,
+        claim=(inspect.getdoc(function) or "").partition("\n")[0],
+        subject="",
+        class_name="",
+        row="",
+        expected=(),
+        verdict=done.verdict,
+        as_declared=done.verdict == "holds",
+        summary=done.summary,
+        schedules=done.schedules,
+        violating=done.violating,
+        virtual_seconds=done.virtual_seconds,
+        violation=str(done.violation or ""),
+        token=done.token,
+        story=told,
+    )
 
 
 def needs_fixtures(this: Scenario) -> HarnessError:

@@ -30,7 +30,7 @@ from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, AsyncStore, FakePool, Gate, InFlight, Store
 from harness.errors import HarnessError, Violation, misuse
 from harness.faults import Crash, Pause, Rule, Site, Verdict
-from harness.world import account, loops, threads, waits
+from harness.world import account, loops, onlooker, threads, waits
 from harness.world.fibers import Stop, World
 
 _PENDING = object()
@@ -87,7 +87,9 @@ class _Common:
 
     def in_flight(self, name: str) -> InFlight:
         """Return a gauge to put round any code of a scenario."""
-        return InFlight(name)
+        gauge = InFlight(name)
+        onlooker.gauge(self._world, gauge)
+        return gauge
 
     def inject(self, rule: Rule, at_most: int | None = 1, *, certain: bool = False) -> None:
         """Let `rule` strike in this run.
@@ -151,7 +153,7 @@ class Simulation(_Common):
             latency: seconds a call takes, or a (low, high) span.
             **options: further arguments of `FakePool`.
         """
-        return FakePool(
+        pool = FakePool(
             name,
             size=size,
             latency=latency,
@@ -161,6 +163,8 @@ class Simulation(_Common):
             disturb=self._disturb,
             **options,
         )
+        onlooker.gauge(self._world, pool)
+        return pool
 
     def store(self, name: str = "store", **options: Any) -> Store:
         """Return a store whose latencies and faults come from this run's tape.
@@ -214,7 +218,7 @@ class AsyncSimulation(_Common):
         self, name: str, *, size: int | None = None, latency: Any = 0.0, **options: Any
     ) -> AsyncFakePool:
         """Return a pool that takes latencies and faults from the tape; see `Simulation.pool`."""
-        return AsyncFakePool(
+        pool = AsyncFakePool(
             name,
             size=size,
             latency=latency,
@@ -224,6 +228,8 @@ class AsyncSimulation(_Common):
             disturb=self._disturb,
             **options,
         )
+        onlooker.gauge(self._world, pool)
+        return pool
 
     def store(self, name: str = "store", **options: Any) -> AsyncStore:
         """Return a store that takes latencies and faults from the tape; see `Simulation.store`."""
@@ -234,6 +240,7 @@ class AsyncSimulation(_Common):
             actor=self._actor,
             disturb=self._disturb,
             kill=self.kill,
+            quiet=self.no_points,
             **options,
         )
 
@@ -427,6 +434,8 @@ class _Nursery:
         self._entered = True
         self._born_before = self._world.hash_numbers
         self._started_ns = self.now_ns()
+        for check in self._checks:
+            onlooker.promised(self._world, check)
         self._judges = [check.watch(self) for check in self._checks]
 
     def _patience_ns(self) -> int:

@@ -24,7 +24,7 @@ from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
 from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
-from harness.world import account, loops, waits
+from harness.world import account, loops, onlooker, waits
 from harness.world.debugger import Look
 from harness.world.fibers import World
 from harness.world.ground import Ground
@@ -124,6 +124,9 @@ def run(
     judge = _Judge(world, function, timeouts)
     if history is not None:
         account.keep(world, history)
+    unwatch = None
+    if history is not None and history.is_detailed:
+        unwatch = onlooker.watch(world, history)
     if look is not None:
         look.watch(world)
     world.faults.sweep_at = sweep_at
@@ -162,6 +165,8 @@ def run(
         finally:
             points = world.points_met() if tape.log is not None else {}
             ground.overheard.clear()
+            if unwatch is not None:
+                unwatch()
             world.dispose()
     if violation is not None:
         verdict = violation.check

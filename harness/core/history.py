@@ -71,21 +71,43 @@ class Event:
         return (self.actor, self.operation, self.target, self.time_ns, self.outcome)
 
 
-AsideKind = Literal["stop", "back", "wait", "order", "fault", "draw"]
+AsideKind = Literal[
+    "stop",
+    "back",
+    "wait",
+    "order",
+    "fault",
+    "draw",
+    "park",
+    "done",
+    "hold",
+    "free",
+    "gauge",
+    "bound",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """What made a run other than the plain one, between two of its events; not of the digest.
+    """What lies between two events of a run; not of the digest.
+
+    First what made the run other than the plain one, then what only a detailed history has.
 
     Args:
         at: how many events were before.
         kind: `stop` (somebody who could have gone on has to wait), `back` (goes on), `wait` (waits
-            of its own), `order` (goes on before somebody whose turn it was), `fault` or `draw`.
+            of its own), `order` (goes on before somebody whose turn it was), `fault` or `draw`;
+            `park` (waits, and for what), `done` (a task has ended), `hold` and `free` (a lock),
+            `gauge` (somebody entered or left) or `bound` (how many may be inside).
         who: whose doing it is.
-        other: for `order`, whose turn it would have been.
-        text: for `fault` and `draw`, what came, with `{who}` for the name of whom.
+        other: for `order`, whose turn it would have been; for `park`, who holds what is waited for;
+            for `bound`, whether it must be reached or is one of calls.
+        text: for `fault` and `draw`, what came, with `{who}` for the name of whom; for `park`, what
+            is waited for; for `done`, how it ended; else the name of the lock or gauge.
         where: `file:line` of the code that it happened in, empty if that is told by the last event.
+        value: how many are inside, or may be; the number of the lock, 0 for none.
+        total: how many have ever entered.
+        site: the place in the code at which a lock was taken.
     """
 
     at: int
@@ -94,14 +116,24 @@ class Aside:
     other: str = ""
     text: str = ""
     where: str = ""
+    value: int = 0
+    total: int = 0
+    site: Any = None
 
 
 @dataclass(slots=True)
 class History:
-    """The events of one run, in order. One run, one thread."""
+    """The events of one run, in order. One run, one thread.
+
+    Args:
+        events: what happened.
+        asides: what lies between.
+        is_detailed: waits, locks and gauges are wanted too, for a picture.
+    """
 
     events: list[Event] = field(default_factory=list)
     asides: list[Aside] = field(default_factory=list)
+    is_detailed: bool = False
 
     def add(self, event: Event) -> None:
         """Append what just happened."""

@@ -24,6 +24,9 @@ PLAIN: Final = "it fails on the plain run: no unusual order is needed"
 CLAUSES_MAX: Final = 6
 TURNS_MAX: Final = 8
 
+#: Asides that make a story; the others are for its picture.
+TOLD: Final = frozenset({"stop", "back", "wait", "order", "fault", "draw"})
+
 
 def because(history: History, deviations: int) -> list[tuple[str, str]]:
     """Return the rows that say why a violating run violates.
@@ -34,11 +37,11 @@ def because(history: History, deviations: int) -> list[tuple[str, str]]:
     """
     if not deviations:
         return [("because", PLAIN)]
-    names = _Names(history)
+    names = Names(history)
     clauses = [
         ", ".join(_shortened(phrases, TURNS_MAX, "turn"))
-        for clause in _clauses(_Reader(history).turns())
-        if (phrases := [text for turn in clause if (text := _phrase(turn, names))])
+        for clause in clauses_of(Reader(history).turns())
+        if (phrases := [text for turn in clause if (text := phrase(turn, names))])
     ]
     if not clauses:
         clauses = [f"{counted(deviations, 'choice')} that left no trace in the code under test"]
@@ -46,7 +49,7 @@ def because(history: History, deviations: int) -> list[tuple[str, str]]:
 
 
 @dataclass(slots=True)
-class _Turn:
+class Turn:
     """What somebody did in a row, as far as it is known.
 
     Args:
@@ -71,7 +74,7 @@ class _Turn:
 # --- from a history to turns ----------------------------------------------------------------------
 
 
-class _Reader:
+class Reader:
     """Cuts a history into turns. One use.
 
     invariant: `_turn`, if there is one, is the last of `_turns` but for faults and draws.
@@ -79,20 +82,35 @@ class _Reader:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._turns: list[_Turn] = []
-        self._turn: _Turn | None = None
+        self._turns: list[Turn] = []
+        self._turn: Turn | None = None
         self._last: Event | None = None
         # By thread: who was stopped in it, and before whom its next turn comes.
         self._stopped: dict[str, Who] = {}
         self._before: dict[str, str] = {}
 
-    def turns(self) -> list[_Turn]:
-        for each in _merged(self._history):
-            if isinstance(each, Event):
-                self._on_event(each)
-            else:
-                getattr(self, f"_on_{each.kind}")(each)
+    def turns(self) -> list[Turn]:
+        """Read it all."""
+        for each in merged(self._history):
+            self.read(each)
         return self._turns
+
+    def read(self, each: Event | Aside) -> None:
+        """Read what comes next."""
+        if isinstance(each, Event):
+            self._on_event(each)
+        elif each.kind in TOLD:
+            getattr(self, f"_on_{each.kind}")(each)
+
+    @property
+    def so_far(self) -> Sequence[Turn]:
+        """The turns that have begun."""
+        return self._turns
+
+    @property
+    def current(self) -> Turn | None:
+        """The turn that goes on, None between two."""
+        return self._turn
 
     def _on_event(self, event: Event) -> None:
         assert event.by is not None, "an account was kept"
@@ -141,19 +159,20 @@ class _Reader:
 
     def _on_fault(self, aside: Aside) -> None:
         where = f" at {shown_place(aside.where)}" if aside.where else ""
-        self._turns.append(_Turn(aside.who, text=f"{aside.text}{where}"))
+        self._turns.append(Turn(aside.who, text=f"{aside.text}{where}"))
         # What comes after it is told apart from what was before.
         self._turn = None
 
     _on_draw = _on_fault
 
-    def _open(self, who: Who) -> _Turn:
-        turn = self._turn = _Turn(who, before=self._before.pop(who.thread, ""))
+    def _open(self, who: Who) -> Turn:
+        turn = self._turn = Turn(who, before=self._before.pop(who.thread, ""))
         self._turns.append(turn)
         return turn
 
 
-def _merged(history: History) -> Iterator[Event | Aside]:
+def merged(history: History) -> Iterator[Event | Aside]:
+    """Yield what a history holds, in order."""
     asides = iter(history.asides)
     aside = next(asides, None)
     for index, event in enumerate(history.events):
@@ -169,9 +188,9 @@ def _merged(history: History) -> Iterator[Event | Aside]:
 # --- which are told, and how ----------------------------------------------------------------------
 
 
-def _clauses(turns: Sequence[_Turn]) -> Iterator[list[_Turn]]:
+def clauses_of(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
     """Yield the turns that are told, those that belong together in one list."""
-    clause: list[_Turn] = []
+    clause: list[Turn] = []
     stopped: set[str] = set()
     for turn in turns:
         is_told = bool(turn.stop or turn.before or turn.text or stopped)
@@ -188,7 +207,7 @@ def _clauses(turns: Sequence[_Turn]) -> Iterator[list[_Turn]]:
         yield clause
 
 
-def _phrase(turn: _Turn, names: _Names) -> str:
+def phrase(turn: Turn, names: Names) -> str:
     """Return what is said of a turn, empty if nothing of it was in code under test."""
     name = names[turn.who]
     if turn.text:
@@ -209,7 +228,7 @@ def _phrase(turn: _Turn, names: _Names) -> str:
     return f"{name} {' and '.join(told)}" if told else ""
 
 
-class _Names:
+class Names:
     """How a story calls who acts: where threads and tasks meet, each with what it is."""
 
     def __init__(self, history: History) -> None:

@@ -66,6 +66,23 @@ def access(site: Any) -> str:
     return f"{_SAID.get(operation, operation)} {_cut(told)}"
 
 
+def receiver(site: Any) -> str:
+    """Return the expression that the code at a site uses, such as `self._lock`; empty if unknown.
+
+    That of a `with` is what is entered, that of a call is what a method is called of.
+    """
+    source, node = _source_of(site), None
+    with suppress(SyntaxError, ValueError):
+        node = _parsed(source)
+    match node:
+        case ast.With() | ast.AsyncWith():
+            return _written(source, node.items[0].context_expr)
+        case ast.Call(func=ast.Attribute(value=value)):
+            return _written(source, value)
+        case _:
+            return _on_one_line(source)
+
+
 #: Operations that go by another word where their source is shown.
 _SAID: Final = {"inplace": "change", "compare": "look at", "contains": "look at"}
 

@@ -77,12 +77,13 @@ def out_of_turn(world: World, doer: tuple[str, str], other: str) -> None:
     _note(world, world.history, "order", who, other=other)
 
 
-def resume(world: World, path: tuple[int, ...], name: str, frame: FrameType | None) -> None:
+def resume(world: World, task: Any, frame: FrameType | None) -> None:
     """Note that a task goes on in the thread that runs, from where its coroutine stands."""
     current = world.current
     assert current is not None, "a loop runs in a thread"
-    by = Who(current.path_text, current.name, ".".join(map(str, path)), name)
-    world.note("resume", name, where=place(frame), by=by)
+    name = task.get_name()
+    by = Who(current.path_text, current.name, ".".join(map(str, task.path)), name)
+    world.note("resume", name, where=place(frame), by=by, subject=task)
 
 
 def draw(world: World, options: int) -> int:
@@ -100,7 +101,7 @@ def place(frame: FrameType | None) -> str:
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _note(world: World, history: History, kind: AsideKind, who: Who, **more: str) -> None:
+def _note(world: World, history: History, kind: AsideKind, who: Who, **more: Any) -> None:
     if not world.stopping:
         history.asides.append(Aside(len(history.events), kind, who, **more))
 

@@ -87,7 +87,8 @@ def at_point(subject: object, site: Any) -> None:
         kernel.advances = 0
     if world.history is not None:
         place = f"{site.file}:{site.line}"
-        world.note("point", f"{site.operation} {site.name}", where=place, site=site)
+        name = f"{site.operation} {site.name}"
+        world.note("point", name, where=place, site=site, subject=subject)
     door = _door(subject, world, current) if site.blocks and is_sync else None
     if door is not _CLOSED:
         if kernel.pick is not None:

@@ -890,7 +890,7 @@ class ReadyQueue(deque[Any]):
         if world.history is not None:
             # What has not begun stands nowhere yet.
             begun = getattr(task.get_coro(), "cr_suspended", True)
-            account.resume(world, task.path, name, innermost_frame(task) if begun else None)
+            account.resume(world, task, innermost_frame(task) if begun else None)
         if task.crashed:
             return self._nothing()
         # Without rules only the record brought us here, which must not change what a rule meets.

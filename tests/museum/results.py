@@ -283,6 +283,7 @@ def document(done: Done) -> list[dict[str, Any]]:
             },
             "traces": traces(exhibit, done),
             "published_traces": exhibit.traces,
+            **({"differs": exhibit.differs} if exhibit.differs else {}),
             "twin_silent": not loud(exhibit, done) if twin_outcomes(exhibit, done) else None,
             "twin_loud_under": loud(exhibit, done),
         }
@@ -334,7 +335,7 @@ def _counts(done: Done) -> Iterator[Goal]:
         if each.traces is not None and Measurement(each.name, False, TRACES, 0, CAP) in done
     ]
     missed = [
-        f"{each.name} {traces(each, done)} for {each.traces}"
+        f"{each.name} {traces(each, done)} for {each.traces}: {each.differs or 'nobody knows why'}"
         for each in exact
         if traces(each, done) != each.traces
     ]

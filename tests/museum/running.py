@@ -16,8 +16,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from harness.explore import Settings, _prepared, explore, shared_ground
+from harness.search.exhaustive import Exhaustive
 from harness.search.strategy import Ran
 from harness.trial import run
+from harness.world.ground import Ground
 from tests.museum.catalogue import EXHIBITS, Exhibit
 from tests.museum.sleeping import SleepSets
 
@@ -102,30 +104,43 @@ def _explore(exhibit: Exhibit, measurement: Measurement) -> tuple[str, int | Non
 
 def _count_traces(exhibit: Exhibit, schedules: int) -> tuple[str, int | None, int | None, int]:
     """Run a program to the end of all its traces, those that violate included."""
-    strategy = SleepSets()
-    first: int | None = None
-    verdict = "holds"
     with _prepared(Settings(watchdog_seconds=WATCHDOG_SECONDS)) as ground:
-        for index in range(schedules):
-            tape = strategy.tape(index)
-            if tape is None:
-                return verdict, first, len(strategy.traces), index
-            assert tape.log is not None, "exhaustive search reads the log"
-            trial = run(exhibit.program, tape, ground)
-            if trial.violation is not None and first is None:
-                first, verdict = index + 1, trial.verdict
-            strategy.learn(
-                Ran(
-                    trial.choices,
-                    trial.widths,
-                    tape.log,
-                    trial.points,
-                    violated=trial.violation is not None,
-                    complete=trial.verdict not in ("inconclusive", "redundant"),
-                )
+        verdict, first, traces, made, ends_early = _counted(
+            Exhaustive(), exhibit, ground, schedules
+        )
+        if ends_early:
+            # Else both searches count the same, and this one may need many more runs.
+            verdict, first, traces, made, _ = _counted(SleepSets(), exhibit, ground, schedules)
+    return verdict, first, traces, made
+
+
+def _counted(
+    strategy: Exhaustive, exhibit: Exhibit, ground: Ground, schedules: int
+) -> tuple[str, int | None, int | None, int, bool]:
+    """Return what a search came to, and whether a run may have ended before all threads had."""
+    first: int | None = None
+    verdict, ends_early = "holds", False
+    for index in range(schedules):
+        tape = strategy.tape(index)
+        if tape is None:
+            return verdict, first, len(strategy.traces), index, ends_early
+        assert tape.log is not None, "exhaustive search reads the log"
+        trial = run(exhibit.program, tape, ground)
+        if trial.violation is not None and first is None:
+            first, verdict = index + 1, trial.verdict
+        ends_early = ends_early or trial.verdict in ("Unhandled", "Failed")
+        strategy.learn(
+            Ran(
+                trial.choices,
+                trial.widths,
+                tape.log,
+                trial.points,
+                violated=trial.violation is not None,
+                complete=trial.verdict not in ("inconclusive", "redundant"),
             )
-            _stop_if_alone(index, 0)
-    return verdict, first, None, schedules
+        )
+        _stop_if_alone(index, 0)
+    return verdict, first, None, schedules, ends_early
 
 
 # --- in several processes -------------------------------------------------------------------------

@@ -20,4 +20,5 @@ from tests.museum.running import TRACES, Measurement, measure
 def test_runs_that_end_early_are_told_apart_by_what_was_done_by_then(
     name: str, traces: int
 ) -> None:
+    """Whether another thread was waited for, or had made its write, when the run failed."""
     assert measure(Measurement(name, False, TRACES, 0, 1_000)).traces == traces

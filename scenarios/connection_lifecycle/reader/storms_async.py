@@ -145,19 +145,19 @@ async def hung_article_fails_a_task_after_two_timeouts(
 async def steady_read_of_a_task_fills_the_window(
     sim: AsyncSimulation, cls: type[AsyncReader]
 ) -> None:
-    """Fifty articles through a window of four: never five on the wire, and never fewer in time."""
-    film = Film(50, 32)
+    """Eleven articles, a window of four: never five on the wire, and never fewer in time."""
+    film = Film(11, 32)
     origin = sim.pool("origin", latency=0.030, payload=film.bodies.__getitem__)
     reader = cls(lambda: origin, film.slices(), window=4)
 
     async with sim.storm(
-        Calls(origin, 50, lane="priority"),
+        Calls(origin, 11, lane="priority"),
         MaxInFlight(origin, 4, reached=True),
-        # Thirteen batches of four, the last of two.
-        Elapsed(13 * 0.030),
+        # Three batches of four, the last of three.
+        Elapsed(3 * 0.030),
         LeakBound(),
     ) as storm:
-        storm.spawn(reader.read, 50 * 32)
+        storm.spawn(reader.read, 11 * 32)
 
     assert storm.results() == [film.content]
 
@@ -171,13 +171,13 @@ async def steady_read_of_a_task_fills_the_window(
     },
 )
 async def close_frees_a_task_that_reads(sim: AsyncSimulation, cls: type[AsyncReader]) -> None:
-    """Two closes end a read and four calls at the instant at which they come."""
-    film = Film(20, 16)
+    """Two closes end a read and two calls at the instant at which they come."""
+    film = Film(4, 16)
     origin = sim.pool("origin", latency=2.0, payload=film.bodies.__getitem__)
-    reader = cls(lambda: origin, film.slices(), window=4)
+    reader = cls(lambda: origin, film.slices(), window=2)
 
-    async with sim.storm(MaxInFlight(origin, 4, reached=True), Elapsed(0.0), LeakBound()) as storm:
-        storm.spawn(reader.read, 20 * 16)
+    async with sim.storm(MaxInFlight(origin, 2, reached=True), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(reader.read, 4 * 16)
         await sim.settle()
         storm.spawn(reader.close, copies=2)
 

@@ -203,6 +203,7 @@ class Exploration:
         settings: how it was explored.
         why_inconclusive: what was hit, empty if nothing.
         exhausted: how many traces there are, if all have been run; 0 if that is not known.
+        unexhausted: why a search that has come to its end has not run all of them, if it has not.
         worth: what the runs that hold are worth.
         met: the traces that an exhaustive search has met, if it has seen all that it could.
         fingerprint: of the code that was run; equal for equal code.
@@ -223,6 +224,7 @@ class Exploration:
     stale_pins: tuple[str, ...] = ()
     why_inconclusive: str = ""
     exhausted: int = 0
+    unexhausted: str = ""
     worth: Worth = field(default_factory=Worth)
     met: frozenset[int] = frozenset()
     fingerprint: str = ""
@@ -238,7 +240,8 @@ class Exploration:
             return f"Inconclusive: {self.why_inconclusive}"
         if self.exhausted:
             return f"Holds (exhausted: {_counted(self.exhausted, 'trace')})"
-        return f"Holds ({_counted(self.schedules, 'schedule')})"
+        but = f"; not exhausted: {self.unexhausted}" if self.unexhausted else ""
+        return f"Holds ({_counted(self.schedules, 'schedule')}{but})"
 
     @property
     def violation(self) -> Violation | None:
@@ -548,6 +551,7 @@ class _Explorer:
         self.unknown = ""
         self.worth = Worth()
         self.exhausted = 0
+        self.unexhausted = ""
         self.met: frozenset[int] = frozenset()
         # From the keyboard, while a failure was shrunk; or by whoever was asked.
         self.interrupted = False
@@ -612,9 +616,12 @@ class _Explorer:
             settings.seed,
             sees_all=settings.granularity == "shared" and settings.timeouts == "idle",
         )
+        is_foreign = type(strategy).__module__.partition(".")[0] != __package__
         entries = 0
         for index in range(schedules):
             tape = strategy.tape(index)
+            if tape is not None and is_foreign:
+                _hush(tape)
             if tape is None:
                 self._note_exhaustion(strategy)
                 return
@@ -643,7 +650,9 @@ class _Explorer:
     def _note_exhaustion(self, strategy: Strategy) -> None:
         """Keep how many traces there are, if the strategy has seen all of them."""
         searching: Any = getattr(strategy, "exhaustive", strategy)
-        if getattr(searching, "incomplete", "unknown") == "" and not self.unknown:
+        incomplete = getattr(searching, "incomplete", None)
+        self.unexhausted = incomplete or ""
+        if incomplete == "" and not self.unknown:
             self.exhausted = len(searching.traces)
             self.met = frozenset(getattr(searching, "met", searching.traces))
 
@@ -877,14 +886,35 @@ class _Explorer:
             self.steps,
             to_seconds(self.virtual_ns),
             self.settings,
-            tuple(self.stale_pins),
-            "" if self.failures else self.unknown,
-            0 if self.failures else self.exhausted,
-            self.worth,
-            self.met,
-            self.fingerprint,
-            self.interrupted,
+            stale_pins=tuple(self.stale_pins),
+            why_inconclusive="" if self.failures else self.unknown,
+            exhausted=0 if self.failures else self.exhausted,
+            unexhausted=self.unexhausted,
+            worth=self.worth,
+            met=self.met,
+            fingerprint=self.fingerprint,
+            interrupted=self.interrupted,
         )
+
+
+def _hush(tape: Tape) -> None:
+    """Have no points in the code that answers: a user's strategy is code under test to the eye."""
+
+    def hushed(answer: Callable[..., int]) -> Callable[..., int]:
+        def answered(*question: Any) -> int:
+            world = here.world
+            assert world is not None, "only a run asks"
+            with world.silence():
+                return answer(*question)
+
+        return answered
+
+    tape.choose = hushed(tape.choose)
+    tape.fault = hushed(tape.fault)
+    if tape.pick is not None and tape.ask is not None:
+        tape.pick, tape.ask = hushed(tape.pick), hushed(tape.ask)
+    if tape.known is not None:
+        tape.known = hushed(tape.known)
 
 
 def _struck(fired: Fired) -> str:

@@ -295,6 +295,23 @@ class Reversed:
 
     def learn(self, ran):
         pass
+
+
+class Counted(Reversed):
+    # A list is a scheduling point, were this code under test.
+
+    asked = []
+
+    def tape(self, run):
+        return Tape(self.answer, pick=self.pick) if run < 3 else None
+
+    def answer(self, options):
+        self.asked.append(options)
+        return 0
+
+    def pick(self, options, could_stay):
+        self.asked.append(len(options))
+        return len(options) - 1
 """
 
 
@@ -307,6 +324,7 @@ def another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: reversing\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
         "[faultloom.strategies]\nreversed = reversing:Reversed\ngone = reversing:Gone\n"
+        "counted = reversing:Counted\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -319,6 +337,12 @@ def test_a_strategy_of_another_package_is_found_by_name() -> None:
 
     assert explore(lost_updates.attribute_corrected, strategy="reversed").schedules == 3
     assert explore(lost_updates.attribute_corrected, strategy="reversed:7").schedules == 7
+
+
+@pytest.mark.usefixtures("another_package")
+def test_a_strategy_is_not_itself_under_test() -> None:
+    """What it does with its own lists while it is asked is no point: it would be asked again."""
+    assert explore(lost_updates.attribute, strategy="counted").verdict == "Failed"
 
 
 @pytest.mark.usefixtures("another_package")

@@ -321,6 +321,10 @@ def test_what_a_library_works_out_is_never_called_exhausted() -> None:
 
     assert found.verdict == "holds"
     assert not found.exhausted
+    assert found.summary == (
+        "Holds (1 schedule; not exhausted: what a library keeps for itself, or does after a very "
+        "long time, is in no log)"
+    )
 
 
 def test_a_thread_beside_a_loop_holds() -> None:

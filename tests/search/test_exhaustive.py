@@ -310,6 +310,33 @@ def _private_receipts(sim: Any) -> None:
         storm.spawn(sell, copies=2)
 
 
+def _counting_for_long(sim: Any) -> None:
+    """Longer than a turn, so that somebody looks at how long the log is."""
+    numbers = [0]
+
+    def count() -> None:
+        for _ in range(3_000):
+            numbers[0] += 1
+
+    with sim.storm() as storm:
+        storm.spawn(count)
+    assert numbers == [3_000]
+
+
+def test_a_log_that_would_fill_the_memory_is_cut_and_the_search_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What happens behind the cut is in no log: the search cannot know that it has seen all."""
+    whole = explore(_counting_for_long, strategy="exhaustive")
+    monkeypatch.setattr("harness.core.kernel.LOG_MAX", 100)
+    cut = explore(_counting_for_long, strategy="exhaustive")
+
+    assert whole.exhausted == 1
+    assert cut.verdict == "holds"
+    assert not cut.exhausted
+    assert "in no log" in cut.unexhausted
+
+
 def test_two_things_at_one_address_are_two_things() -> None:
     """One after the other: an address is given again, in one process and not in the next."""
     assert explore(_private_receipts, strategy="exhaustive").exhausted == 1

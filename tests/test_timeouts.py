@@ -83,3 +83,18 @@ def test_how_often_the_clock_may_race_is_said_behind_a_colon() -> None:
     assert explore(set_in_time, timeouts="race:2").verdict == "Failed"
     with pytest.raises(HarnessError, match="race:N with N of at least 1"):
         explore(set_in_time, timeouts="race:0")
+
+
+@pytest.mark.parametrize("timeouts", ["race", "race:3"])
+def test_a_slow_machine_is_what_is_left_when_a_failure_is_shrunk(timeouts: str) -> None:
+    """Switches and other early time-outs go; the one that the failure needs stays and is told."""
+    exhibit = next(each for each in TIMED if each.row == "T5")
+    found = explore(exhibit.program, timeouts=timeouts)
+
+    rows = dict(found.failures[0].violation.evidence)
+    assert found.failures[0].deviations == 1
+    assert rows["because"] == (
+        "time passed to the next deadline although Thread-1 (set_flag) could go on"
+    )
+    assert rows["shrunk"].endswith("1 → 0 preemptions, 0 faults")
+    assert rows["reproduced"] == "10/10"

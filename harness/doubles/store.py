@@ -361,6 +361,7 @@ class AsyncStore(_Common):
         actor: tells the spawn path of who calls, for faults; None for the task's name.
         disturb: takes the current task out where a client crashes; without it that is refused.
         kill: takes out all others that are called like a client; as above.
+        quiet: has no scheduling points inside its block: what the server does is one step.
 
     Raises:
         HarnessError: an argument out of range.
@@ -378,6 +379,7 @@ class AsyncStore(_Common):
         actor: Callable[[], str] | None = None,
         disturb: Disturb | None = None,
         kill: Kill | None = None,
+        quiet: Quiet = nullcontext,
     ) -> None:
         super().__init__(
             name,
@@ -390,6 +392,7 @@ class AsyncStore(_Common):
             disturb=disturb,
             kill=kill,
         )
+        self._quiet = quiet
 
     def client(self, name: str) -> Client:
         """Return a client; two of one name share their connection, their faults and their end."""
@@ -416,11 +419,13 @@ class AsyncStore(_Common):
         return outcome
 
     async def _apply(self, link: Link, command: Command) -> Any:
-        try:
-            reply = self._server.apply(link, command)
-        except StoreError as exc:
-            reply = exc
-        for each in self._server.take_bells():
+        with self._quiet():
+            try:
+                reply = self._server.apply(link, command)
+            except StoreError as exc:
+                reply = exc
+            bells = self._server.take_bells()
+        for each in bells:
             each()
         if command.block is None or reply:
             return reply

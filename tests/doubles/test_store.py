@@ -95,6 +95,24 @@ def test_nobody_sees_a_script_by_halves() -> None:
     holds(program, strategy="pct:3", schedules=100)
 
 
+def test_a_script_of_an_asyncio_store_has_no_points_either() -> None:
+    """One that does nothing but look and one that also writes cost a run as many steps."""
+
+    def program(sim: AsyncSimulation, script: Callable[..., Any], *args: Any) -> Any:
+        store = sim.store()
+        return store.client("node-1").run(script, "count", *args)
+
+    async def short(sim: AsyncSimulation) -> None:
+        await program(sim, add_one)
+
+    async def long(sim: AsyncSimulation) -> None:
+        await program(sim, add_slowly, list[str]())
+
+    short_steps, long_steps = (explore(each, schedules=1).steps for each in (short, long))
+
+    assert short_steps == long_steps
+
+
 def test_latency_comes_before_a_command_is_applied() -> None:
     """Who asks in between sees nothing of it."""
 

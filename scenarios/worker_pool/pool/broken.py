@@ -1,7 +1,8 @@
 """Pools that are each wrong in one way.
 
 Rows P-M…, J-M… of the component's table; P0, J3 and J8 are levels of the original that its table
-tells in prose. A storm in `storms.py` catches each.
+tells in prose, L1 and L2 come from its later tests and history. A storm in `storms.py` catches
+each.
 
 Nothing of the table is equivalent here, but three rows show otherwise than there, because the
 reference does more in one step: J-M2 and P-M1 take a lock twice and no longer requeue twice (each
@@ -399,6 +400,34 @@ class SharedHash(Node):
             self._hashed += key
             (chosen[key],) = (await super()._choose([self._hashed])).values()
         return chosen
+
+
+class StopsByHash(Node):
+    """L1: sends the stop of a job to the worker that the job belongs to.
+
+    Bug: the job runs elsewhere, where it stayed or is still to be moved from, and nobody stops it;
+    no interleaving is needed.
+    Seen in: pulse until #75 of May 2026, whose test has a stop follow the owner.
+    Caught by: job_stops_where_it_runs (PayloadsKept).
+    """
+
+    async def _owner(self, key: str) -> str | None:
+        return (await self._choose([key]))[key]
+
+
+class ClientLooksAtCopies(Node):
+    """L2: looks at a copy before it asks the store, also at a node that has none.
+
+    Bug: a node without workers joins no such map, and its first dispatch crashes; no interleaving.
+    Seen in: pulse from January 2025 to May 2026.
+    Caught by: client_starts_stops_and_goes (LeakBound).
+    """
+
+    async def _admit(
+        self, event: dict[str, str], guard: str, requeued: tuple[str, str] | None
+    ) -> str:
+        self.replicas[scripts.PENDING].content.get(event["key"])
+        return await super()._admit(event, guard, requeued)
 
 
 class WatchesAnew(Node):

@@ -118,10 +118,11 @@ class Fleet:
 
     # --- what a storm does ------------------------------------------------------------------------
 
-    async def node(self, name: str) -> Node:
+    async def node(self, name: str, *, client_only: bool = False) -> Node:
         """Open a node; somebody watches each of its copies and never looks."""
         self.down.discard(name)
-        node = self._cls(self.store.client(name), POOL, name, self.timing)
+        client = self.store.client(name)
+        node = self._cls(client, POOL, name, self.timing, client_only=client_only)
         await node.open()
         self.nodes[name] = node
         for copy in node.replicas.values():
@@ -138,21 +139,24 @@ class Fleet:
         Args:
             **workers: `node_1="w1"` opens `node-1` with the worker `w1`; an empty text is none.
         """
-        for word, worker in workers.items():
-            name = word.replace("_", "-")
-            for role in STANDING:
-                self.sim.background(f"{name}/{role}")
-            await self.node(name)
-            if worker:
-                await self.worker(name, worker)
-        await self.sim.settle()
+        # Nothing is asked of them yet.
+        with self.sim.no_points():
+            for word, worker in workers.items():
+                name = word.replace("_", "-")
+                for role in STANDING:
+                    self.sim.background(f"{name}/{role}")
+                await self.node(name)
+                if worker:
+                    await self.worker(name, worker)
+            await self.sim.settle()
 
     def seat(self, name: str, worker: str, *keys: str) -> None:
         """Have jobs run at a worker, as if they had long been dispatched."""
-        self.bury(worker, *keys)
-        for key in keys:
-            self.nodes[name].workers[worker].jobs[key] = payload_of(key)
-            self.runs.append(Run(key, worker, name, self.sim.now()))
+        with self.sim.no_points():
+            self.bury(worker, *keys)
+            for key in keys:
+                self.nodes[name].workers[worker].jobs[key] = payload_of(key)
+                self.runs.append(Run(key, worker, name, self.sim.now()))
 
     def bury(self, worker: str, *keys: str, made: bool = False, lock_age: float = 0.0) -> None:
         """List jobs as those of a worker.
@@ -177,10 +181,11 @@ class Fleet:
 
     def keys_for(self, worker: str, count: int) -> list[str]:
         """Return keys of jobs that belong to a worker, as things are now."""
-        active = self.active()
-        names = (f"job-{number}" for number in itertools.count(1))
-        mine = (key for key in names if policy.pick(key, active) == worker)
-        return list(itertools.islice(mine, count))
+        with self.sim.no_points():
+            active = self.active()
+            names = (f"job-{number}" for number in itertools.count(1))
+            mine = (key for key in names if policy.pick(key, active) == worker)
+            return list(itertools.islice(mine, count))
 
     async def dispatch(self, name: str, *keys: str) -> None:
         """Dispatch jobs by a node, one after the other."""
@@ -250,9 +255,10 @@ class Fleet:
 
     def _note_crash(self, name: str) -> None:
         self.down.add(name)
-        for run in self.runs:
-            if run.node == name and run.is_on:
-                run.until = self.sim.now()
+        with self.sim.no_points():
+            for run in self.runs:
+                if run.node == name and run.is_on:
+                    run.until = self.sim.now()
 
     # --- what came of it --------------------------------------------------------------------------
 

@@ -14,8 +14,10 @@ from .fleet import POOL, Fleet
 Judge = Callable[[], Violation | None]
 
 
-def _judge(name: str, promise: str, broken: Iterable[str]) -> Violation | None:
-    rows = [("seen", each) for each in broken]
+def _judge(fleet: Fleet, name: str, promise: str, broken: Iterable[str]) -> Violation | None:
+    # The book is no code under test.
+    with fleet.sim.no_points():
+        rows = [("seen", each) for each in broken]
     return Violation(name, f"{rows[0][1]}, allowed: {promise}.", rows[:12]) if rows else None
 
 
@@ -31,7 +33,7 @@ class NoJobLost:
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
         promise = "each job runs at one active worker that owns it"
-        return lambda: _judge("NoJobLost", promise, self._lost())
+        return lambda: _judge(self.fleet, "NoJobLost", promise, self._lost())
 
     def _lost(self) -> Iterator[str]:
         active = self.fleet.active()
@@ -52,7 +54,9 @@ class SingleAdmission:
 
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
-        return lambda: _judge("SingleAdmission", "one success for each key", self._broken())
+        return lambda: _judge(
+            self.fleet, "SingleAdmission", "one success for each key", self._broken()
+        )
 
     def _broken(self) -> Iterator[str]:
         accepted = self.fleet.accepted
@@ -71,7 +75,7 @@ class SingleOwner:
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
         promise = f"one owner, and {self.overlap} s at two places"
-        return lambda: _judge("SingleOwner", promise, self._broken())
+        return lambda: _judge(self.fleet, "SingleOwner", promise, self._broken())
 
     def _broken(self) -> Iterator[str]:
         active = self.fleet.active()
@@ -112,7 +116,7 @@ class CleanedOnce:
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
         promise = f"{self.locks} taken locks, one requeue of each job, and one deletion"
-        return lambda: _judge("CleanedOnce", promise, self._broken())
+        return lambda: _judge(self.fleet, "CleanedOnce", promise, self._broken())
 
     def _broken(self) -> Iterator[str]:
         locks = len(self.fleet.locked(self.worker))
@@ -133,7 +137,7 @@ class LocksFree:
 
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
-        return lambda: _judge("LocksFree", "none", self._left())
+        return lambda: _judge(self.fleet, "LocksFree", "none", self._left())
 
     def _left(self) -> Iterator[str]:
         for worker in sorted(self.fleet.table(scripts.LOCKS)):
@@ -148,7 +152,9 @@ class NothingLeft:
 
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
-        return lambda: _judge("NothingLeft", "what belongs to nodes that are up", self._left())
+        return lambda: _judge(
+            self.fleet, "NothingLeft", "what belongs to nodes that are up", self._left()
+        )
 
     def _left(self) -> Iterator[str]:
         fleet, data = self.fleet, self.fleet.store.data
@@ -183,7 +189,9 @@ class GuardsFall:
 
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
-        return lambda: _judge("GuardsFall", "its owner or its time ends a guard", self._broken())
+        return lambda: _judge(
+            self.fleet, "GuardsFall", "its owner or its time ends a guard", self._broken()
+        )
 
     def _broken(self) -> Iterator[str]:
         fleet = self.fleet
@@ -203,7 +211,7 @@ class CopiesFollow:
 
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
-        return lambda: _judge("CopiesFollow", "what the store has", self._behind())
+        return lambda: _judge(self.fleet, "CopiesFollow", "what the store has", self._behind())
 
     def _behind(self) -> Iterator[str]:
         for node in self.fleet.up():
@@ -222,7 +230,7 @@ class PayloadsKept:
 
     def watch(self, view: StormView) -> Judge:
         """Judge at the end."""
-        return lambda: _judge("PayloadsKept", "the payloads of all jobs", self._lost())
+        return lambda: _judge(self.fleet, "PayloadsKept", "the payloads of all jobs", self._lost())
 
     def _lost(self) -> Iterator[str]:
         payloads = self.fleet.table(scripts.PAYLOADS)

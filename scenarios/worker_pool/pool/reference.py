@@ -31,12 +31,19 @@ from .replica import Replica
 
 log = logging.getLogger(__name__)
 
-#: What one node has copies of.
+#: What one node has copies of, and what one without workers.
 COPIED = (scripts.WORKERS, scripts.SHUTDOWN, scripts.PENDING)
+COPIED_BY_CLIENTS = (scripts.SHUTDOWN,)
+#: What a node without workers does.
+CLIENT_ROLES = frozenset({"replies", "shutdown", "keep-alive"})
 
 
 class PoolClosedError(Exception):
     """The node is closed, or the pool is shutting down."""
+
+
+class ClientOnlyError(Exception):
+    """The node was made without workers."""
 
 
 class JobExistsError(Exception):
@@ -147,6 +154,7 @@ class Node:
         pool: the pool.
         id: how it is called; its tasks are called `<id>/…`.
         timing: how patient it is.
+        client_only: it starts and stops jobs, and has no workers: it neither routes nor cleans up.
         clock: nanoseconds of its clock.
         uniform: draws the jitter of retries.
 
@@ -165,10 +173,12 @@ class Node:
         id: str,
         timing: Timing | None = None,
         *,
+        client_only: bool = False,
         clock: Callable[[], int] = time.time_ns,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.id = id
+        self._client_only = client_only
         self._store = store
         self._pool = pool
         self._timing = timing or Timing()
@@ -182,7 +192,8 @@ class Node:
         self.open_streams = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
-        self.replicas = {table: self._make_replica(table) for table in COPIED}
+        copied = COPIED_BY_CLIENTS if client_only else COPIED
+        self.replicas = {table: self._make_replica(table) for table in copied}
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -209,7 +220,8 @@ class Node:
             ("keep-alive", partial(self._every, timing.ttl / 2, self._attend)),
         ]
         for role, run in roles:
-            self._spawn(role, run())
+            if not self._client_only or role in CLIENT_ROLES:
+                self._spawn(role, run())
 
     async def close(self) -> None:
         """Stop all jobs here, have them started elsewhere, and leave. Callers share one close."""
@@ -274,9 +286,12 @@ class Node:
         """Add a worker to this node.
 
         Raises:
+            ClientOnlyError: the node takes none.
             PoolClosedError: the node is closed, or the pool is shutting down.
         """
         self._check_open()
+        if self._client_only:
+            raise ClientOnlyError(self.id)
         if not await self._enlist(id):
             raise PoolClosedError(self._pool)
         worker = self._workers[id] = Worker(id, handler)
@@ -367,7 +382,8 @@ class Node:
 
         Raises:
             PoolClosedError: the node is closed.
-            DispatchError: nobody said in time that it stopped.
+            DispatchError: there is no such job, or nobody said in time that it stopped; it still
+                may.
             ConnectionError: the store cannot be reached.
         """
         self._check_open()
@@ -432,8 +448,10 @@ class Node:
         """Route what comes, and what nobody acknowledged in time."""
         while True:
             try:
-                for event_id, event in [*await self._claim(), *await self._read_new()]:
-                    await self._route(event_id, event)
+                # What was claimed does not wait for what is new.
+                for look in (self._claim, self._read_new):
+                    for event_id, event in await look():
+                        await self._route(event_id, event)
             except Exception as exc:
                 # Which class an error of the server has, only its client knows.
                 if not policy.passes(exc):

@@ -5,6 +5,7 @@ of at h; it is found at the first sweep of somebody else later than h + TTL, whi
 h + 2 TTL. All is exact, because nothing but the patience of the pool takes time.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from itertools import pairwise
@@ -23,6 +24,7 @@ from . import policy, reference, scripts
 from .broken import (
     AdmitsByCopy,
     BoundToCaller,
+    ClientLooksAtCopies,
     DeletesAnyway,
     DeletesFreshLock,
     GuardsPileUp,
@@ -49,6 +51,7 @@ from .broken import (
     Serialised,
     SharedHash,
     StartsTwice,
+    StopsByHash,
     StreamPerAnswer,
     WaitsForWatchers,
     WatchesAnew,
@@ -66,7 +69,13 @@ from .invariants import (
     SingleAdmission,
     SingleOwner,
 )
-from .reference import DispatchError, JobExistsError, Node, PoolClosedError
+from .reference import (
+    CLIENT_ROLES,
+    DispatchError,
+    JobExistsError,
+    Node,
+    PoolClosedError,
+)
 
 TTL = 30.0
 GRACE = 20.0
@@ -207,6 +216,50 @@ async def start_comes_twice(sim: AsyncSimulation, cls: type[Node]) -> None:
 
     assert fleet.attempts["job-1"] == 0
     assert fleet.table(scripts.PAYLOADS) == {"job-1": "payload of job-1"}
+
+
+# --- stops ---------------------------------------------------------------------------------------
+
+
+@scenario(Node, catches={StopsByHash: PayloadsKept, NoInit: Elapsed})
+async def job_stops_where_it_runs(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A job is stopped where it runs, though it belongs elsewhere; of what is no job, one hears."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="w2")
+    (key,) = fleet.keys_for("w2", 1)
+    fleet.seat("node-1", "w1", key)
+
+    async with sim.storm(PayloadsKept(fleet), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(fleet.stop, "node-2", key)
+        storm.spawn(fleet.stop, "node-1", "nothing")
+
+    assert [type(error) for error in storm.errors()] == [type(None), DispatchError]
+    assert (fleet.running(key), fleet.jobs()) == ([], {})
+    async with sim.storm(Elapsed(0.0), LeakBound()) as again:
+        again.spawn(fleet.dispatch, "node-1", key)
+    assert fleet.place(key) == "w2"
+
+
+@scenario(Node, catches={KeepAliveAsLock: PayloadsKept, NoInit: CleanedOnce})
+async def stop_waits_for_the_next_owner(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A job is stopped while its owner is dead: it starts elsewhere at 2 TTL, and stops there."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="w2")
+    (key,) = fleet.keys_for("w1", 1)
+    fleet.seat("node-1", "w1", key)
+
+    async with sim.storm(
+        PayloadsKept(fleet), CleanedOnce(fleet, "w1"), LocksFree(fleet), LeakBound()
+    ) as storm:
+        fleet.crash("node-1")
+        storm.spawn(fleet.stop, "node-2", key)
+        # Events without an owner are looked at again once in a grace: at 2 TTL, or right behind.
+        await sim.advance(2 * TTL + GRACE)
+
+    # Its caller waited for two graces.
+    assert isinstance(storm.errors()[0], DispatchError)
+    assert fleet.started(key) == [0.0, 2 * TTL]
+    assert (fleet.running(key), fleet.jobs()) == ([], {})
 
 
 # --- clean-up of the dead -------------------------------------------------------------------------
@@ -692,6 +745,29 @@ async def nodes_come_and_go(sim: AsyncSimulation, cls: type[Node]) -> None:
         storm.spawn(visit)
 
     assert len(fleet.runs) == 4
+
+
+@scenario(Node, catches={ClientLooksAtCopies: LeakBound, AdmitsByCopy: LeakBound, NoInit: Elapsed})
+async def client_starts_stops_and_goes(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A node without workers starts two jobs, stops one and goes: three tasks and one copy."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1")
+
+    async def visit() -> set[str]:
+        client = await fleet.node("node-2", client_only=True)
+        await fleet.dispatch("node-2", "job-1", "job-2")
+        await fleet.stop("node-2", "job-1")
+        tasks = {task.get_name() for task in asyncio.all_tasks()}
+        await client.close()
+        return {name for name in tasks if name.startswith("node-2/")}
+
+    async with sim.storm(
+        NoJobLost(fleet), PayloadsKept(fleet), NothingLeft(fleet), Elapsed(0.0), LeakBound()
+    ) as storm:
+        storm.spawn(visit)
+
+    roles = {*CLIENT_ROLES, scripts.SHUTDOWN}
+    assert storm.results() == [{f"node-2/{role}" for role in roles}]
 
 
 @scenario(Node, catches={Resurrects: NothingLeft, PendingNotClosed: NothingLeft})

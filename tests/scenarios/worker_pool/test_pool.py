@@ -1,10 +1,16 @@
 """The decisions of the worker pool: who is alive, who gets a key, and when to try again."""
 
+import asyncio
+from unittest.mock import Mock
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import AsyncStore
 from scenarios.worker_pool.pool import policy
 from scenarios.worker_pool.pool.policy import LEAVING, Timing
+from scenarios.worker_pool.pool.reference import ClientOnlyError, Node
 
 TTL_NS = policy.ns(30.0)
 NOW_NS = 1_000 * TTL_NS
@@ -58,3 +64,11 @@ def test_delays_double_and_jitter_only_adds() -> None:
 
     assert least == [0.050, 0.100, 0.200]
     assert most == [1.5 * each for each in least]
+
+
+def test_a_node_without_workers_takes_none() -> None:
+    """It says so at once: nobody would give the worker anything."""
+    node = Node(AsyncStore().client("node-1"), "pool", "node-1", client_only=True)
+
+    with pytest.raises(ClientOnlyError):
+        asyncio.run(node.add_worker("worker-1", Mock()))

@@ -124,7 +124,10 @@ class Shards:
         self.scenario_of = scenario_of
         self.settings = settings
         self.seconds = seconds
-        left = given.get("storm_seconds", seconds)
+        left = seconds
+        if seconds is not None and "storm_end" in given:
+            # A worker starts later, and has the less time; wherever its clock stands.
+            left = min(seconds, max(0.0, given["storm_end"] - time.time()))
         self._end = None if left is None else time.monotonic() + left
         self._stop_file = Path(given["storm_stop"]) if "storm_stop" in given else None
         self._interrupted = False
@@ -165,14 +168,13 @@ class Shards:
         made = yield
         if self.scenario_of(obj) is None or not isinstance(made, list):
             return made
-        cells: dict[object, pytest.Function] = {}
+        cells = {item.nodeid: item for item in made if not is_shard(item)}
+        for cell in cells.values():
+            cell.stash[_shards_key] = []
         for item in made:
-            if item.callspec.params[PARAMETER] is None:
-                cells[_case_key(item)] = item
-                item.stash[_shards_key] = []
-        for item in made:
-            if item.callspec.params[PARAMETER] is not None:
-                cells[_case_key(item)].stash[_shards_key].append(item)
+            named = cell_of(item.nodeid)
+            if is_shard(item) and named is not None:
+                cells[named[0]].stash[_shards_key].append(item)
         return made
 
     @pytest.hookimpl(tryfirst=True)
@@ -258,12 +260,13 @@ class Shards:
             raise
         carried["outcome"] = outcome.to_json()
         if self._why == _INTERRUPTED:
-            item.session.shouldstop = _INTERRUPTED
+            item.session.shouldstop = "interrupted: a shard was ended after its current run"
+        if outcome.unfinished:
+            carried["stopped"] = self._why
         if not outcome.passes(column.caught_by):
             alone = merge(self._declared(item), [unit], [replace(outcome, unfinished=False)])
             return alone.explain()
         if outcome.unfinished:
-            carried["stopped"] = self._why
             pytest.skip(self._why)
         return ""
 
@@ -329,12 +332,6 @@ def _shard_number(item: Any, otherwise: Any = 0) -> Any:
     callspec = getattr(item, "callspec", None)
     number = None if callspec is None else callspec.params.get(PARAMETER)
     return otherwise if number is None else number
-
-
-def _case_key(item: Any) -> object:
-    """Return what the shards of one cell have in common."""
-    indices = item.callspec.indices.items()
-    return tuple(sorted((name, index) for name, index in indices if name != PARAMETER))
 
 
 def _shards_of(cell: pytest.Item) -> list[pytest.Function]:
@@ -403,7 +400,9 @@ class Verdicts:
         self.property_name = property_name
         self.section = section
         self.progress_seconds = progress_seconds
-        self._began = self._told_progress = time.monotonic()
+        self._told_progress = time.monotonic()
+        # By the wall: other processes know no other clock.
+        self._end = None if shards.seconds is None else time.time() + shards.seconds
         self._cells: dict[str, _Cell] = {}
         self._places: dict[str, tuple[_Cell, int]] = {}
         self._crashes: Counter[str] = Counter()
@@ -422,7 +421,8 @@ class Verdicts:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take note of the cells of this process, if it runs them itself."""
-        self._expect([item.nodeid for item in session.items])
+        if not session.config.option.collectonly:
+            self._expect([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
@@ -479,13 +479,13 @@ class Verdicts:
         if hasattr(report, "wasxfail"):
             cell.is_xfail = report.wasxfail
         is_known = number in cell.outcomes and not cell.outcomes[number].unfinished
+        stopped = carried["stopped"] if carried is not None else ""
         if report.skipped and not is_known and not getattr(report, "storm_again", False):
-            stopped = carried and carried["stopped"]
             cell.lost[number] = stopped or "skipped"
             if not stopped:
                 cell.skipped[number] = report.longrepr
         elif report.failed and not is_known:
-            cell.lost.setdefault(number, "failed without a result")
+            cell.lost.setdefault(number, stopped or "failed without a result")
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -629,9 +629,8 @@ class Verdicts:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="storms-"))
         node.workerinput["storm_stop"] = str(self._folder / "stop")
-        if self.shards.seconds is not None:
-            left = self.shards.seconds - (time.monotonic() - self._began)
-            node.workerinput["storm_seconds"] = max(0.0, left)
+        if self._end is not None:
+            node.workerinput["storm_end"] = self._end
 
     def pytest_unconfigure(self) -> None:
         """Take away what workers looked at."""
@@ -699,11 +698,22 @@ def _progress(cells: Sequence[_Cell], done: int, of: int) -> str:
 
 
 def _lost(cell: _Cell) -> str:
-    """Say why shards of a cell are missing: `shard 2 of 8: crashed its worker 2 times`."""
-    reasons: dict[str, list[str]] = {}
+    """Say why shards of a cell are missing: `shards 2, 5-8 of 8: …`."""
+    reasons: dict[str, list[int]] = {}
     for number, why in sorted(cell.lost.items()):
-        reasons.setdefault(why, []).append(str(number + 1))
+        reasons.setdefault(why, []).append(number + 1)
     return "; ".join(
-        f"shard{'s' * (len(numbers) > 1)} {', '.join(numbers)} of {cell.of}: {why}"
+        f"shard{'s' * (len(numbers) > 1)} {_ranges(numbers)} of {cell.of}: {why}"
         for why, numbers in reasons.items()
     )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers as ranges, where they are."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1][1:] = [number]
+        else:
+            spans.append([number])
+    return ", ".join("–".join(map(str, span)) for span in spans)  # noqa: RUF001 - as in print

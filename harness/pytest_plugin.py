@@ -10,6 +10,7 @@ schedules than a shard has, `harness.pytest_stress` makes items of its own.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Generator, Mapping
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from harness.pytest_report import Reporter
 from harness.pytest_stress import PARAMETER, Shards, Verdicts, is_shard, plain_case, seconds_of
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ _token_key = pytest.StashKey["Token"]()
 _verdict_key = pytest.StashKey[str]()
 _test_key = pytest.StashKey[str]()
 _misuse_key = pytest.StashKey[list[str]]()
+_reporter_key = pytest.StashKey[Reporter]()
 _corpus_key = pytest.StashKey["Corpus | None"]()
 _notes_key = pytest.StashKey[list[str]]()
 
@@ -111,6 +114,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="say of each scenario that holds what that is worth",
+    )
+    group.addoption(
+        "--storm-html",
+        dest="storm_html",
+        metavar="FILE",
+        help="write summary, kill matrix and timelines of failures, as one HTML file",
     )
     group.addoption(
         "--storm-emit-test",
@@ -173,6 +182,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.addinivalue_line("python_files", pattern)
     config.stash[_misuse_key] = []
     config.stash[_notes_key] = []
+    _configure_reports(config)
     config.stash[_profile_key] = _profile(config)
     seconds = _seconds(config)
     if any(_said(config, name) is not None for name in (*_OPTIONS, "check_determinism")):
@@ -277,6 +287,31 @@ def _chosen(config: pytest.Config, name: str) -> Any:
     """Return what the command line, or else the profile, says of an option; None if neither."""
     given = config.getoption(f"storm_{name}", default=None)
     return config.stash[_profile_key].get(name) if given is None else given
+
+
+def _configure_reports(config: pytest.Config) -> None:
+    """Have results collected, if a page or GitHub wants them.
+
+    Raises:
+        pytest.UsageError: the page cannot be written.
+    """
+    html = config.getoption("storm_html", default=None)
+    is_on_github = os.environ.get("GITHUB_ACTIONS") == "true"
+    if html is None and not is_on_github:
+        return
+    if html is not None and not hasattr(config, "workerinput"):
+        from harness.errors import HarnessError
+        from harness.report.files import check_target
+
+        try:
+            check_target("storm-html", html)
+        except HarnessError as exc:
+            raise pytest.UsageError(str(exc)) from None
+    reporter = Reporter(
+        config, html, is_on_github=is_on_github, note=config.stash[_notes_key].append
+    )
+    config.stash[_reporter_key] = reporter
+    config.pluginmanager.register(reporter, "storm-reporter")
 
 
 def _refuse_namesakes(config: pytest.Config) -> None:
@@ -545,22 +580,29 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     """
     from harness.errors import HarnessError, InternalError
     from harness.explore import shared_ground
-    from harness.scenario import replay_cell, run_cell
+    from harness.scenario import Cell, replay_cell, run_cell
 
     column = _column(item, this)
     token = item.config.stash.get(_token_key, None)
     try:
         if token is not None:
-            return _keep_replay(item, this, replay_cell(this, column, token, fixtures))
+            done = replay_cell(this, column, token, fixtures)
+            reporter = item.config.stash.get(_reporter_key, None)
+            if reporter is not None:
+                reporter.take(item, Cell(this, column, done), fixtures)
+            return _keep_replay(item, this, done)
         if is_shard(item):
             return _run_shard(item, this, column, fixtures)
         corpus = _corpus(item.config)
         case = item.callspec.id if fixtures and hasattr(item, "callspec") else ""
         # What is stored and what is declared share one preparation.
+        reporter = item.config.stash.get(_reporter_key, None)
+        told = reporter is not None and reporter.is_told
+        settings = _settings(item.config)
         with shared_ground():
-            cell = run_cell(
-                this, column, _settings(item.config), fixtures, corpus=corpus, case=case
-            )
+            cell = run_cell(this, column, settings, fixtures, corpus=corpus, case=case, told=told)
+            if reporter is not None:
+                reporter.take(item, cell, fixtures, plain_case(case))
         return _keep_cell(item, cell)
     except (HarnessError, InternalError) as exc:
         return f"{type(exc).__name__}: {exc}"

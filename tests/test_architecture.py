@@ -32,7 +32,7 @@ ROWS = (
     ("explore", "corpus"),
     ("scenario",),
     ("authoring", "campaign", "hypothesis", "testing"),
-    ("pytest_stress",),
+    ("pytest_report", "pytest_stress"),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

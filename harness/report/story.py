@@ -155,11 +155,9 @@ class _Teller:
         self.accesses: dict[int, str] = {}
         self.children: dict[str, int] = {}
         self.spoken: set[tuple[str, str]] = set()
-        # Open spans: by lane, by number of the lock.
+        # Open spans: by lane (-1 while what is waited for is free), by number of the lock.
         self.parked: dict[tuple[str, str], tuple[int, Aside]] = {}
         self.held: dict[int, tuple[int, int]] = {}
-        # Who stood before a free lock that somebody took.
-        self.overtaken: set[tuple[str, str]] = set()
         self.lock_names: dict[int, str] = {}
         # Of who was stopped: behind which step, and since when it stands; -1 once it does not.
         self.stopped: dict[str, tuple[int, int]] = {}
@@ -280,25 +278,24 @@ class _Teller:
 
     def _on_park(self, aside: Aside) -> None:
         self._lane(aside.who)
-        self.parked[_key(aside.who)] = len(self.story.lane), aside
+        # Who stands before a free lock waits once somebody has taken it.
+        begin = len(self.story.lane) if aside.text else -1
+        self.parked[_key(aside.who)] = begin, aside
 
     def _unpark(self, key: tuple[str, str]) -> None:
-        begin, aside = self.parked.pop(key, (-1, None))
+        self._end_wait(key)
+        self.parked.pop(key, None)
+
+    def _end_wait(self, key: tuple[str, str]) -> None:
+        begin, aside = self.parked.get(key, (-1, None))
         end = len(self.story.lane)
-        if aside is None or end <= begin:
+        if aside is None or not 0 <= begin < end:
             return
-        if not aside.text and key not in self.overtaken:
-            # It stood before a lock that nobody took.
-            return
-        self.overtaken.discard(key)
         holder = self.held.get(aside.value)
-        name = self.lock_names.get(aside.value, "")
-        owner = aside.other or (self._lane_name(holder[1]) if holder is not None else "")
+        owner = aside.other if holder is None else self._lane_name(holder[1])
         text = f"waits in {aside.text}"
-        if name and owner:
-            text = f"waits for {name}, held by {owner}"
-        elif not aside.text:
-            text = f"waits for {name}"
+        if aside.value in self.lock_names and owner:
+            text = f"waits for {self.lock_names[aside.value]}, held by {owner}"
         elif "for the end of " in text:
             text = f"waits {text[text.index('for the end of ') :]}"
         place = self._place(aside.where)
@@ -318,16 +315,19 @@ class _Teller:
         lane = self._lane(aside.who)
         now = len(self.story.lane)
         self.held[aside.value] = now, self.order[lane.key]
-        # Who stood before it could have gone on, and cannot any more.
-        for key, (_, parked) in self.parked.items():
-            if parked.value == aside.value and not parked.text and key != lane.key:
+        for key, (begin, parked) in self.parked.items():
+            if parked.value == aside.value and key != lane.key and begin < 0:
+                # It could have gone on, and cannot any more.
                 self.parked[key] = now, parked
-                self.overtaken.add(key)
-                behind, begin = self.stopped.get(key[0], (-1, -1))
-                self._stand(behind, begin)
+                behind, since = self.stopped.get(key[0], (-1, -1))
+                self._stand(behind, since)
                 self.stopped[key[0]] = behind, -1
 
     def _on_free(self, aside: Aside) -> None:
+        for key, (_, parked) in list(self.parked.items()):
+            if parked.value == aside.value:
+                self._end_wait(key)
+                self.parked[key] = -1, parked
         begin, lane = self.held.pop(aside.value, (-1, -1))
         end = len(self.story.lane)
         if 0 <= begin < end:

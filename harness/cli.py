@@ -54,6 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _replay(options)
         if options.command == "new":
             return _new(options)
+        if options.command == "stress":
+            return _stress(options)
+        if options.command == "results":
+            from harness.campaign.commands import results
+
+            return results(options, _print_table)
         settings = _settings(options)
         selected = _selected(options)
         if options.command == "list":
@@ -137,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("new", help=does, description=does)
     command.add_argument("name", metavar="NAME", help="the folder to make, such as rate_limiter")
     command.add_argument("--asyncio", action="store_true", help="for asyncio, not for threads")
+    from harness.campaign.commands import add_commands
+
+    add_commands(commands)
     return parser
 
 
@@ -526,6 +535,18 @@ def _report(cell: Cell, reports: Reports) -> None:
 def _write_reports(reports: Reports) -> None:
     for line in reports.write():
         _complain(line)
+
+
+def _stress(options: argparse.Namespace) -> int:
+    from harness.campaign.commands import stress
+
+    def select(
+        targets: Sequence[str], class_name: str | None
+    ) -> list[tuple[Scenario, list[Column]]]:
+        options.targets, options.class_name = targets, class_name
+        return _selected(options)
+
+    return stress(options, select)
 
 
 # --- tests of failures ----------------------------------------------------------------------------

@@ -226,10 +226,18 @@ def run_shard(
     return replace(outcome, unfinished=done.interrupted)
 
 
-def run_unit(unit: Unit, settings: Settings, progress: Progress | None = None) -> Outcome:
+def run_unit(unit: Unit, settings: Settings, *, stop: Stop | None = None) -> Outcome:
     """Find what a unit names, in this process, and run it; what it prints goes to stderr.
 
     A scenario that cannot be run is an outcome, too: it must not lose what can.
+
+    Args:
+        unit: the shard.
+        settings: those that its cell was cut with.
+        stop: as for `run_shard`.
+
+    Raises:
+        KeyboardInterrupt: as `run_shard`.
     """
     try:
         scenario = find(unit.scenario)
@@ -237,7 +245,7 @@ def run_unit(unit: Unit, settings: Settings, progress: Progress | None = None) -
             raise needs_fixtures(scenario)
         column = scenario.column(unit.class_name)
         with contextlib.redirect_stdout(sys.stderr):
-            return run_shard(scenario, column, unit, settings, progress=progress)
+            return run_shard(scenario, column, unit, settings, stop=stop)
     except (HarnessError, InternalError) as exc:
         return not_run(unit, str(exc))
 

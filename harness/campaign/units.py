@@ -84,6 +84,45 @@ def cell_key(scenario: str, class_name: str, case: str = "") -> str:
     return f"{scenario}[{parts}]" if parts else scenario
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How every cell under some settings is cut.
+
+    Args:
+        seed: the base seed.
+        shards: for each shard, what it runs and how often.
+    """
+
+    seed: int
+    shards: tuple[tuple[str, int], ...]
+
+    @staticmethod
+    def of(settings: Settings) -> Cut:
+        """Return how cells are cut.
+
+        Raises:
+            HarnessError: the settings name seeds one by one, which leaves nothing to cut.
+        """
+        if settings.seeds is not None:
+            raise misuse(
+                "seeds",
+                settings.seeds,
+                "cannot be cut into shards.",
+                "Leave it out, and say with seed=N where all shards start.",
+            )
+        return Cut(settings.seed, tuple(_shards(settings.strategy, settings.schedules)))
+
+    def unit(self, index: int, scenario: str, class_name: str, case: str = "") -> Unit:
+        """Return one shard of a cell."""
+        strategy, schedules = self.shards[index]
+        seed = (self.seed + index * STRIDE) % SEEDS
+        return Unit(scenario, class_name, strategy, seed, schedules, index, len(self.shards), case)
+
+    def units(self, scenario: str, class_name: str, case: str = "") -> list[Unit]:
+        """Return all shards of a cell, in order."""
+        return [self.unit(index, scenario, class_name, case) for index in range(len(self.shards))]
+
+
 def units_of(
     scenario: Scenario, column: Column, settings: Settings, *, case: str = ""
 ) -> list[Unit]:
@@ -92,29 +131,9 @@ def units_of(
     A column that is to survive is searched by all schedules, too: that is what stress is for.
 
     Raises:
-        HarnessError: the settings name seeds one by one, which leaves nothing to cut.
+        HarnessError: as `Cut.of`.
     """
-    if settings.seeds is not None:
-        raise misuse(
-            "seeds",
-            settings.seeds,
-            "cannot be cut into shards.",
-            "Leave it out, and say with seed=N where all shards start.",
-        )
-    shards = list(_shards(settings.strategy, settings.schedules))
-    return [
-        Unit(
-            scenario.token_name,
-            column.name,
-            strategy,
-            (settings.seed + index * STRIDE) % SEEDS,
-            schedules,
-            index,
-            len(shards),
-            case,
-        )
-        for index, (strategy, schedules) in enumerate(shards)
-    ]
+    return Cut.of(settings).units(scenario.token_name, column.name, case)
 
 
 def _shards(strategy: str, schedules: int) -> Iterator[tuple[str, int]]:

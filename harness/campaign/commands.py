@@ -1,0 +1,377 @@
+"""The commands `stress` and `results`: their arguments, their progress, and what they print.
+
+    0  everything is as the scenarios declare it, as far as it was run
+    1  something is not
+    2  misuse, or something could not be run: one line on stderr says what, and the way out
+    130  interrupted: what was found is kept
+
+It does not know how scenarios are found: whoever calls it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import HarnessError, misuse
+
+if TYPE_CHECKING:
+    from harness.scenario import Column, Scenario
+
+    from .executors import Workers
+    from .ledger import Plan
+    from .merge import Declared, Merged
+    from .outcomes import Outcome
+    from .results import Results
+    from .stress import Tally
+
+#: Schedules of each cell, if nothing is said.
+SCHEDULES: Final = 10_000
+#: Seconds between two lines of progress where no bar can be drawn.
+LINE_SECONDS: Final = 10.0
+
+Selected = Sequence[tuple["Scenario", Sequence["Column"]]]
+Select = Callable[[Sequence[str], str | None], Selected]
+PrintTable = Callable[[Sequence[str], Sequence[Sequence[str]]], None]
+
+_TIME: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the two commands to a parser's."""
+    does = "run scenarios under very many schedules, in many processes, and keep what is found"
+    stress = commands.add_parser("stress", help=does, description=does)
+    stress.add_argument(
+        "targets",
+        nargs="*",
+        metavar="PATH|NAME",
+        help="files, folders, names of scenarios, or FILE::NAME; `scenarios` by default",
+    )
+    stress.add_argument("--schedules", type=int, help=f"schedules a cell ({SCHEDULES:,})")
+    stress.add_argument("--seed", type=int, help="base seed of the search (0)")
+    stress.add_argument("--strategy", help="who searches: portfolio (default), surw, pct:3 …")
+    stress.add_argument("--granularity", help="shared (default) or sync")
+    stress.add_argument("--order", help="asyncio order: tasks (default), fifo or any")
+    stress.add_argument("--timeouts", help="time-out mode: idle (default), race or cost")
+    stress.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
+    stress.add_argument(
+        "--check-determinism",
+        action="store_true",
+        default=None,
+        help="run every schedule twice and compare",
+    )
+    stress.add_argument(
+        "--db", default="campaign.sqlite", metavar="FILE", help="where it is kept (campaign.sqlite)"
+    )
+    stress.add_argument(
+        "--resume", action="store_true", help="go on with what the file says is not yet done"
+    )
+    stress.add_argument("--workers", type=int, metavar="N", help="processes (one a processor)")
+    stress.add_argument(
+        "--executor", default="process", metavar="NAME", help="process (default) or dask"
+    )
+    stress.add_argument("--address", metavar="URL", help="of the dask scheduler: tcp://host:8786")
+    stress.add_argument(
+        "--shard", metavar="I/N", help="run only this static share, I from 1 to N, in its own file"
+    )
+    stress.add_argument("--time", metavar="TIME", help="stop after 90s, 10m or 1h30m")
+    does = "show what campaigns have found, from one file or from the files of all shares"
+    results = commands.add_parser("results", help=does, description=does)
+    results.add_argument("files", nargs="+", metavar="FILE", help="what `stress --db` has written")
+    results.add_argument("--scenario", default="", metavar="TEXT", help="only these scenarios")
+    results.add_argument("--class", dest="class_name", metavar="NAME", help="only this class")
+    results.add_argument("--verdict", metavar="NAME", help="only holds, inconclusive, or a check")
+    results.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    results.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    results.add_argument("--merge", metavar="FILE", help="write all into one new file")
+
+
+# --- stress ---------------------------------------------------------------------------------------
+
+
+def stress(options: argparse.Namespace, select: Select) -> int:
+    """Run a campaign; return the exit code.
+
+    Args:
+        options: what was said.
+        select: returns the scenarios that targets and class name, with their columns.
+
+    Raises:
+        HarnessError: it cannot be begun, or cannot go on; what was found is kept.
+    """
+    from .ledger import Ledger
+    from .stress import planned
+
+    share = _share(options.shard)
+    seconds = None if options.time is None else seconds_of(options.time)
+    _check_executor(options)
+    path = Path(options.db)
+    goes_on = options.resume and path.exists()
+    # What cannot be selected is told before anything is written.
+    selected = None if goes_on else select(options.targets, options.class_name)
+    with Ledger(path) as ledger:
+        kept = ledger.plan if goes_on else None
+        targets = tuple(options.targets) or (kept.targets if kept else ())
+        class_name = options.class_name or (kept.class_name if kept else None)
+        if selected is None:
+            selected = select(targets, class_name)
+        plan, left_out = _plan(
+            options, selected, kept, targets=targets, class_name=class_name, share=share
+        )
+        plan = planned(plan, ledger, resume=options.resume)
+        for line in left_out:
+            _say(line)
+        files = sorted({each.shown_path for each, _ in selected})
+        tally = _run(options, plan, ledger, files, seconds)
+    return _told(path, tally, has_left_out=bool(left_out))
+
+
+def _plan(
+    options: argparse.Namespace,
+    selected: Selected,
+    kept: Plan | None,
+    *,
+    targets: tuple[str, ...],
+    class_name: str | None,
+    share: tuple[int, int] | None,
+) -> tuple[Plan, list[str]]:
+    """Return what is to be run, and a line for each scenario that only pytest can run."""
+    from harness.explore import Settings
+    from harness.scenario import needs_fixtures
+
+    from .ledger import Plan
+    from .merge import Declared
+    from .outcomes import versions
+    from .units import Cut
+    from .workers import SETTINGS, plain_settings
+
+    said = {name: getattr(options, name) for name in SETTINGS}
+    given = {name: value for name, value in said.items() if value is not None}
+    before = dict(kept.settings) if kept else {"schedules": SCHEDULES}
+    settings = Settings(**{**before, **given})
+    Cut.of(settings)
+    cells = [
+        Declared.of(each, column)
+        for each, columns in selected
+        if not each.fixtures
+        for column in columns
+    ]
+    left_out = [f"left out: {needs_fixtures(each)}" for each, _ in selected if each.fixtures]
+    if not cells:
+        raise HarnessError(f"Nothing can be run: {left_out[0] if left_out else 'no scenarios'}")
+    share = share or (kept.share if kept else (1, 1))
+    plan = Plan(plain_settings(settings), targets, class_name, versions(), share, tuple(cells))
+    return plan, left_out
+
+
+def _run(
+    options: argparse.Namespace,
+    plan: Plan,
+    ledger: Any,
+    files: Sequence[str],
+    seconds: float | None,
+) -> Tally:
+    from .stress import Campaign
+
+    with tempfile.TemporaryDirectory(prefix="faultloom-") as folder, _progress() as told:
+        campaign = Campaign(plan, ledger, files, told=told, news=_news)
+        if campaign.is_done:
+            return campaign.tally
+        with _workers(options, folder) as workers:
+            return campaign.run(workers, seconds)
+
+
+def _check_executor(options: argparse.Namespace) -> None:
+    from .executors import NAMES
+
+    if options.executor not in NAMES:
+        raise misuse(
+            "executor",
+            options.executor,
+            f"must be one of {', '.join(NAMES)}.",
+            "Leave it out for 'process'.",
+        )
+    if options.executor == "dask" and options.workers is not None:
+        raise misuse("workers", options.workers, "is for processes.", "A cluster has those it has.")
+
+
+@contextlib.contextmanager
+def _workers(options: argparse.Namespace, folder: str) -> Iterator[Workers]:
+    from .executors import cluster, processes, processors
+
+    if options.executor == "dask":
+        with cluster(options.address) as workers:
+            yield workers
+    else:
+        wanted = processors() if options.workers is None else options.workers
+        with processes(wanted, folder) as workers:
+            yield workers
+
+
+def _share(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+        return int(number), int(of)
+    raise misuse(
+        "shard", text, "must be I/N with 1 ≤ I ≤ N.", "Write --shard 1/4, --shard 2/4 and so on."
+    )
+
+
+def seconds_of(text: str) -> float:
+    """Return how long `90s`, `10m` or `1h30m` is, in seconds.
+
+    Raises:
+        HarnessError: it is none of these, or no time at all.
+    """
+    match = _TIME.fullmatch(text)
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise misuse("time", text, "is no time.", "Write 90s, 10m or 1h30m.")
+    return float(total)
+
+
+def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:
+    """Print what came of a campaign; return the exit code."""
+    from .results import Results
+
+    wrong, problems = [], has_left_out
+    with Results([path]) as results:
+        cells = []
+        for cell in results.merged():
+            cells.append(cell)
+            problems = problems or any(not each.is_crash for each in cell.problems)
+            if is_wrong(cell):
+                wrong.append(cell)
+        for cell in wrong:
+            print(f"{cell.explain()}\n")
+        _print_sum(results, cells)
+    if tally.why_stopped:
+        _say(
+            f"{tally.why_stopped} after {tally.done:,} of {tally.shards:,} shards; what was found "
+            f"is kept. To go on: python -m harness stress --db {path} --resume"
+        )
+    if tally.why_stopped == "interrupted":
+        return 130
+    if problems:
+        return 2
+    return 1 if wrong else 0
+
+
+def is_wrong(cell: Merged) -> bool:
+    """Tell whether a cell is not as declared, whatever the shards that are missing come to."""
+    if cell.unexpected or cell.problems:
+        return True
+    return not cell.missing and not cell.is_as_declared
+
+
+def _print_sum(results: Results, cells: Sequence[Merged]) -> None:
+    from .results import total_line
+
+    print(total_line(cells))
+    shares = sorted({plan.share for plan in results.plans})
+    if len(shares) == 1 and shares[0] != (1, 1):
+        number, of = shares[0]
+        print(f"This is shard {number}/{of}: results FILE FILE … shows all {of} together.")
+
+
+def _news(cell: Declared, outcome: Outcome) -> None:
+    """Say at once that a cell is not as declared."""
+    found = next(iter(outcome.unaccounted(cell.caught_by)), None)
+    if found is None:
+        _say(f"{cell.name}: {outcome.problem}")
+    else:
+        _say(f"{cell.name}: {found.summary} python -m harness replay {found.token}")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[Tally], None]]:
+    """Show on stderr how far a campaign is: a bar on a terminal, a line now and then elsewhere."""
+    began = last = time.monotonic()
+    if not sys.stderr.isatty():
+
+        def line(tally: Tally) -> None:
+            nonlocal last
+            if time.monotonic() - last >= LINE_SECONDS:
+                last = time.monotonic()
+                _say(figures(tally, last - began))
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def draw(tally: Tally) -> None:
+            text = figures(tally, time.monotonic() - began).partition("; ")[2]
+            bar.update(task, total=tally.shards, completed=tally.done, description=text)
+
+        yield draw
+
+
+def figures(tally: Tally, seconds: float) -> str:
+    """Return how far a campaign is, in one line."""
+    pace = tally.schedules / seconds if seconds else 0.0
+    crashed = f", {tally.crashed:,} shards ended their process" if tally.crashed else ""
+    return (
+        f"{tally.done:,} of {tally.shards:,} shards; {tally.schedules:,} schedules "
+        f"({pace:,.0f}/s), {tally.violating:,} violating, "
+        f"{len(tally.wrong):,} cells not as declared{crashed}"
+    )
+
+
+def _say(message: str) -> None:
+    print(f"faultloom: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def results(options: argparse.Namespace, print_table: PrintTable) -> int:
+    """Show what campaigns have found; return the exit code.
+
+    Raises:
+        HarnessError: a file cannot be read or written, or they are not of one campaign.
+    """
+    from .results import TITLES, Filter, Results, as_json, junit, table_rows, write_file
+
+    chosen = Filter(options.scenario, options.class_name, options.verdict)
+    with Results([Path(file) for file in options.files]) as found:
+        cells = list(found.merged(chosen))
+        if not cells:
+            raise HarnessError(
+                "no cell is like that. Leave out --scenario, --class or --verdict to see all."
+            )
+        if options.merge is not None:
+            shards = found.write(Path(options.merge))
+            _say(f"{shards:,} shards are written into {options.merge}.")
+        if options.junit is not None:
+            write_file("junit", Path(options.junit), lambda: junit(cells))
+        if options.json:
+            print(json.dumps(as_json(cells), indent=2, ensure_ascii=False))
+        else:
+            print_table(TITLES, table_rows(cells))
+            for cell in cells:
+                if not cell.is_as_declared:
+                    print(f"\n{cell.explain()}")
+            print()
+            _print_sum(found, cells)
+    return 0 if all(cell.is_as_declared for cell in cells) else 1

@@ -32,9 +32,12 @@ def installed(shared: Path) -> Path:
     with _alone(environment.ROOT / ".harness" / "wheel.lock"):
         # Without uv: a user's environment has pip, and what the pages say is tried with it.
         requirements = project["dependencies"]
-        if not environment.is_ready(folder, environment.fingerprint(base, requirements)):
-            environment.make(folder, base, requirements)
         inside = environment.executable(folder)
+        # Not the whole of pyproject.toml: the wheel itself is put there anew in any case.
+        needs, stamp = "\n".join([base, *requirements]), folder / ".needs"
+        if not (inside.exists() and stamp.exists() and stamp.read_text("utf-8") == needs):
+            environment.make(folder, base, requirements)
+            stamp.write_text(needs, "utf-8")
         done = shared / f"wheel-{python}.installed"
         if not done.exists():
             wheel = built(shared / "dist")

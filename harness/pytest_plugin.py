@@ -56,7 +56,7 @@ _OPTIONS: Final = {
 
 #: What a profile may set, besides those: as their options do.
 _SWITCHES: Final = ("check_determinism", "corpus", "worth")
-_OTHERS: Final = ("time", "emit_test")
+_OTHERS: Final = ("time", "unfinished", "emit_test")
 
 #: Named sets of settings, for `--storm-profile`; `storm_profiles` in a file defines others, or
 #: changes these.
@@ -145,6 +145,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     time = "how long storms may take in all, such as 90s, 10m or 1h30m; no limit by default"
     group.addoption("--storm-time", dest="storm_time", metavar="TIME", help=time)
     parser.addini("storm_time", time, default="")
+    unfinished = "what becomes of a cell that time did not suffice for: fail (default) or skip"
+    group.addoption("--storm-unfinished", dest="storm_unfinished", metavar="WHAT", help=unfinished)
+    parser.addini("storm_unfinished", unfinished, default="")
     profile = f"a named set of storm settings: {', '.join(sorted(PROFILES))}, or one of your own"
     group.addoption("--storm-profile", dest="storm_profile", metavar="NAME", help=profile)
     parser.addini("storm_profile", profile, default="")
@@ -217,12 +220,16 @@ def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
         raise pytest.UsageError(
             f"storm_progress: {config.getini('storm_progress')!r} is no number of seconds."
         ) from None
+    unfinished = _said(config, "unfinished") or "fail"
+    if unfinished not in ("fail", "skip"):
+        raise pytest.UsageError(f"--storm-unfinished: {unfinished!r} must be fail or skip.")
     verdicts = Verdicts(
         config,
         shards,
         property_name=PROPERTY,
         section=SECTION,
         progress_seconds=progress_seconds,
+        skips_unfinished=unfinished == "skip",
     )
     config.pluginmanager.register(verdicts, "storm-verdicts")
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 PARAMETER: Final = "storm_shard"
 #: A shard that has cost so many workers is not run again.
 TRIES: Final = 2
+#: Of so many scenarios under way each has a line of its own; the others share one.
+PROGRESS_LINES: Final = 5
 #: How long the controller waits, once interrupted, for what workers have found so far.
 PATIENCE: Final = 10.0
 
@@ -55,7 +57,8 @@ _INTERRUPTED: Final = "interrupted"
 _shards_key = pytest.StashKey[list[pytest.Function]]()
 _carried_key = pytest.StashKey[dict[str, Any]]()
 
-#: The merged cells of a session, in the order in which they were told, for other reports.
+#: Whoever puts a list here when pytest is configured finds all merged cells in it in the end.
+#: Nobody else has to have the memory.
 merged_key = pytest.StashKey["list[Merged]"]()
 
 
@@ -298,6 +301,8 @@ class Shards:
         carried = item.stash.get(_carried_key, None)
         if carried is not None and call.when != "teardown":
             setattr(report, CARRIED, json.dumps(carried))
+        elif carried is not None:
+            del item.stash[_carried_key]
         return report
 
     def _named(self, item: Any) -> tuple[Scenario, Column, str]:
@@ -365,13 +370,22 @@ class _Cell:
     # Reports of shards that were skipped, but not by us.
     skipped: dict[int, Any] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    schedules: int = 0
+    # Runs that violated by a check that is not declared.
+    wrong: int = 0
     is_xfail: str | None = None
     is_told: bool = False
 
-    @property
-    def scenario(self) -> str:
-        """What its progress is told under."""
-        return self.nodeid.rpartition("::")[2].partition("[")[0]
+    def add(self, number: int, outcome: Outcome, carried: Mapping[str, Any]) -> None:
+        """Take note of what a shard came to."""
+        self.outcomes[number] = outcome
+        self.schedules += outcome.schedules
+        declared = carried["declared"]["caught_by"]
+        self.wrong += sum(
+            count for check, count in outcome.violating.items() if check not in declared
+        )
+        if not outcome.unfinished:
+            self.lost.pop(number, None)
 
 
 class Verdicts:
@@ -384,6 +398,8 @@ class Verdicts:
         property_name: of the token, in JUnit's report.
         section: title of the section with the verdict.
         progress_seconds: between two lines of progress.
+        skips_unfinished: a cell that time did not suffice for is skipped, unless something was
+            found; else it fails.
     """
 
     def __init__(
@@ -394,12 +410,14 @@ class Verdicts:
         property_name: str,
         section: str,
         progress_seconds: float,
+        skips_unfinished: bool,
     ) -> None:
         self.config = config
         self.shards = shards
         self.property_name = property_name
         self.section = section
         self.progress_seconds = progress_seconds
+        self.skips_unfinished = skips_unfinished
         self._told_progress = time.monotonic()
         # By the wall: other processes know no other clock.
         self._end = None if shards.seconds is None else time.time() + shards.seconds
@@ -410,7 +428,6 @@ class Verdicts:
         self._items = 0
         self._session: pytest.Session | None = None
         self._folder: Path | None = None
-        config.stash[merged_key] = []
 
     # --- what is there ----------------------------------------------------------------------------
 
@@ -465,7 +482,8 @@ class Verdicts:
         if report.nodeid not in self._places:
             return
         cell, number = self._places[report.nodeid]
-        carried = json.loads(getattr(report, CARRIED, "null"))
+        # Taken away: pytest keeps all reports to the end.
+        carried = json.loads(vars(report).pop(CARRIED, "null"))
         if carried is not None:
             from harness.campaign.outcomes import Outcome
 
@@ -473,9 +491,7 @@ class Verdicts:
             path, line, name = report.location
             cell.location = path, line, (cell_of(name) or (name,))[0]
             if "outcome" in carried:
-                outcome = cell.outcomes[number] = Outcome.from_json(carried["outcome"])
-                if not outcome.unfinished:
-                    cell.lost.pop(number, None)
+                cell.add(number, Outcome.from_json(carried["outcome"]), carried)
         if hasattr(report, "wasxfail"):
             cell.is_xfail = report.wasxfail
         is_known = number in cell.outcomes and not cell.outcomes[number].unfinished
@@ -527,6 +543,8 @@ class Verdicts:
             if number not in cell.outcomes:
                 cell.lost.setdefault(number, why)
         outcome, longrepr, sections, properties = self._verdict(cell)
+        # Of many thousand cells, the traces of each would be too much.
+        cell.outcomes.clear()
         hook = self.config.hook
         hook.pytest_runtest_logstart(nodeid=cell.nodeid, location=cell.location)
         for when in ("setup", "call", "teardown"):
@@ -569,15 +587,25 @@ class Verdicts:
             )
         except HarnessError as exc:
             return "failed", str(exc), [], []
-        self.config.stash[merged_key].append(made)
+        if merged_key in self.config.stash:
+            self.config.stash[merged_key].append(made)
         properties: list[tuple[str, object]] = []
         if made.token:
             properties.append((self.property_name, made.token))
         text = made.explain()
         if not text:
             return "passed", None, [(self.section, self._worth(made))], properties
+        path, line, _ = cell.location
         if cell.is_xfail is not None:
-            return "skipped", (cell.location[0], cell.location[1], cell.is_xfail), [], properties
+            return "skipped", (path, line, cell.is_xfail), [], properties
+        is_late = set(cell.lost.values()) == {_TIME_IS_UP}
+        if is_late and self.skips_unfinished and not made.unexpected:
+            return (
+                "skipped",
+                (path, line, f"Skipped: {_TIME_IS_UP}, all so far as declared"),
+                [],
+                [],
+            )
         told, _, _ = text.partition("\nViolation: ")
         if cell.lost:
             told = f"{told}\n{_lost(cell)}"
@@ -599,14 +627,20 @@ class Verdicts:
         scenarios: dict[str, list[_Cell]] = {}
         for cell in self._cells.values():
             scenarios.setdefault(cell.nodeid.partition("[")[0], []).append(cell)
-        for cells in scenarios.values():
-            done = sum(len(cell.done) for cell in cells)
-            of = sum(cell.of for cell in cells)
-            if 0 < done < of:
-                reporter.ensure_newline()
-                if reporter._tw.width_of_current_line:  # noqa: SLF001 - dots of xdist: no other way
-                    reporter.write_line("")
-                reporter.write_line(f"storms: {_progress(cells, done, of)}")
+        begun = [
+            (name, cells)
+            for name, cells in scenarios.items()
+            if any(cell.done for cell in cells) and any(len(cell.done) < cell.of for cell in cells)
+        ]
+        reporter.ensure_newline()
+        if begun and reporter._tw.width_of_current_line:  # noqa: SLF001 - dots of xdist: no other way
+            reporter.write_line("")
+        for name, cells in begun[:PROGRESS_LINES]:
+            reporter.write_line(f"storms: {name} {_progress(cells)}")
+        others = [cells for _, cells in begun[PROGRESS_LINES:]]
+        if others:
+            told = _progress([cell for cells in others for cell in cells])
+            reporter.write_line(f"storms: and {len(others)} other scenarios {told}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say which workers were lost, and what there was no time for."""
@@ -684,16 +718,10 @@ class Verdicts:
                 waiting.discard(given["node"])
 
 
-def _progress(cells: Sequence[_Cell], done: int, of: int) -> str:
-    made = sum(outcome.schedules for cell in cells for outcome in cell.outcomes.values())
-    told = f"{cells[0].nodeid.partition('[')[0]} {done} of {of} shards, {made:,} schedules"
-    wrong = sum(
-        count
-        for cell in cells
-        for outcome in cell.outcomes.values()
-        for check, count in outcome.violating.items()
-        if cell.carried is not None and check not in cell.carried["declared"]["caught_by"]
-    )
+def _progress(cells: Sequence[_Cell]) -> str:
+    done, of = sum(len(cell.done) for cell in cells), sum(cell.of for cell in cells)
+    told = f"{done:,} of {of:,} shards, {sum(cell.schedules for cell in cells):,} schedules"
+    wrong = sum(cell.wrong for cell in cells)
     return f"{told}, {wrong:,} not as declared" if wrong else told
 
 

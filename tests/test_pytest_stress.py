@@ -87,6 +87,9 @@ from harness.pytest_stress import merged_key
 
 harness.campaign.units.SHARD = 20
 
+def pytest_configure(config):
+    config.stash[merged_key] = []
+
 def pytest_unconfigure(config):
     if hasattr(config, "workerinput"):
         return
@@ -112,6 +115,13 @@ def pytest_unconfigure(config):
 STRESS = ("--storm-schedules", "60", "--storm-strategy", "surw")
 
 
+#: Plugins that are not needed here, and slow to load.
+WITHOUT = [
+    f"-pno:{name}"
+    for name in ("anyio", "asyncio", "hypothesispytest", "pytest_cov", "time_machine")
+]
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with one component, and a note of what all shards came to."""
@@ -127,8 +137,7 @@ def project(tmp_path: Path) -> Path:
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in `folder`, in a session of its own: it may be interrupted."""
     return subprocess.run(
-        # Not needed, and slow to load.
-        [sys.executable, "-m", "pytest", *LOADED, "-p", "no:asyncio", "-p", "no:anyio", *arguments],
+        [sys.executable, "-m", "pytest", *LOADED, *WITHOUT, *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -209,6 +218,7 @@ def test_the_command_line_beats_the_profile_and_that_a_setting_of_the_file(
         (["-o", "storm_profiles=a: schedules=x", "--storm-profile=a"], "'x' is no integer."),
         (["-o", "storm_profiles=a: time=x", "--storm-profile=a"], "--storm-time: 'x' is no time."),
         (["--storm-time", "never"], "--storm-time: 'never' is no time."),
+        (["--storm-time=9s", "--storm-unfinished=pass"], "'pass' must be fail or skip."),
         (["--storm-time", "9s", "-o", "storm_progress=often"], "is no number of seconds."),
     ],
 )
@@ -461,6 +471,11 @@ def test_storms_stop_on_time_and_keep_what_they_have(project: Path) -> None:
     assert "storms.py::calm: 2 of 3 shards are missing.\n" in done.stdout
     assert re.search(r"shards 2.3 of 3: storm time is up\n", done.stdout)
     assert "storms: time was up after 30 s: 2 of 2 cells are not finished" in done.stdout
+
+    skipping = run_pytest(project, *STRESS, "-v", "--storm-time=30s", "--storm-unfinished=skip")
+
+    assert [line for line in shown(skipping) if line not in shown(done)] == ["calm SKIPPED"]
+    assert "wrong FAILED" in shown(skipping)
 
 
 INTERRUPTED = """

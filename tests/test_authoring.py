@@ -16,6 +16,9 @@ from tests.pages import HIDDEN, Reader, UntriedError
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "authoring.md"
 
+# The environment may have to be made first.
+pytestmark = pytest.mark.timeout(600)
+
 
 def reader(python: Path, folder: Path) -> Reader:
     """Return somebody with an empty folder and nothing but the wheel."""

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from harness import cli
@@ -18,6 +19,9 @@ from tests.interpreters import wheel
 from tests.pages import Reader
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "ci.md"
+
+# The environment may have to be made first.
+pytestmark = pytest.mark.timeout(600)
 
 
 def workflow(page: str) -> dict[str, Any]:

@@ -9,8 +9,13 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.interpreters import wheel
 from tests.pages import Reader
+
+# The environment may have to be made first.
+pytestmark = pytest.mark.timeout(600)
 
 INSIDE = """
 import importlib.metadata as metadata

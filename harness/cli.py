@@ -16,16 +16,14 @@ import contextlib
 import io
 import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from harness.errors import HarnessError, InternalError, evidence_lines, misuse
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.campaign.cells import Ran
     from harness.explore import Exploration, Progress, Settings
     from harness.report.files import Reports
     from harness.report.regression import Regression
@@ -36,7 +34,8 @@ AS_DECLARED: Final = 0
 NOT_AS_DECLARED: Final = 1
 MISUSE: Final = 2
 INTERRUPTED: Final = 130
-_INTERRUPTED: Final = 130
+#: A matrix of more cells than these is run in several processes.
+FEW: Final = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(exc))
     except KeyboardInterrupt:
         _complain("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read stdout has seen enough. Nothing more can be written, not even at exit.
         sys.stdout = io.StringIO()
@@ -121,6 +120,11 @@ def _parser() -> argparse.ArgumentParser:
             "--check-determinism", action="store_true", help="run every schedule twice and compare"
         )
         command.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        if name != "list":
+            default = "one a processor, for more than a few" if name == "matrix" else "1"
+            command.add_argument(
+                "--jobs", type=int, metavar="N", help=f"run cells in N processes ({default})"
+            )
         command.add_argument(
             "--corpus",
             action=argparse.BooleanOptionalAction,
@@ -300,57 +304,60 @@ def _described(each: Scenario, columns: Sequence[Column]) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One cell and how long it took in real time."""
-
-    cell: Cell
-    seconds: float
-
-
 def _run(
     selected: Sequence[tuple[Scenario, list[Column]]],
     settings: Settings,
     options: argparse.Namespace,
 ) -> int:
+    from harness.campaign.cells import ran, side_by_side
     from harness.corpus import Corpus, is_wanted
     from harness.explore import shared_ground
 
     warnings: list[str] = []
-    corpus = Corpus(Path.cwd(), warnings.append) if is_wanted(options.corpus) else None
+    is_kept = is_wanted(options.corpus)
     reports = _reports(options)
-    total = sum(len(columns) for _, columns in selected)
-    runs: list[_Run] = []
+    cells = [(each, column) for each, columns in selected for column in columns]
+    total = len(cells)
+    jobs = _jobs(options, total)
+    runs: list[Ran] = []
     interrupted = False
     # Where a progress bar is drawn, nothing is written beside it.
     at_once = options.command == "run" and not options.json and not sys.stderr.isatty()
     stdout = sys.stdout
+
+    def each_cell(start: Callable[[str], object], progress: Progress) -> Iterator[Ran]:
+        told = reports.are_wanted
+        if jobs > 1:
+            root = Path.cwd() if is_kept else None
+            for done in side_by_side(cells, settings, jobs, corpus=root, told=told):
+                start(f"{done.cell.scenario.name} {done.cell.column.name}".rstrip())
+                yield done
+            return
+        corpus = Corpus(Path.cwd(), warnings.append) if is_kept else None
+        with shared_ground():
+            for each, column in cells:
+                start(f"{each.name} {column.name}".rstrip())
+                yield ran(
+                    each,
+                    column,
+                    settings,
+                    progress=progress,
+                    corpus=corpus,
+                    shown=total == 1,
+                    told=told,
+                )
+
     # What code under test prints is no part of the output.
-    with (
-        _progress(total, settings) as (start, progress),
-        contextlib.redirect_stdout(sys.stderr),
-        shared_ground(),
-    ):
+    with _progress(total, settings) as shows, contextlib.redirect_stdout(sys.stderr):
         try:
-            for each, columns in selected:
-                for column in columns:
-                    start(f"{each.name} {column.name}".rstrip())
-                    began = time.perf_counter()
-                    cell = _cell(
-                        each,
-                        column,
-                        settings,
-                        progress,
-                        corpus,
-                        shown=total == 1,
-                        told=reports.are_wanted,
-                    )
-                    runs.append(_Run(cell, time.perf_counter() - began))
-                    _report(cell, reports)
-                    if at_once:
-                        _print_run(runs[-1], alone=total == 1, file=stdout)
-                    if cell.exploration is not None and cell.exploration.interrupted:
-                        raise KeyboardInterrupt
+            for run in each_cell(*shows):
+                runs.append(run)
+                warnings.extend(run.warnings)
+                _report(run.cell, reports)
+                if at_once:
+                    _print_run(run, alone=total == 1, file=stdout)
+                if run.cell.exploration is not None and run.cell.exploration.interrupted:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             # What was found so far is shown all the same.
             interrupted = True
@@ -378,30 +385,19 @@ def _run(
     return AS_DECLARED if all(run.cell.is_as_declared for run in runs) else NOT_AS_DECLARED
 
 
-def _cell(
-    each: Scenario,
-    column: Column,
-    settings: Settings,
-    progress: Progress,
-    corpus: Corpus | None,
-    *,
-    shown: bool,
-    told: bool,
-) -> Cell:
-    """Run one cell; what cannot be run must not lose what can."""
-    from harness.scenario import Cell, needs_fixtures, run_cell
+def _jobs(options: argparse.Namespace, cells: int) -> int:
+    """Return in how many processes cells are run: a process takes a second to begin."""
+    from harness.campaign.executors import processors
 
-    try:
-        if each.fixtures:
-            raise needs_fixtures(each)
-        return run_cell(
-            each, column, settings, progress=progress, corpus=corpus, shown=shown, told=told
-        )
-    except (HarnessError, InternalError) as exc:
-        return Cell(each, column, None, " ".join(str(exc).split()))
+    jobs: int | None = options.jobs
+    if jobs is None:
+        return processors() if options.command == "matrix" and cells > FEW else 1
+    if jobs < 1:
+        raise misuse("jobs", jobs, "must be at least 1.", "Leave it out for the default.")
+    return min(jobs, cells)
 
 
-def _result(run: _Run) -> dict[str, Any]:
+def _result(run: Ran) -> dict[str, Any]:
     cell = run.cell
     done = cell.exploration
     return {
@@ -599,7 +595,7 @@ def _write_test(written: Regression, file: str, stream: TextIO | None = None) ->
 # --- output ---------------------------------------------------------------------------------------
 
 
-def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
+def _print_run(run: Ran, *, alone: bool, file: TextIO) -> None:
     from harness.report import terminal
     from harness.report.text import worth_rows
 
@@ -626,7 +622,7 @@ def _print_run(run: _Run, *, alone: bool, file: TextIO) -> None:
     terminal.write("\n".join(lines), file)
 
 
-def _print_matrix(runs: Sequence[_Run]) -> None:
+def _print_matrix(runs: Sequence[Ran]) -> None:
     from harness.report import terminal
 
     rows = []
@@ -654,7 +650,7 @@ def _print_matrix(runs: Sequence[_Run]) -> None:
     _print_sum(runs)
 
 
-def _print_sum(runs: Sequence[_Run]) -> None:
+def _print_sum(runs: Sequence[Ran]) -> None:
     good = sum(run.cell.is_as_declared for run in runs)
     schedules = sum(run.cell.exploration.schedules for run in runs if run.cell.exploration)
     virtual = sum(run.cell.exploration.virtual_seconds for run in runs if run.cell.exploration)

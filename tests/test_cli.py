@@ -192,9 +192,11 @@ def test_cells_as_declared_exit_with_0(
     assert cells[1]["token"].startswith("t1:")
     assert "noise" in err
     again = run_json(capsys, command, "--schedules", "10")
+    in_processes = run_json(capsys, command, "--schedules", "10", "--jobs", "2")
     for each in cells:
         del each["seconds"]
     assert again == cells
+    assert in_processes == cells
     assert project.is_dir()
 
 
@@ -501,6 +503,7 @@ def _environment() -> dict[str, str]:
         (["run", "--seeds", "5"], "must be two integers A:B"),
         (["run", "--seeds=-1:3"], "must be"),
         (["run", "--schedules", "0"], "schedules=0 must be"),
+        (["run", "--jobs", "0"], "jobs=0 must be at least 1"),
         (["run", "--strategy", "luck"], "strategy='luck' must be one of"),
         (["run", "--granularity", "fine"], "granularity='fine' must be one of"),
         (["run", "--order", "none"], "order='none' must be one of"),

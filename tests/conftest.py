@@ -22,6 +22,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("here")
 
+# What tests run on purpose is no annotation of a job.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 pytest_plugins = ["pytester"]
 
 

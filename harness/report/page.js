@@ -46,6 +46,7 @@
       const last = this.turns.length > 1 ? this.turns[this.turns.length - 2] : 0;
       if (this.lane[last] === this.lane[this.length - 1]) this.isKey.fill(1, last, this.length - 1);
       this.groups = this.grouped();
+      this.peaks = this.curves.map((curve) => curve[4].reduce((most, point) => Math.max(most, point[1]), 0));
       this.laneTurns = this.lanes.map(() => 0);
       this.laneSteps = this.lanes.map(() => 0);
       for (const at of this.turns) this.laneTurns[this.lane[at]]++;
@@ -133,6 +134,7 @@
       this.rows = this.chooseRows();
       this.at = this.story.length - 1;
       [this.begin, this.end] = this.firstView();
+      this.width = 800;
       this.build();
       this.resize();
       new ResizeObserver(() => this.resize()).observe(this.box);
@@ -201,10 +203,10 @@
         class: "lanes", tabindex: "0", role: "group",
         "aria-label": "Timeline: arrow keys go from step to step, n and p from one numbered moment to another",
       }, this.sheet);
-      this.curves = story.curves.map((curve) => {
+      this.curves = story.curves.map((curve, index) => {
         const canvas = el("canvas", { "aria-hidden": "true" });
         const side = el("div", { class: "side" });
-        return { curve, canvas, side, strip: el("div", { class: "strip curves" }, side, canvas) };
+        return { curve, peak: story.peaks[index], canvas, side, strip: el("div", { class: "strip curves" }, side, canvas) };
       });
       this.mapStrip = el("div", { class: "strip map" }, el("div", { class: "side" }, "whole run"), this.map);
       this.tip = el("div", { class: "tip", hidden: true });
@@ -294,7 +296,6 @@
 
     /* ---- where the view is ---- */
 
-    get width() { return Math.max(80, this.box.clientWidth - LABEL - 1); }
     x(step) { return (step - this.begin) / (this.end - this.begin) * (this.width - 8) + 2; }
     stepAt(x) { return (x - 2) / (this.width - 8) * (this.end - this.begin) + this.begin; }
     show(begin, end) {
@@ -429,10 +430,26 @@
       this.tip.style.top = `${event.clientY - box.top + (above ? -size.height - 12 : 20)}px`;
     }
 
+    /* Where time moves in what is shown: [step, when, by how much]. */
+    movesInView() {
+      const { clock } = this.story, found = [];
+      let low = 0, high = clock.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (clock[middle][0] < this.begin) low = middle + 1; else high = middle;
+      }
+      for (let index = Math.max(low, 1); index < clock.length && clock[index][0] < this.end; index++) {
+        found.push([clock[index][0], clock[index][1], clock[index][1] - clock[index - 1][1]]);
+      }
+      return found;
+    }
+
     /* ---- drawing ---- */
 
     resize() {
       if (!this.box.clientWidth) return;
+      // Asked once: to ask the document for each thing that is drawn takes seconds.
+      this.width = Math.max(80, this.box.clientWidth - LABEL - 1);
       const style = getComputedStyle(root);
       this.colours = Object.fromEntries(["text", "dim", "line", "panel", "sunk", "turn", "turn-text", "key", "key-text",
         "stop", "wait", "wait-soft", "hold", "bad", "bad-soft", "curve", "curve-soft", "bound", "accent"]
@@ -522,9 +539,7 @@
       pen.textAlign = "left";
       // The longest jumps of the clock first: where there is no room, a short one goes unsaid.
       const jumps = [[this.begin, valueAt(story.clock, this.begin, 0), Infinity]];
-      story.clock.forEach(([at, ns], index) => {
-        if (at > this.begin && at < this.end) jumps.push([at, ns, ns - (index ? story.clock[index - 1][1] : 0)]);
-      });
+      for (const [at, ns, by] of this.movesInView()) if (at > this.begin) jumps.push([at, ns, by]);
       const taken = [];
       pen.font = `11px ${this.font}`;
       for (const [at, ns] of jumps.sort((a, b) => b[2] - a[2]).slice(0, 200)) {
@@ -565,9 +580,10 @@
         }
       });
 
-      for (const [at] of story.clock) {
+      // Where time moves all the time, lines would only be grey.
+      const moves = this.movesInView();
+      for (const [at] of moves.length > 60 ? [] : moves) {
         const x = this.x(at);
-        if (at === 0 || x < 0 || x > width) continue;
         pen.strokeStyle = colours.dim;
         pen.globalAlpha = .35;
         pen.lineWidth = 1;
@@ -739,9 +755,9 @@
 
     drawCurves() {
       const { story, colours } = this;
-      for (const { curve, canvas, side } of this.curves) {
+      for (const { curve, peak: highest, canvas, side } of this.curves) {
         const [name, kind, bound, reached, points] = curve, pen = this.surface(canvas, CURVE);
-        const most = Math.max(1, bound ?? 0, ...points.map((point) => point[1]));
+        const most = Math.max(1, bound ?? 0, highest);
         const y = (value) => CURVE - 8 - value / most * (CURVE - 24);
         const path = new Path2D();
         path.moveTo(0, y(0));
@@ -804,7 +820,7 @@
         }
         const now = valueAt(points, this.at, 0);
         const what = kind === "calls" ? "calls so far" : "in flight";
-        side.replaceChildren(el("b", {}, name), el("span", {}, `${what}: ${now} here, ${Math.max(0, ...points.map((point) => point[1]))} at most`));
+        side.replaceChildren(el("b", {}, name), el("span", {}, `${what}: ${now} here, ${highest} at most`));
         const x = this.x(this.at);
         pen.fillStyle = colours.accent;
         pen.globalAlpha = .13;

@@ -11,7 +11,7 @@ endif
 JOBS ?= auto
 VENV := .venv/bin/python
 
-.PHONY: help setup storms test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis test-all fix clean
+.PHONY: help setup storms stress test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis cluster browser test-all fix clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -24,6 +24,10 @@ setup: ## make .venv with all that the project needs (every other target does it
 
 storms: setup ## run every scenario: references hold, broken variants are caught
 	@$(VENV) -m pytest scenarios -n $(JOBS)
+
+stress: setup ## run every scenario by 1,920 schedules a class, in shards; TIME=10m: as far as that goes
+	@$(VENV) -m pytest scenarios -n $(JOBS) --dist worksteal --timeout 1800 --storm-profile stress \
+		$(if $(TIME),--storm-time $(TIME) --storm-unfinished skip)
 
 test: setup ## run the tests of the harness itself
 	@$(VENV) -m pytest -n $(JOBS)
@@ -63,6 +67,12 @@ real-bugs: setup ## find published bugs in old releases, each in an environment 
 
 real-redis: setup ## compare the double of a store with a real server, which must be installed: redis-server
 	@$(VENV) -m pytest tests/real_redis -m real_redis
+
+cluster: setup ## run campaigns on a cluster of dask with two workers on this machine, and kill one of them
+	@$(VENV) -m pytest tests/campaign -m cluster
+
+browser: setup ## look at the page of a report in Chromium, which must be installed, with chromedriver
+	@$(VENV) -m pytest tests/browser -m browser
 
 test-all: setup ## what may differ between Pythons, on every other supported one of this machine
 	@$(VENV) -m tests.interpreters.everywhere

@@ -208,9 +208,9 @@ def test_a_python_that_does_not_start_is_told_in_words() -> None:
 @pytest.mark.parametrize(
     ("failing", "steps"),
     [
-        ("nothing", ["check", "test-all", "real-redis"]),
+        ("nothing", ["check", "test-all", "cluster", "real-redis", "browser"]),
         ("check", ["check"]),
-        ("install", ["check", "test-all", "apt-get"]),
+        ("install", ["check", "test-all", "cluster", "apt-get"]),
     ],
 )
 def test_continuous_integration_runs_check_and_then_everything_else(
@@ -218,7 +218,7 @@ def test_continuous_integration_runs_check_and_then_everything_else(
 ) -> None:
     """`.ci/run` works from any folder, without input, and stops at the first failure.
 
-    It installs the server that it needs, and fails where it cannot.
+    It installs the server and the browser that it needs, and fails where it cannot.
     """
     record = tmp_path / "record"
     programs = {
@@ -227,7 +227,7 @@ def test_continuous_integration_runs_check_and_then_everything_else(
         "sudo": 'exec "$@"',
     }
     if failing != "install":
-        programs["redis-server"] = "true"
+        programs |= dict.fromkeys(("redis-server", "chromium", "chromedriver"), "true")
     for name, program in programs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n", "utf-8")
         (tmp_path / name).chmod(0o755)

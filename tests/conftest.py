@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -28,9 +29,10 @@ os.environ.pop("GITHUB_ACTIONS", None)
 pytest_plugins = ["pytester"]
 
 
-@pytest.fixture(scope="session")
-def wheel_python(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+@pytest.fixture
+def wheel_python(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
     """Return the interpreter of an environment that has the wheel of this tree and no more."""
     own = tmp_path_factory.getbasetemp()
     # The workers of xdist have folders of their own in one that they share.
-    return wheel.installed(own if worker_id == "master" else own.parent)
+    with wheel.installed(own if worker_id == "master" else own.parent) as python:
+        yield python

@@ -76,5 +76,7 @@ def test_what_a_page_shows_wrongly_is_seen(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        somebody = reader(wheel.installed(Path(temporary)), Path(temporary).resolve())
-        PAGE.write_text(somebody.follow(PAGE.read_text("utf-8")), "utf-8")
+        folder = Path(temporary).resolve()
+        with wheel.installed(folder) as python:
+            text = reader(python, folder).follow(PAGE.read_text("utf-8"))
+        PAGE.write_text(text, "utf-8")

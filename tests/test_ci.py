@@ -104,5 +104,7 @@ def test_exit_codes_are_those_of_both() -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        there = machine(wheel.installed(Path(temporary)), Path(temporary).resolve())
-        PAGE.write_text(there.follow(PAGE.read_text("utf-8")), "utf-8")
+        folder = Path(temporary).resolve()
+        with wheel.installed(folder) as python:
+            text = machine(python, folder).follow(PAGE.read_text("utf-8"))
+        PAGE.write_text(text, "utf-8")

@@ -24,8 +24,10 @@ ROWS = {
     "chat_stream.promoter": "M15 L23865 L25022 L25644 A1 A2 P1",
     "chat_stream.subscription": ("M1 M1b M2 M3 M4 M6 M7 M8 M10 M11 M14 M16 L22571 L24031 L25145"),
     "connection_lifecycle.admission": "B1 B2 B3 B4 B5 B6 B7 B8 B9 B10 B11 S6a S6b S6c S6d C1 C2 C3",
+    "connection_lifecycle.history": "A19 A36 A37 L589",
+    "connection_lifecycle.attempts": "R0a R0b R1 R2 R3 R4 R5 R6 R7 R20",
     "connection_lifecycle.reader": (
-        "R0a R0b R1 R2 R3 R4 R5 R6 R7 R9 R11 R12 R14 R15 R16 R17 R20 A1 A2 A12 A13 A14 A16"
+        "R0a R0b R1 R4 R5 R6 R7 R9 R11 R12 R14 R15 R16 R17 R20 A1 A2 A12 A13 A14 A16"
     ),
     "connection_lifecycle.speed_test": (
         "T0 T1 T2 T3 T4 T5 T6 T9 T11 T13 S8a S8c S8d S8e S8f S8g C1 C2 C3"
@@ -49,7 +51,7 @@ ROWS = {
     "worker_pool.replicated_map": (
         "W0 W1 W2 W3 R-M1 R-M2 R-M3 R-M4 R-M5 R-M6 R-M9 R-M10 R-M12 R1 R3 R5 R6 R7"
     ),
-    "worker_pool.streams": "K-M1 K-M2 K-M3 K-M4 K-M5 K-M6 K-M7 K-M8 K-M9 K-M10 S1 S2 S4 S5",
+    "worker_pool.streams": "K-M1 K-M2 K-M3 K-M4 K-M5 K-M6 K-M7 K-M8 K-M9 K-M10 A1 A2 S1 S2 S4 S5",
 }
 #: Their rows say that they always fail: each receive leaks, and each stop polls.
 ALWAYS = {"LeakedWatcher", "PollsUntilStopped"}

@@ -1,7 +1,8 @@
 """Readers and sinks that are each wrong in one way.
 
 Rows K-M1 to K-M10 of the component's table; S1, S2, S4 and S5 are invariants that no row of the
-table breaks by an interleaving. A storm in `storms.py` catches each.
+table breaks by an interleaving, A1 and A2 what its page only tells. A storm in `storms.py` catches
+each.
 
 Nothing of the table is equivalent here. One thing that its page tells is: to register again on the
 first stream only cannot show, because a read makes the consumer anew on every stream.
@@ -84,7 +85,50 @@ class JoinsItself(Reader):
         self._close_subscriptions()
 
 
+class LossIsTheEnd(Reader):
+    """A1: takes a lost connection for the end of its streams.
+
+    Bug: the connection is lost for a moment, and the reader shows nothing any more; it always
+    fails where a connection is lost.
+    Seen in: the options of pulse, as what "sleep and try again" is there against.
+    Caught by: cut_off_reader_reads_on (Exactly).
+    """
+
+    async def _read_once(self) -> list[Event]:
+        try:
+            return await super()._read_once()
+        except ConnectionError as exc:
+            raise LookupError(self.name) from exc
+
+
 # --- sinks ----------------------------------------------------------------------------------------
+
+
+class JoinsItselfToo(Sink):
+    """K-M8: closes itself when its group is gone, and so waits for the task that closes.
+
+    Bug: the reading waits for its own end, and no subscriber is told; no interleaving is needed.
+    Seen in: pulse, still so in September 2026.
+    Caught by: group_is_gone (Deadlock).
+    """
+
+    async def _fail(self) -> None:
+        self._is_closed = True
+        await asyncio.wait(self._tasks)
+        self._close_subscriptions()
+
+
+class NeverRegistersAgain(Sink):
+    """A2: registers when it is opened, and never again.
+
+    Bug: its keep-alives are lost while it reads, and it is deleted under its own feet; no
+    interleaving is needed.
+    Seen in: pulse, as what the look at its own keep-alive before each read is there against.
+    Caught by: silent_sink_registers_again (LivingKept).
+    """
+
+    def _must_register(self) -> bool:
+        return False
 
 
 class KeepAlivesOnly(Sink):

@@ -7,14 +7,16 @@ from typing import Any
 
 from harness import AsyncSimulation, AsyncStore, Fail, Hang, InFlight, Pass, Site, Verdict
 
+from . import policy
 from .policy import Timing
 from .reference import Event, Sink
 
 GROUP = "workers"
 GRACE = CHECK = 1.0
 BLOCK = 2 * GRACE
+RETRY = GRACE / 2
 #: As the defaults, but with one look in a grace: each costs steps.
-TIMING = Timing(grace=GRACE, check=CHECK, block=BLOCK)
+TIMING = Timing(grace=GRACE, check=CHECK, block=BLOCK, retry=RETRY)
 #: What a reader or sink that is up has going.
 STANDING = ("read", "check", "keep-alive", "subscriber")
 
@@ -78,6 +80,7 @@ class Plant:
         self.acks = InFlight("acknowledgements")
         self.sinks: dict[str, Sink] = {}
         self.down: dict[str, float] = {}
+        self.paused: dict[str, tuple[float, float]] = {}
         self.book: list[Entry] = []
         # Kept, or they might be collected.
         self._subscribers: list[asyncio.Task[None]] = []
@@ -114,6 +117,11 @@ class Plant:
         """Have a sink be gone, with its subscriber."""
         self.down[name] = self.sim.now()
         self.store.crash(name)
+
+    def pause(self, name: str, seconds: float) -> None:
+        """Have a sink stand still."""
+        self.paused[name] = self.sim.now(), self.sim.now() + seconds
+        self.store.pause(name, seconds)
 
     def bury_strays(self, count: int) -> None:
         """Leave consumers in the group that died before they said that they live."""
@@ -184,6 +192,19 @@ class Plant:
         data = self.store.data
         found = {row["name"] for each in self.streams for row in data.xinfo_consumers(each, GROUP)}
         return sorted(found)
+
+    def registered(self, name: str) -> list[float]:
+        """Return when a sink registered."""
+        return [
+            event.at
+            for event in self.store.events
+            if event.key.startswith("register") and event.client == name
+        ]
+
+    def was_silent(self, name: str, at: float) -> bool:
+        """Tell whether a sink had stood still for long enough to count as dead."""
+        since, until = self.paused.get(name, (at, at))
+        return at - since >= policy.STALE_GRACES * self.timing.grace and at <= until
 
     def up(self) -> list[Sink]:
         """Return the sinks that have neither crashed nor closed."""

@@ -78,10 +78,6 @@ class Client(Protocol):
         """Set a text."""
         ...
 
-    def hset(self, name: str, key: str, value: str) -> Awaitable[Any]:
-        """Set a field."""
-        ...
-
     def hsetnx(self, name: str, key: str, value: str) -> Awaitable[Any]:
         """Set a field unless there is one."""
         ...
@@ -159,6 +155,12 @@ def register(
     for stream in streams:
         db.xgroup_createconsumer(stream, group, consumer)
     db.hset(beats, consumer, beat)
+
+
+def say_alive(db: Database, beats: str, consumer: str, beat: str) -> None:
+    """Note that a consumer was heard of, unless it was since: what was held up says little."""
+    if int(beat) > int(db.hget(beats, consumer) or "0"):
+        db.hset(beats, consumer, beat)
 
 
 def bury(
@@ -483,21 +485,24 @@ class Sink(Source):
 
     async def _beat(self) -> None:
         beat_ns = self._clock()
-        await self._store.hset(self._beats, self.name, str(beat_ns))
-        self._last_beat_ns = beat_ns
+        await self._store.run(say_alive, self._beats, self.name, str(beat_ns))
+        self._last_beat_ns = max(beat_ns, self._last_beat_ns)
 
     # --- reading ----------------------------------------------------------------------------------
 
     async def _read_once(self) -> list[Event]:
         timing = self._timing
-        if policy.is_stale(str(self._last_beat_ns), self._clock(), timing.grace):
-            # The others took it for dead.
+        if self._must_register():
             await self._register()
         wanted = dict.fromkeys(self._streams, ">")
         block = policy.ms(timing.block)
         return _events(
             await self._store.xreadgroup(self._group, self.name, wanted, timing.batch, block)
         )
+
+    def _must_register(self) -> bool:
+        """Tell whether the others take it for dead."""
+        return policy.is_stale(str(self._last_beat_ns), self._clock(), self._timing.grace)
 
     async def _deliver_all(self, events: list[Event]) -> None:
         self._in_hand += events
@@ -525,6 +530,10 @@ class Sink(Source):
                     await self._bury_dead()
             except ConnectionError as exc:
                 log.warning("%s could not check: %s", self.name, exc)
+            except Exception:  # as where it reads: the reading may wait for subscribers meanwhile
+                log.exception("%s reads no more: its stream is gone", self.name)
+                await self._fail()
+                return
             await asyncio.sleep(self._timing.check)
 
     async def _take_lease(self) -> bool:

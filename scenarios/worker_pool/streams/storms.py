@@ -25,11 +25,14 @@ from .broken import (
     DeletesThenClaims,
     DeletesUnasked,
     JoinsItself,
+    JoinsItselfToo,
     KeepAlivesOnly,
     KeepsCopies,
     LeaksLock,
     LeaseInTwoSteps,
     LeavesUnwanted,
+    LossIsTheEnd,
+    NeverRegistersAgain,
     NoLease,
     PutsUnderLock,
     ReadsAtOnce,
@@ -46,7 +49,7 @@ from .invariants import (
     NothingLost,
     OneHolder,
 )
-from .plant import BLOCK, CHECK, GRACE, TIMING, Plant
+from .plant import BLOCK, CHECK, GRACE, RETRY, TIMING, Plant
 from .reference import Reader, Sink
 
 # --- reader ---------------------------------------------------------------------------------------
@@ -116,6 +119,33 @@ async def stream_is_gone(sim: AsyncSimulation, cls: type[Reader]) -> None:
         storm.spawn(subscription.get)
     async with sim.storm(Elapsed(0.0)) as later:
         later.spawn(reader.close)
+
+
+@scenario(Reader, catches={LossIsTheEnd: Exactly})
+async def cut_off_reader_reads_on(sim: AsyncSimulation, cls: type[Reader]) -> None:
+    """A reader is cut off for a grace: an event of that time is shown when it has tried again."""
+    plant = Plant(sim)
+    reader = await open_reader(plant, cls)
+    seen: list[str] = []
+
+    async def look() -> None:
+        subscription = reader.subscribe()
+        while event := await subscription.get():
+            seen.append(event.fields["kind"])
+
+    # It waits for no longer than RETRY before it tries again.
+    async with sim.storm(
+        Exactly(["one", "two"], lambda: seen), Elapsed(GRACE + RETRY), LeakBound()
+    ) as storm:
+        storm.spawn(look)
+        await sim.settle()
+        plant.store.cut("reader")
+        await plant.add("one")
+        await sim.advance(GRACE)
+        plant.store.mend("reader")
+        await plant.add("two")
+        await sim.advance(RETRY)
+        await reader.close()
 
 
 # --- acknowledgements -----------------------------------------------------------------------------
@@ -278,7 +308,7 @@ async def missed_beat_kills_nobody(sim: AsyncSimulation, cls: type[Sink]) -> Non
     """One keep-alive is lost: nobody deletes the sink, though it is silent for two graces."""
     plant = Plant(sim, cls)
     await plant.open("a")
-    plant.fail("a", "hset workers:keep-alive")
+    plant.fail("a", "run say_alive")
     # It looks in the middle between two keep-alives.
     await sim.advance(GRACE / 2)
     await plant.open("b")
@@ -298,7 +328,7 @@ async def silent_sink_reads_on(sim: AsyncSimulation, cls: type[Sink]) -> None:
     plant.serve("a", acks=False)
     await sim.settle()
     # One writes no more, the other reads nothing, so that the event goes to the first.
-    writes = ("hset workers:keep-alive", "set workers:lease", "xautoclaim events")
+    writes = ("run say_alive", "set workers:lease", "xautoclaim events")
     plant.hang(*(("a", write) for write in writes), ("b", "xreadgroup events"))
     await plant.open("b")
     plant.serve("b")
@@ -315,6 +345,100 @@ async def silent_sink_reads_on(sim: AsyncSimulation, cls: type[Sink]) -> None:
 
     assert plant.got("b") == [stale + GRACE]
     assert plant.pending() == 0
+
+
+@scenario(Sink, catches={NeverRegistersAgain: LivingKept, StaleAfterOneGrace: LivingKept})
+async def silent_sink_registers_again(sim: AsyncSimulation, cls: type[Sink]) -> None:
+    """No keep-alive of a sink arrives, though it reads: it registers again before it is stale."""
+    # It looks between its reads, three of which are longer than the two graces that are allowed.
+    plant = Plant(sim, cls, timing=replace(TIMING, block=0.75 * GRACE))
+    await plant.open("a")
+    plant.serve("a")
+    plant.hang(("a", "run say_alive"))
+    await plant.open("b")
+    plant.serve("b")
+
+    async with sim.storm(
+        LivingKept(plant), ConsumersBounded(plant), NothingLost(plant), LeakBound()
+    ):
+        await sim.advance(5 * GRACE)
+
+    assert plant.consumers() == ["a", "b"]
+    # At 2.25 graces and at 4.5.
+    assert plant.registered("a") == [0.0, 2.25 * GRACE, 4.5 * GRACE]
+
+
+@scenario(Sink, catches={NeverRegistersAgain: LivingKept})
+async def paused_sink_goes_on(sim: AsyncSimulation, cls: type[Sink]) -> None:
+    """A sink stands still until it was deleted: what it owed went elsewhere, and it reads again."""
+    plant = Plant(sim, cls)
+    await plant.open("a")
+    plant.serve("a", acks=False)
+    await sim.settle()
+    await plant.add("one")
+    await plant.open("b")
+    plant.serve("b")
+    await sim.settle()
+    # At two graces it is as old as it may be, and deleted at the next check.
+    wakes = 2 * GRACE + 1.5 * CHECK
+
+    async with sim.storm(
+        NothingLost(plant),
+        NotAfterAck(plant),
+        LivingKept(plant),
+        ConsumersBounded(plant),
+        KeepsAlive(plant),
+        OneHolder(plant),
+        LeakBound(),
+    ):
+        plant.pause("a", wakes)
+        await sim.advance(wakes - CHECK / 4)
+        assert plant.consumers() == ["b"]
+        # Its keep-alive comes late, and once in a grace again.
+        await sim.advance(2 * GRACE)
+
+    assert plant.got("b") == [GRACE]
+    assert plant.consumers() == ["a", "b"]
+
+
+@scenario(Sink, catches={JoinsItselfToo: Deadlock})
+async def group_is_gone(sim: AsyncSimulation, cls: type[Sink]) -> None:
+    """The stream goes with its group: the subscriber of a sink is told, and a close returns."""
+    plant = Plant(sim, cls)
+    sink = await plant.open("a")
+    subscription = sink.subscribe()
+    await sim.settle()
+    vandal = plant.store.client("vandal")
+
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(subscription.get)
+        storm.spawn(vandal.delete, "events")
+    async with sim.storm(Elapsed(0.0), LeakBound()) as later:
+        later.spawn(sink.close, copies=2)
+
+    assert storm.results() == [None, 1]
+
+
+@scenario(Sink, catches={JoinsItselfToo: Deadlock})
+async def group_is_gone_while_nobody_reads(sim: AsyncSimulation, cls: type[Sink]) -> None:
+    """The reading waits for a subscriber when the stream goes: the next check finds out."""
+    plant = Plant(sim, cls, timing=replace(TIMING, buffer=1))
+    sink = await plant.open("a")
+    subscription = sink.subscribe()
+    await sim.settle()
+    await plant.add(*"123")
+    await sim.settle()
+
+    async with sim.storm(Elapsed(CHECK), LeakBound()) as storm:
+        storm.spawn(plant.store.client("vandal").delete, "events")
+        await sim.advance(CHECK)
+    async with sim.storm(Elapsed(0.0), LeakBound()) as later:
+        later.spawn(subscription.get)
+        later.spawn(sink.close)
+
+    # What nobody got is dropped, and told so.
+    assert storm.results() == [1]
+    assert later.results() == [None, None]
 
 
 # --- one lease ------------------------------------------------------------------------------------

@@ -349,6 +349,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     """Say how storms are run, if anything was said about it."""
     names = (*_OPTIONS, "time")
     said = [f"{name}={_said(config, name)}" for name in names if _said(config, name) is not None]
+    profile = config.getoption("storm_profile", default=None) or config.getini("storm_profile")
+    said[:0] = [f"profile={profile}"] if profile else []
     return f"storms: {', '.join(said)}" if said else None
 
 

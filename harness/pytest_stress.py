@@ -54,6 +54,9 @@ _TIME: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _TIME_IS_UP: Final = "storm time is up"
 _INTERRUPTED: Final = "interrupted"
 
+#: Outcome, text, sections and properties of a report.
+_Verdict = tuple[Any, Any, list[tuple[str, str]], list[tuple[str, object]]]
+
 _shards_key = pytest.StashKey[list[pytest.Function]]()
 _carried_key = pytest.StashKey[dict[str, Any]]()
 
@@ -134,6 +137,7 @@ class Shards:
         self._end = None if left is None else time.monotonic() + left
         self._stop_file = Path(given["storm_stop"]) if "storm_stop" in given else None
         self._interrupted = False
+        self._is_torn_down = False
         self._why = ""
 
     def stop(self) -> bool:
@@ -201,8 +205,24 @@ class Shards:
     # --- running ----------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Pass over what there is no time for: thousands of shards, and each report takes time."""
+        if not is_shard(item) or not self.stop():
+            self._is_torn_down = False
+            return None
+        if not self._is_torn_down:
+            # What the fixtures of others wait for; the next item may be of any other module.
+            from _pytest.runner import runtestprotocol
+
+            self._is_torn_down = True
+            item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            runtestprotocol(item, nextitem=None)
+            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Leave out what there is no time for, before its fixtures are made."""
+        """Skip what there is no time for, before its fixtures are made."""
         number = _shard_number(item, None)
         if number is None:
             return
@@ -519,9 +539,11 @@ class Verdicts:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
         """Tell the cells that are not complete when nothing more comes."""
-        why = "never run"
+        why, is_over = "", False
         try:
-            return (yield)
+            result = yield
+            why, is_over = _TIME_IS_UP if self.shards.stop() else "never run", True
+            return result
         except KeyboardInterrupt:
             why = _INTERRUPTED
             self._hear_the_last()
@@ -533,7 +555,7 @@ class Verdicts:
             for cell in self._cells.values():
                 # Of what was not even begun when somebody stopped it, pytest is silent, too.
                 is_begun = cell.done or cell.outcomes or cell.lost
-                if not cell.is_told and (is_begun or why == "never run"):
+                if not cell.is_told and (is_begun or is_over):
                     self._tell(cell, why)
 
     def _tell(self, cell: _Cell, why: str = "never run") -> None:
@@ -568,9 +590,7 @@ class Verdicts:
             # The loop of xdist counts the failures of workers only.
             dsession.shouldstop = dsession.shouldstop or self._session.shouldfail
 
-    def _verdict(
-        self, cell: _Cell
-    ) -> tuple[Any, Any, list[tuple[str, str]], list[tuple[str, object]]]:
+    def _verdict(self, cell: _Cell) -> _Verdict:
         """Return outcome, text, sections and properties of a cell's report."""
         from harness.campaign.merge import Declared, merge
         from harness.campaign.units import Unit
@@ -578,8 +598,12 @@ class Verdicts:
 
         if len(cell.skipped) == cell.of:
             return "skipped", cell.skipped[0], [], []
+        path, line, _ = cell.location
+        is_late = self.skips_unfinished and set(cell.lost.values()) == {_TIME_IS_UP}
+        told = f"Skipped: {_TIME_IS_UP}, all so far as declared"
+        late: _Verdict = "skipped", (path, line, told), [], []
         if cell.carried is None:
-            return "failed", f"{cell.nodeid}: {_lost(cell)}", [], []
+            return late if is_late else ("failed", f"{cell.nodeid}: {_lost(cell)}", [], [])
         units = [Unit.from_json(each) for each in cell.carried["units"]]
         try:
             made = merge(
@@ -595,17 +619,10 @@ class Verdicts:
         text = made.explain()
         if not text:
             return "passed", None, [(self.section, self._worth(made))], properties
-        path, line, _ = cell.location
         if cell.is_xfail is not None:
             return "skipped", (path, line, cell.is_xfail), [], properties
-        is_late = set(cell.lost.values()) == {_TIME_IS_UP}
-        if is_late and self.skips_unfinished and not made.unexpected:
-            return (
-                "skipped",
-                (path, line, f"Skipped: {_TIME_IS_UP}, all so far as declared"),
-                [],
-                [],
-            )
+        if is_late and not made.unexpected:
+            return late
         told, _, _ = text.partition("\nViolation: ")
         if cell.lost:
             told = f"{told}\n{_lost(cell)}"

@@ -39,7 +39,7 @@ from scenarios.request_queue.asgi.reference import RequestQueue
 from scenarios.worker_pool.pool.crowd import crowd
 from scenarios.worker_pool.pool.reference import Node
 
-from . import measuring, programs, queueing, rivals
+from . import measuring, programs, queueing, reports, rivals
 
 OUTPUT = Path(".harness") / "bench.json"
 #: What is set against the random modes of others.
@@ -355,6 +355,19 @@ def _worker_pool(scale: int) -> list[Row]:
     return rows
 
 
+def _reports(scale: int) -> list[Row]:
+    """The page of 100,000 steps: its size, and how soon its first failure can be read."""
+    if not reports.can_be_taken():
+        print("no chromium, chromedriver or selenium: no figures of reports", file=sys.stderr)
+        return []
+    size, shown = reports.first_failure()
+    name = "page of 100,000 steps"
+    return [
+        Row(name, "", "MB", size, 0.0, 0.0, "< 30", size < 30),
+        Row(name, "", "ms to the first failure", shown, 0.0, 0.0, "< 3,000", shown < 3_000),
+    ]
+
+
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "rivals": _against_rivals,
     "asyncio": _against_asyncio,
@@ -364,6 +377,7 @@ PARTS: dict[str, Callable[[int], list[Row]]] = {
     "memory": _memory,
     "queue": _request_queue,
     "pool": _worker_pool,
+    "reports": _reports,
 }
 
 

@@ -29,7 +29,11 @@ from .visitors import BLANK, Site, fetch, respond
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
 async def crowd_of_64(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
-    """Sixty-four requests for one page: one fetches, and the others are sent back for it."""
+    """Sixty-four requests for one page: one fetches, and the others are sent back for it.
+
+    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
+    of this size there is only what was leaked upstream.
+    """
     origin = sim.pool("origin", latency=2.0)
     site = Site(cls, origin)
 
@@ -47,7 +51,11 @@ async def crowd_of_64(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
 async def crowd_of_16_gives_up(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
-    """The fetch takes ten seconds: fifteen give up after six, and the gauge falls to one."""
+    """The fetch takes ten seconds: fifteen give up after six, and the gauge falls to one.
+
+    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
+    of this size there is only what was leaked upstream.
+    """
     origin = sim.pool("origin", latency=10.0)
     site = Site(cls, origin)
 
@@ -64,7 +72,11 @@ async def crowd_of_16_gives_up(sim: AsyncSimulation, cls: type[RequestQueue]) ->
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
 async def crowd_of_16_behind_a_held_bucket(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
-    """Nobody ever has the token: all sixteen give up at the same instant, and none stays."""
+    """Nobody ever has the token: all sixteen give up at the same instant, and none stays.
+
+    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
+    of this size there is only what was leaked upstream.
+    """
     origin = sim.pool("origin")
     site = Site(cls, origin, acquire_timeout=0.005)
     assert site.queue.bucket("/queue-load").try_acquire()
@@ -599,7 +611,14 @@ async def working_on(site: Site, scope: Scope, send: Send) -> None:
     await respond(send)
 
 
-@scenario(RequestQueue, catches={broken.EntersAfterItsEnd: Failed}, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={
+        broken.EntersAfterItsEnd: Failed,
+        broken.LooksThenEnters: Failed,
+        broken.ForgetsThatItAsked: Failed,
+    },
+)
 async def part_that_outlives_its_request_enters_nothing(
     sim: AsyncSimulation, cls: type[RequestQueue]
 ) -> None:
@@ -616,7 +635,10 @@ async def part_that_outlives_its_request_enters_nothing(
     assert site.queue.bucket("/bench").is_free
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={broken.Serialised: MaxInFlight},
+)
 async def static_files_pass_by(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
     """What is exempt, and what the middleware does not stand before, is not held up by anything."""
     origin = sim.pool("origin", latency=2.0)
@@ -632,7 +654,10 @@ async def static_files_pass_by(sim: AsyncSimulation, cls: type[RequestQueue]) ->
     assert storm.results() == [(200, 2.0)] * 6
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={broken.KeyedByPath: Failed, broken.Serialised: Elapsed},
+)
 async def metrics_tell_the_size_of_the_register(
     sim: AsyncSimulation, cls: type[RequestQueue]
 ) -> None:
@@ -660,7 +685,10 @@ async def half_sent(site: Site, scope: Scope, send: Send) -> None:
     raise LookupError(message)
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={broken.PlainRemoval: Failed, broken.ForgetsRedirectsOnly: Failed},
+)
 async def half_an_answer_is_broken_off(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
     """An error after the first byte goes on to the server, which alone can cut the connection."""
     site = Site(cls, sim.pool("origin"), half_sent)
@@ -679,7 +707,16 @@ async def hurried(site: Site, scope: Scope, send: Send) -> None:
         await fetch(site, scope, send)
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={
+        broken.PlainRemoval: Failed,
+        broken.ForgetsRedirectsOnly: Failed,
+        broken.KeepsTheToken: Failed,
+        broken.EverythingIsFine: Failed,
+        broken.Serialised: Elapsed,
+    },
+)
 async def earlier_deadline_is_the_handlers_own(
     sim: AsyncSimulation, cls: type[RequestQueue]
 ) -> None:
@@ -702,7 +739,20 @@ async def grouped(site: Site, scope: Scope, send: Send) -> None:
     await respond(send)
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={
+        broken.PlainRemoval: Failed,
+        broken.ForgetsNoCancelled: Failed,
+        broken.ForgetsErrorsOnly: Failed,
+        broken.ForgetsRedirectsOnly: Failed,
+        broken.KeepsTheToken: Elapsed,
+        broken.ReleasesAtOnce: Calls,
+        broken.KeyedByPath: Calls,
+        broken.EverythingIsFine: Failed,
+        broken.Serialised: Calls,
+    },
+)
 async def signal_may_come_in_a_group(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
     """A handler that waits inside a task group is sent back like any other."""
     origin = sim.pool("origin", latency=2.0)

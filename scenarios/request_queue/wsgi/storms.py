@@ -30,7 +30,11 @@ from .visitors import BLANK, PAGE, Site, fetch
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
 def crowd_of_16(sim: Simulation, cls: type[RequestQueue]) -> None:
-    """Sixteen requests for one page: one fetches, and the others are sent back for it."""
+    """Sixteen requests for one page: one fetches, and the others are sent back for it.
+
+    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
+    of this size there is only what was leaked upstream.
+    """
     origin = sim.pool("origin", latency=2.0)
     site = Site(cls, origin)
 
@@ -47,7 +51,11 @@ def crowd_of_16(sim: Simulation, cls: type[RequestQueue]) -> None:
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
 def crowd_of_16_gives_up(sim: Simulation, cls: type[RequestQueue]) -> None:
-    """The fetch takes ten seconds: fifteen give up after six, and the gauge falls to one."""
+    """The fetch takes ten seconds: fifteen give up after six, and the gauge falls to one.
+
+    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
+    of this size there is only what was leaked upstream.
+    """
     origin = sim.pool("origin", latency=10.0)
     site = Site(cls, origin)
 
@@ -64,7 +72,11 @@ def crowd_of_16_gives_up(sim: Simulation, cls: type[RequestQueue]) -> None:
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
 def crowd_of_16_behind_a_held_bucket(sim: Simulation, cls: type[RequestQueue]) -> None:
-    """Nobody ever has the token: all sixteen give up at the same instant, and none stays."""
+    """Nobody ever has the token: all sixteen give up at the same instant, and none stays.
+
+    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
+    of this size there is only what was leaked upstream.
+    """
     origin = sim.pool("origin")
     site = Site(cls, origin, acquire_timeout=0.005)
     assert site.queue.bucket("/queue-load").acquire_or_join() is None
@@ -609,7 +621,10 @@ def part_that_outlives_its_request_keeps_nothing(sim: Simulation, cls: type[Requ
     assert site.queue.bucket("/bench").is_free
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={broken.Serialised: MaxInFlight},
+)
 def static_files_pass_by(sim: Simulation, cls: type[RequestQueue]) -> None:
     """What is exempt, and what the middleware does not stand before, is not held up by anything."""
     origin = sim.pool("origin", latency=2.0)
@@ -625,7 +640,10 @@ def static_files_pass_by(sim: Simulation, cls: type[RequestQueue]) -> None:
     assert storm.results() == [(200, 2.0)] * 6
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={broken.KeyedByPath: Failed, broken.Serialised: Elapsed},
+)
 def metrics_tell_the_size_of_the_register(sim: Simulation, cls: type[RequestQueue]) -> None:
     """Three requests are in course: the page of metrics says so, and is not to be stored."""
     site = Site(cls, sim.pool("origin", latency=2.0))
@@ -651,7 +669,14 @@ def half_sent(site: Site, environ: Environ) -> Iterable[bytes]:
     raise LookupError(message)
 
 
-@scenario(RequestQueue, matrix=False)
+@scenario(
+    RequestQueue,
+    catches={
+        broken.PlainRemoval: Failed,
+        broken.ForgetsRedirectsOnly: Failed,
+        broken.Serialised: Failed,
+    },
+)
 def half_an_answer_is_broken_off(sim: Simulation, cls: type[RequestQueue]) -> None:
     """An error after the first byte goes on to the server, which alone can cut the connection."""
     site = Site(cls, sim.pool("origin"), half_sent)

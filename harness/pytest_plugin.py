@@ -621,6 +621,7 @@ def _run_shard(
     item: pytest.Function, this: Scenario, column: Column, fixtures: Mapping[str, Any]
 ) -> str:
     """Run one shard of a cell; keep what it finds that is not declared."""
+    from harness.scenario import Cell
 
     def keep(done: Exploration) -> None:
         corpus = _corpus(item.config)
@@ -633,6 +634,10 @@ def _run_shard(
         if news:
             _keep(item, news[0].violation, news[0].token)
             _keep_test(item, this, news[0])
+        reporter = item.config.stash.get(_reporter_key, None)
+        if reporter is not None:
+            case = plain_case(item.callspec.id) if fixtures else ""
+            reporter.take(item, Cell(this, column, done), fixtures, case)
 
     shards = item.config.stash[_shards_key]
     return shards.run(item, fixtures, keep).partition("\nViolation: ")[0]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from harness.pytest_stress import is_shard
+
 if TYPE_CHECKING:
     from harness.report.results import Result
     from harness.scenario import Cell
@@ -60,7 +62,7 @@ class Reporter:
         self, item: pytest.Item, cell: Cell, fixtures: Mapping[str, Any], case: str = ""
     ) -> None:
         """Keep the result of a cell that has just run, with its fixtures."""
-        if not self.is_told and cell.is_as_declared:
+        if not self.is_told and cell.is_as_declared and not is_shard(item):
             return
         from harness.errors import HarnessError  # noqa: PLC0415 - only where a scenario has run
         from harness.scenario import result_of  # noqa: PLC0415 - as above
@@ -122,5 +124,33 @@ class Reporter:
     def _in_order(self) -> list[Result]:
         from harness.report.results import Result  # noqa: PLC0415 - only where there is one
 
-        texts = [text for _, text in sorted(self._results.values())]
-        return [Result.from_json(json.loads(text)[1]) for text in texts]
+        cells: dict[tuple[str, ...], Result] = {}
+        for _, text in sorted(self._results.values()):
+            each = Result.from_json(json.loads(text)[1])
+            key = (each.path, each.scenario, each.class_name, each.case)
+            cells[key] = merged(cells[key], each) if key in cells else each
+        # A shard that finds nothing is no news: that its cell does is.
+        return [each for each in cells.values() if self.is_told or not each.as_declared]
+
+
+def merged(first: Result, other: Result) -> Result:
+    """Return the result of a cell from those of two of its parts, as its verdict is made of them.
+
+    What nobody declared beats what is expected, and that beats what found nothing.
+    """
+
+    def weight(part: Result) -> int:
+        if part.verdict not in ("holds", *part.expected):
+            return 2
+        return int(bool(part.violation))
+
+    shown = max(first, other, key=weight)
+    as_declared = shown.verdict in (shown.expected or ("holds",))
+    return replace(
+        shown,
+        as_declared=as_declared,
+        explanation="" if as_declared else shown.explanation,
+        schedules=first.schedules + other.schedules,
+        violating=first.violating + other.violating,
+        virtual_seconds=first.virtual_seconds + other.virtual_seconds,
+    )

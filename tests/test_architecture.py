@@ -32,7 +32,8 @@ ROWS = (
     ("explore", "corpus"),
     ("scenario",),
     ("authoring", "campaign", "hypothesis", "testing"),
-    ("pytest_report", "pytest_stress"),
+    ("pytest_stress",),
+    ("pytest_report",),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

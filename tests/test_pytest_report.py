@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness.cli import main
-from harness.pytest_report import Reporter
+from harness.pytest_report import Reporter, merged
 from tests.report.making import result_with
 from tests.test_pytest_plugin import LOADED, environment
 
@@ -134,6 +135,22 @@ def test_results_are_in_the_order_of_collection(
 
     page = file.read_text("utf-8")
     assert page.index(">first<") < page.index(">second<")
+
+
+def test_shards_of_a_cell_are_one_result() -> None:
+    """It is caught if one of them catches it, and wrong if one violates otherwise."""
+    given: dict[str, Any] = {"expected": ("MaxInFlight",), "schedules": 240, "class_name": "Late"}
+    nothing = result_with(None, verdict="holds", violation="", **given)
+    caught = result_with(None, as_declared=True, explanation="", violating=3, **given)
+    wrong = result_with(None, **given | {"verdict": "Deadlock", "violating": 1})
+
+    whole = merged(merged(nothing, caught), nothing)
+    spoilt = merged(whole, wrong)
+
+    assert (whole.verdict, whole.as_declared, whole.explanation) == ("MaxInFlight", True, "")
+    assert (whole.schedules, whole.violating) == (720, 3)
+    assert (spoilt.verdict, spoilt.as_declared, spoilt.violating) == ("Deadlock", False, 4)
+    assert not merged(nothing, nothing).as_declared
 
 
 @pytest.mark.parametrize(

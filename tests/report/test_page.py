@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from harness.report.page import page
@@ -54,7 +55,8 @@ def test_equal_results_give_equal_bytes() -> None:
     made = [page([result_with(story_told(crossed))]) for _ in range(2)]
 
     assert made[0] == made[1]
-    assert not re.search(r"\b20\d\d-\d\d|0x[0-9a-f]{6}|/home/|/tmp/", made[0])
+    assert not re.search(r"\b20\d\d-\d\d|0x[0-9a-f]{6}", made[0])
+    assert str(Path.cwd()) not in made[0]
 
 
 def test_texts_cannot_leave_their_place() -> None:

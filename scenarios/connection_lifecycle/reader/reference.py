@@ -121,10 +121,7 @@ class Reader:
         self._get_client = get_client
         self._segments = [Segment(piece) for piece in slices]
         self._window = policy.window_size(window)
-        self._retry = retry
-        self._lane = lane
         self._cache = cache
-        self._uniform = uniform
         self._changed = threading.Condition()
         self._manager: threading.Thread | None = None
         self._scheduled = 0
@@ -135,6 +132,7 @@ class Reader:
         self._closing = threading.Lock()
         self._is_closed = False
         self._scope = Scope(scope)
+        self._attempts = Attempts(self._scope, retry=retry, lane=lane, uniform=uniform)
         self._scope.on_set(self._on_interrupt)
 
     def __enter__(self) -> Self:
@@ -330,54 +328,10 @@ class Reader:
         if cached is not None and policy.is_complete(len(cached), segment.end):
             return cached
         self._check_open()
-        data = self._fetch_with_retry(self._get_client(), segment)
+        data = self._attempts.fetch(self._get_client(), segment.id, segment.end)
         if self._cache is not None:
             self._cache[segment.id] = data
         return data
-
-    def _fetch_with_retry(self, client: Client, segment: "Segment") -> bytes:
-        errors: list[Exception] = []
-        while True:
-            try:
-                return self._attempt(client, segment)
-            except Exception as exc:
-                errors.append(exc)
-            is_last = self._is_final(errors[-1]) or not self._may_retry(len(errors))
-            if is_last or not self._pause(self._delay_after(errors[-1])):
-                message = f"{segment.id} could not be fetched"
-                raise FetchError(message, errors)
-
-    def _attempt(self, client: Client, segment: "Segment") -> bytes:
-        timeout = self._attempt_timeout()
-        data: bytes = client.call(segment.id, timeout=timeout, cancel=self._scope, lane=self._lane)
-        self._verify(data, segment)
-        return data
-
-    def _attempt_timeout(self) -> float | None:
-        return policy.attempt_timeout(self._retry, self._scope.remaining())
-
-    def _verify(self, data: bytes, segment: "Segment") -> None:
-        # A short payload would shift every byte after it without a word.
-        if not policy.is_complete(len(data), segment.end):
-            message = f"data corruption detected: {segment.id} ends after {len(data)} bytes"
-            raise CorruptionError(message)
-
-    def _is_final(self, exc: Exception) -> bool:
-        return is_missing(exc)
-
-    def _may_retry(self, attempts: int) -> bool:
-        return attempts < self._retry.attempts
-
-    def _delay_after(self, exc: Exception) -> float:
-        # Who has waited for a deadline has waited long enough.
-        return 0.0 if isinstance(exc, TimeoutError) else self._backoff()
-
-    def _backoff(self) -> float:
-        return policy.backoff(self._retry, self._uniform)
-
-    def _pause(self, seconds: float) -> bool:
-        """Wait between two attempts; False if the reader was cancelled meanwhile."""
-        return not self._scope.wait(seconds)
 
     # The end.
 
@@ -407,6 +361,73 @@ class Reader:
             logger.warning(
                 "the prefetch thread is still alive %s s after close", policy.CLOSE_TIMEOUT
             )
+
+
+class Attempts:
+    """Asks for an article, and once more if that fails; any thread."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        retry: Retry = Retry(),  # noqa: B008 - frozen, so that sharing it is safe
+        lane: str = "priority",
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """Make them end with `scope`; the other arguments are those of the reader."""
+        self._scope = scope
+        self._retry = retry
+        self._lane = lane
+        self._uniform = uniform
+
+    def fetch(self, client: Client, id: str, last: int) -> bytes:
+        """Return an article that reaches byte `last`.
+
+        Raises:
+            FetchError: every attempt failed, or the scope was set between two.
+        """
+        errors: list[Exception] = []
+        while True:
+            try:
+                return self._attempt(client, id, last)
+            except Exception as exc:
+                errors.append(exc)
+            is_last = self._is_final(errors[-1]) or not self._may_retry(len(errors))
+            if is_last or not self._pause(self._delay_after(errors[-1])):
+                message = f"{id} could not be fetched"
+                raise FetchError(message, errors)
+
+    def _attempt(self, client: Client, id: str, last: int) -> bytes:
+        timeout = self._attempt_timeout()
+        data: bytes = client.call(id, timeout=timeout, cancel=self._scope, lane=self._lane)
+        self._verify(data, id, last)
+        return data
+
+    def _attempt_timeout(self) -> float | None:
+        return policy.attempt_timeout(self._retry, self._scope.remaining())
+
+    def _verify(self, data: bytes, id: str, last: int) -> None:
+        # A short payload would shift every byte after it without a word.
+        if not policy.is_complete(len(data), last):
+            message = f"data corruption detected: {id} ends after {len(data)} bytes"
+            raise CorruptionError(message)
+
+    def _is_final(self, exc: Exception) -> bool:
+        return is_missing(exc)
+
+    def _may_retry(self, attempts: int) -> bool:
+        return attempts < self._retry.attempts
+
+    def _delay_after(self, exc: Exception) -> float:
+        # Who has waited for a deadline has waited long enough.
+        return 0.0 if isinstance(exc, TimeoutError) else self._backoff()
+
+    def _backoff(self) -> float:
+        return policy.backoff(self._retry, self._uniform)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait between two attempts; False if the scope was set meanwhile."""
+        return not self._scope.wait(seconds)
 
 
 class Segment:

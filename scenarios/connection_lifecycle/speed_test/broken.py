@@ -24,8 +24,7 @@ class FreshClientEach(SpeedTests[Client]):
 
     Bug: five who ask at once cost five dials and five times the slots; no interleaving is needed.
     Seen in: altmount before its storm S8: N requests, N times MaxConnections slots.
-    Caught by: five_ask_and_one_is_dialled (Calls, MaxInFlight), fifty_ask_and_one_is_dialled
-    (Calls, MaxInFlight).
+    Caught by: five_ask_and_one_is_dialled (Calls, MaxInFlight).
     """
 
     def run(self, provider: Provider, scope: Scope | None = None) -> float:
@@ -343,6 +342,21 @@ class AsyncNoSingleFlight(AsyncSpeedTests[AsyncClient]):
 
     def _current(self, key: str) -> AsyncFlight | None:
         return None
+
+
+class ClientOfTheTask(AsyncSpeedTests[AsyncClient]):
+    """T3: has the connections of a client be tasks of the test that dialled it.
+
+    Bug: the test ends, the tasks of its group are cancelled, and the cache hands out a dead client
+    for the rest of five minutes: a test that succeeds at 0 MB/s; no interleaving is needed.
+    Seen in: altmount as merged in May 2026: the client built under the request's context.
+    Caught by: client_outlives_the_task_of_its_request (Failed).
+    """
+
+    async def _dial(self, flight: AsyncFlight) -> AsyncClient:
+        client = await super()._dial(flight)
+        flight.task.add_done_callback(lambda _task: client.drop())
+        return client
 
 
 class AsyncJanitorNeverStops(AsyncSpeedTests[AsyncClient]):

@@ -118,14 +118,20 @@ class AsyncClient:
         self.provider = provider
         self.number = number
         self.is_open = True
+        self.is_alive = True
         exchange.clients.enter()
         for _ in range(provider.account.connections):
             exchange.slots.enter()
 
+    def drop(self) -> None:
+        """Lose every connection without a word, as where the tasks end that keep them alive."""
+        self.is_alive = False
+
     async def measure(self) -> dict[str, float]:
         """Test all connections at once; dead ones bring nothing."""
         await self.exchange.tests.call(self.provider.id)
-        own = MEGABYTE * self.provider.account.connections * self.is_open
+        is_alive = self.is_open and self.is_alive
+        own = MEGABYTE * self.provider.account.connections * is_alive
         return {"elsewhere": 99.0 * MEGABYTE, self.provider.id: own}
 
     async def close(self) -> None:

@@ -29,6 +29,7 @@ from .broken import (
     AsyncSerialised,
     AsyncSweepClosesInUse,
     AwaitsTheSharedTask,
+    ClientOfTheTask,
     ClosesWhileCancelled,
     EndsInsideTheTask,
 )
@@ -69,6 +70,34 @@ async def five_tasks_ask_and_one_is_dialled(
         await tests.shutdown()
 
     assert storm.results() == [4.0] * 5
+    assert exchange.clients.value == 0
+
+
+@scenario(AsyncSpeedTests, catches={ClientOfTheTask: Failed, **LEAVES_A_TASK})
+async def client_outlives_the_task_of_its_request(
+    sim: AsyncSimulation, cls: type[AsyncSpeedTests[AsyncClient]]
+) -> None:
+    """The next task finds the client of the first alive, though the first is over."""
+    exchange = AsyncExchange(sim)
+
+    async def request(tests: AsyncSpeedTests[AsyncClient]) -> list[float]:
+        first = await asyncio.create_task(tests.run(NEWS))
+        await asyncio.sleep(10.0)
+        return [first, await asyncio.create_task(tests.run(NEWS))]
+
+    async with sim.storm(
+        Calls(exchange.dials, 1),
+        MaxInFlight(exchange.clients, 1, reached=True),
+        # A dial, a test, the pause, and a test over the same client.
+        Elapsed(0.100 + 0.400 + 10.0 + 0.400),
+        LeakBound(),
+    ) as storm:
+        tests = cls(exchange.build, exchange.measure)
+        storm.spawn(request, tests)
+        await sim.advance(20.0)
+        await tests.shutdown()
+
+    assert storm.results() == [[4.0, 4.0]]
     assert exchange.clients.value == 0
 
 
@@ -136,7 +165,10 @@ async def cancelled_task_takes_nobody_along(
     assert exchange.is_balanced
 
 
-@scenario(AsyncSpeedTests, catches={AsyncSweepClosesInUse: Failed, **LEAVES_A_TASK})
+@scenario(
+    AsyncSpeedTests,
+    catches={AsyncSweepClosesInUse: Failed, ClientOfTheTask: Failed, **LEAVES_A_TASK},
+)
 async def sweep_spares_the_client_of_a_task(
     sim: AsyncSimulation, cls: type[AsyncSpeedTests[AsyncClient]]
 ) -> None:

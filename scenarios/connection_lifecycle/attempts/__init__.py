@@ -1,0 +1,1 @@
+"""What one article may cost: two attempts, and the pause between them."""

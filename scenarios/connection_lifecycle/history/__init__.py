@@ -1,0 +1,1 @@
+"""What else went wrong round readers and imports: rows of the table of history, and one design."""

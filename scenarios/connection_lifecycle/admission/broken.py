@@ -3,6 +3,9 @@
 Rows B… of the component's table; S6… are other defects of the original, C… other bugs of its
 history. One latent defect is no variant: that the original's fast path lets a newcomer barge *only*
 when nobody was told of new room is what row B11 is. A budget that changes from none to some is S6a.
+
+Not here for asyncio: B4 and B5, since the limit is the same function of the same policy; B9, whose
+lane is the same constant; B10, since who runs the loop says how many streams there are.
 """
 
 import asyncio

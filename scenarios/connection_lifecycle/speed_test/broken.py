@@ -4,6 +4,9 @@ Rows T… of the component's table; S8… are the defects of the original as it 
 bugs of its history. Two of its defects have no variant. A provider whose client is None crashed the
 stale drop: a Python factory that fails raises, and what it raises is the answer. A client closed
 under its user by the *stale drop* needs two tests of one key at once, which is row T1.
+
+Not here for asyncio: T0, T2 and T5, since key, freshness and expiry are the same functions of the
+same policy; S8a, S8e, S8f and S8g, whose pool in use is looked up and read in the same lines.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ def installed(shared: Path) -> Iterator[Path]:
     folder.parent.mkdir(exist_ok=True)
     shared.mkdir(exist_ok=True)
     # A lock of SQLite: who is killed holds up nobody.
-    file = folder.with_suffix(".lock")
+    file = folder.with_name(f"{folder.name}.lock")
     with closing(sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)) as lock:
         while True:
             lock.execute("BEGIN")

@@ -176,6 +176,7 @@ def test_make_says_what_it_can_do() -> None:
     commands = {line.split()[1] for line in said.splitlines()}
     assert {
         "storms",
+        "stress",
         "test",
         "check",
         "matrix",
@@ -186,7 +187,9 @@ def test_make_says_what_it_can_do() -> None:
     } <= commands
 
 
-@pytest.mark.parametrize("command", ["storms", "test", "check", "matrix", "bench", "test-all"])
+@pytest.mark.parametrize(
+    "command", ["storms", "stress", "test", "check", "matrix", "bench", "test-all"]
+)
 def test_every_command_does_the_set_up_first(command: str) -> None:
     """Whatever is called first on a fresh machine makes the environment first."""
     steps = made("-n", command).stdout

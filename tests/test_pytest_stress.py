@@ -304,6 +304,7 @@ def test_a_cell_is_chosen_as_a_whole_and_a_shard_alone(project: Path) -> None:
     by_id = run_pytest(project, *STRESS, "-v", shard, cell, "-p", "no:xdist")
     again = run_pytest(project, *STRESS, "-v", "--lf")
     first = run_pytest(project, *STRESS, "-v", "-x", "-k", "Never or Rude")
+    of_worker = run_pytest(project, *STRESS, "-x", "-k", "Never or Rare", "-n", "1")
 
     assert listed.returncode == pytest.ExitCode.OK
     assert listed.stdout.split()[:3] == [
@@ -321,6 +322,7 @@ def test_a_cell_is_chosen_as_a_whole_and_a_shard_alone(project: Path) -> None:
     assert shown(again) == never
     assert shown(first) == never
     assert "stopping after 1 failures" in first.stdout
+    assert "stopping after 1 failures" in of_worker.stdout
     # Cells are counted as items: a run ends with 100 % of them.
     assert re.search(r"take_off\[Never\] FAILED +\[100%\]", by_id.stdout)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Duty:
                 fleet.failures[key] -= 1
                 message = f"{key} does not start"
                 raise RuntimeError(message)
-            fleet.runs.append(Run(key, self._worker, self._node, fleet.sim.now()))
+            fleet.note(Run(key, self._worker, self._node, fleet.sim.now()))
 
     async def stop(self, key: str) -> None:
         """Stop a job."""
@@ -106,6 +106,7 @@ class Fleet:
         self.nodes: dict[str, Node] = {}
         self.down: set[str] = set()
         self.runs: list[Run] = []
+        self._runs_of: defaultdict[str, list[Run]] = defaultdict(list)
         self.attempts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.accepted: list[str] = []
@@ -156,7 +157,7 @@ class Fleet:
             self.bury(worker, *keys)
             for key in keys:
                 self.nodes[name].workers[worker].jobs[key] = payload_of(key)
-                self.runs.append(Run(key, worker, name, self.sim.now()))
+                self.note(Run(key, worker, name, self.sim.now()))
 
     def bury(self, worker: str, *keys: str, made: bool = False, lock_age: float = 0.0) -> None:
         """List jobs as those of a worker.
@@ -262,17 +263,22 @@ class Fleet:
 
     # --- what came of it --------------------------------------------------------------------------
 
+    def note(self, run: Run) -> None:
+        """Write down that a job was started."""
+        self.runs.append(run)
+        self._runs_of[run.key].append(run)
+
     def running(self, key: str) -> list[Run]:
         """Return where a job runs now."""
-        return [run for run in self.runs if run.key == key and run.is_on]
+        return [run for run in self._runs_of[key] if run.is_on]
 
     def runs_of(self, key: str) -> list[Run]:
         """Return all runs of a job, oldest first."""
-        return [run for run in self.runs if run.key == key]
+        return list(self._runs_of[key])
 
     def started(self, key: str) -> list[float]:
         """Return when a job was started, each time."""
-        return [run.since for run in self.runs if run.key == key]
+        return [run.since for run in self._runs_of[key]]
 
     def place(self, key: str) -> str:
         """Return the worker at which a job runs, several with a plus between; empty for none."""

@@ -36,9 +36,9 @@ class NoJobLost:
         return lambda: _judge(self.fleet, "NoJobLost", promise, self._lost())
 
     def _lost(self) -> Iterator[str]:
-        active = self.fleet.active()
+        active, jobs = self.fleet.active(), self.fleet.jobs()
         for key in self.fleet.live_jobs():
-            owned_by = [each for each in policy.owners(self.fleet.jobs(), key) if each in active]
+            owned_by = [each for each in policy.owners(jobs, key) if each in active]
             runs_at = {run.worker for run in self.fleet.running(key)}
             if not runs_at & set(owned_by):
                 owner = " and ".join(owned_by) or "nobody"
@@ -78,9 +78,9 @@ class SingleOwner:
         return lambda: _judge(self.fleet, "SingleOwner", promise, self._broken())
 
     def _broken(self) -> Iterator[str]:
-        active = self.fleet.active()
+        active, jobs = self.fleet.active(), self.fleet.jobs()
         for key in self.fleet.live_jobs():
-            owned_by = [each for each in policy.owners(self.fleet.jobs(), key) if each in active]
+            owned_by = [each for each in policy.owners(jobs, key) if each in active]
             if len(owned_by) > 1:
                 yield f"'{key}' is owned by {' and '.join(owned_by)}"
             longest = max_overlap(self.fleet, key)

@@ -527,7 +527,7 @@ async def deaths_cascade(sim: AsyncSimulation, cls: type[Node]) -> None:
     """Twenty-five jobs; one node dies, and the next 50 ms after it got the first: all run on."""
     fleet = Fleet(sim, cls)
     await fleet.open(node_1="w1", node_2="w2", node_3="w3")
-    for name, worker, count in (("node-1", "w1", 17), ("node-2", "w2", 4), ("node-3", "w3", 4)):
+    for name, worker, count in (("node-1", "w1", 21), ("node-2", "w2", 2), ("node-3", "w3", 2)):
         fleet.seat(name, worker, *fleet.keys_for(worker, count))
 
     async with sim.storm(

@@ -245,6 +245,9 @@ class Ledger:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
         self._check()
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
         connection.execute("PRAGMA journal_mode = WAL")
         # A power cut may lose the last shards, which are run again, but never spoils the file.
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -284,9 +287,10 @@ class Ledger:
             raise HarnessError(f"{self.path} {way_out}") from exc
 
 
-def _opened(path: Path, seconds: float = _BUSY_SECONDS) -> sqlite3.Connection:
+def _opened(path: Path, seconds: float | None = None) -> sqlite3.Connection:
     # No transactions but those that are begun by hand.
-    return sqlite3.connect(path, timeout=seconds, isolation_level=None)
+    timeout = _BUSY_SECONDS if seconds is None else seconds
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None)
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:

@@ -195,19 +195,20 @@ class Campaign:
 
     def _take(self, workers: Workers, seconds: float) -> None:
         """Keep what has come back; find out what workers have died of."""
-        done, _ = wait(self._under_way, seconds, FIRST_COMPLETED)
-        broken, all_fell = self._taken(done)
+        wait(self._under_way, seconds, FIRST_COMPLETED)
+        broken, all_fell = self._taken()
         if all_fell:
             # A pool that has lost one process ends all others, and fails what they were at.
-            more, _ = wait(self._under_way, LAST_SECONDS)
-            broken += self._taken(more)[0]
+            wait(self._under_way, LAST_SECONDS)
+            broken += self._taken()[0]
         if broken:
             self._recover(workers, broken, all_fell=all_fell)
 
-    def _taken(self, done: Iterable[Future[Done]]) -> tuple[list[Chunk], bool]:
+    def _taken(self) -> tuple[list[Chunk], bool]:
         """Keep what came of chunks; return those of which nothing did, and if all workers fell."""
         broken, all_fell = [], False
-        for future in done:
+        # Not what `wait` returns: a future that is cancelled is done before `wait` says so.
+        for future in [each for each in self._under_way if each.done()]:
             chunk = self._under_way.pop(future)
             exc = None if future.cancelled() else future.exception()
             if future.cancelled() or exc is not None:
@@ -276,8 +277,8 @@ class Campaign:
         self._tell_to_stop(workers)
         end = time.monotonic() + LAST_SECONDS
         while self._under_way and time.monotonic() < end:
-            done, _ = wait(self._under_way, GLANCE_SECONDS, FIRST_COMPLETED)
-            self._taken(done)
+            wait(self._under_way, GLANCE_SECONDS, FIRST_COMPLETED)
+            self._taken()
 
     def _tell_to_stop(self, workers: Workers) -> None:
         for future in self._under_way:

@@ -329,13 +329,18 @@ def serve() -> None:
     # What code under test prints, even in C, must not come between.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    for line in sys.stdin:
-        for outcome in _outcomes(Chunk.from_json(json.loads(line))):
-            out.write(json.dumps(outcome.to_json()) + "\n")
+    try:
+        for line in sys.stdin:
+            for outcome in _outcomes(Chunk.from_json(json.loads(line))):
+                out.write(json.dumps(outcome.to_json()) + "\n")
+                out.flush()
+            out.write("null\n")
             out.flush()
-        out.write("null\n")
-        out.flush()
-    _ground().close()
+    except BrokenPipeError:
+        # Whoever asked is gone. Nothing is to be written any more, not even at exit.
+        os._exit(1)
+    finally:
+        _ground().close()
 
 
 @functools.cache

@@ -1,0 +1,175 @@
+"""`stress` and `results` from outside: what they print and refuse, and what survives a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.campaign.commands import figures, seconds_of
+from harness.campaign.stress import Tally
+from harness.errors import HarnessError
+from harness.explore import shared_ground
+from tests.campaign.making import COUNTING, ROOT, kept, made_here, outcome, plan, units, written
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a campaign is kept."""
+    return tmp_path / "campaign.sqlite"
+
+
+def command(*words: str | Path) -> list[str]:
+    """Return a command of a process of its own."""
+    return [sys.executable, "-m", "harness", *map(str, words)]
+
+
+def done_in(path: Path) -> int:
+    """Return how many shards a file holds, however it is being written."""
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return int(connection.execute("SELECT count(*) FROM outcomes").fetchone()[0])
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return -1
+
+
+def test_a_campaign_that_is_killed_goes_on(path: Path) -> None:
+    """Killed when it has begun and again half-way: nothing is lost, nothing counted twice."""
+    stress = command("stress", f"{COUNTING}::counted", "--schedules", "2_000", "--db", path)
+    stress += ["--workers", "1", "--resume"]
+    for least in (0, 8):
+        process = subprocess.Popen(stress, cwd=ROOT, stderr=subprocess.DEVNULL)
+        while done_in(path) < least:
+            assert process.poll() is None, "it is to be killed, not to end"
+            os.sched_yield()
+        process.kill()
+        process.wait()
+    kept_before = done_in(path)
+
+    goes_on = [*command("stress", "--db", path, "--resume", "--workers", "1")]
+    finished = subprocess.run(goes_on, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert 8 <= kept_before < 27
+    assert finished.returncode == 1, finished.stderr
+    assert "2 of 3 cells as declared; 3,576 schedules" in finished.stdout
+    with shared_ground():
+        assert kept(path) == made_here(path)
+
+
+def test_ctrl_c_and_a_time_limit_keep_what_was_found(path: Path) -> None:
+    """One ends with 130, the other with what is known; both say how to go on."""
+    stress = command("stress", f"{COUNTING}::called", "--schedules", "50_000", "--db", path)
+    process = subprocess.Popen(
+        [*stress, "--workers", "1"], cwd=ROOT, text=True, stderr=subprocess.PIPE
+    )
+    while done_in(path) < 1:
+        assert process.poll() is None, "it is to be interrupted, not to end"
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    before = done_in(path)
+    limited = subprocess.run(
+        [*stress, "--workers", "1", "--resume", "--time", "3s"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 130
+    assert "interrupted after" in said
+    assert limited.returncode == 0, limited.stderr
+    assert "the time is up after" in limited.stderr
+    assert f"python -m harness stress --db {path} --resume" in limited.stderr
+    assert done_in(path) >= before >= 1
+
+
+def complained(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """Run a command that is misuse; return the one line it says."""
+    assert cli.main([str(word) for word in words]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    return line.removeprefix("faultloom: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--shard", "1/0"], "shard='1/0' must be I/N with 1 ≤ I ≤ N. Write --shard 1/4,"),
+        (["--shard", "0/4"], "shard='0/4' must be I/N"),
+        (["--shard", "half"], "shard='half' must be I/N"),
+        (["--time", "soon"], "time='soon' is no time. Write 90s, 10m or 1h30m."),
+        (["--executor", "ray"], "executor='ray' must be one of process, dask. Leave it out for"),
+        (["--executor", "dask"], "address=None names no cluster. Write --address tcp://HOST:8786."),
+        (["--executor", "dask", "--workers", "2"], "workers=2 is for processes. A cluster has"),
+        (["--workers", "0"], "workers=0 must be at least 1:"),
+        (["--schedules", "0"], "schedules=0 must be an integer of at least 1."),
+        (["--strategy", "luck"], "strategy='luck' must be one of"),
+        (["--class", "Nobody"], "class='Nobody' is a class of none of these scenarios."),
+    ],
+)
+def test_misuse_is_one_line(
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    why: str,
+) -> None:
+    """What, the rule, and the way out; nothing has been run."""
+    monkeypatch.chdir(ROOT)
+
+    said = complained(capsys, "stress", f"{COUNTING}::counted", "--db", path, *words)
+
+    assert said.startswith(why.removesuffix(":"))
+    assert done_in(path) < 1
+
+
+def test_a_file_is_not_run_over(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forgets --resume keeps what was found; and so does who names other settings."""
+    monkeypatch.chdir(ROOT)
+    written(path, plan(), [outcome(units(plan())[0])])
+
+    again = complained(capsys, "stress", f"{COUNTING}::counted", "--db", path)
+    other = complained(
+        capsys, "stress", f"{COUNTING}::counted", "--db", path, "--resume", "--seed", "3"
+    )
+
+    assert again == (f"{path} holds a campaign already. Go on with --resume, or name another file.")
+    assert other.startswith(f"{path} was begun with cpython, and this is")
+    assert len(kept(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90.0), ("90", 90.0), ("10m", 600.0), ("1h30m", 5_400.0)]
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    """As people write them."""
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0s", "-1s", "1.5h", "ten"])
+def test_no_time_is_told(text: str) -> None:
+    """Also what would end it before it began."""
+    with pytest.raises(HarnessError, match="is no time"):
+        seconds_of(text)
+
+
+def test_progress_is_one_line() -> None:
+    """How far, how fast, and what was found."""
+    tally = Tally(1_000, done=312, schedules=74_880, violating=3, crashed=1)
+    tally.wrong["cold_key"] = None
+
+    assert figures(tally, 10.0) == (
+        "312 of 1,000 shards; 74,880 schedules (7,488/s), 3 violating, 1 cells not as declared, "
+        "1 shards ended their process"
+    )

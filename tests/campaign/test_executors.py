@@ -1,0 +1,197 @@
+"""Processes are killed, and a cluster loses a worker: the results are those of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.campaign import executors as module
+from harness.campaign.executors import cluster, processes
+from harness.campaign.ledger import Ledger, Plan
+from harness.campaign.merge import Declared
+from harness.campaign.outcomes import versions
+from harness.campaign.results import Results
+from harness.campaign.stress import Campaign, Tally
+from harness.campaign.workers import plain_settings
+from harness.errors import HarnessError
+from harness.explore import Settings, shared_ground
+from harness.scenario import load, scenarios_in
+from tests.campaign.making import COUNTING, DEADLY, ROOT, kept, made_here
+
+
+@pytest.fixture(autouse=True)
+def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units name files from the folder that they are run in, and workers begin there."""
+    monkeypatch.chdir(ROOT)
+
+
+def plan(file: str, schedules: int, *names: str) -> Plan:
+    """Return a plan of some scenarios of a file."""
+    cells = [
+        Declared.of(each, column)
+        for each in scenarios_in(load(Path(file)))
+        if each.name in names
+        for column in each.columns()
+    ]
+    settings = plain_settings(Settings(schedules=schedules))
+    return Plan(settings, versions=versions(), cells=tuple(cells))
+
+
+def campaign(
+    path: Path, made: Plan, file: str, workers: Any, told: Callable[[Tally], object]
+) -> Tally:
+    """Run a campaign."""
+    with Ledger(path) as ledger:
+        ledger.begin(made)
+        return Campaign(made, ledger, [file], told=told).run(workers)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a campaign is kept."""
+    return tmp_path / "campaign.sqlite"
+
+
+def expected(path: Path) -> list[Any]:
+    """Return what one process comes to."""
+    with shared_ground():
+        return made_here(path)
+
+
+def test_a_worker_that_is_killed_loses_nothing(path: Path) -> None:
+    """Killed half-way by somebody else: what it was at is run again, and nobody is blamed."""
+    made = plan(COUNTING, 1_000, "counted", "wrong")
+    killed: list[int] = []
+
+    def kill(tally: Tally) -> None:
+        crumbs = sorted(Path(workers.folder).glob("worker-*"))
+        if tally.done > 4 and not killed and crumbs:
+            killed.append(int(crumbs[0].name.partition("-")[2]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    (path.parent / "notes").mkdir()
+    with processes(2, str(path.parent / "notes")) as workers:
+        tally = campaign(path, made, COUNTING, workers, kill)
+
+    assert len(killed) == 1
+    assert (tally.done, tally.crashed) == (20, 0)
+    assert kept(path) == expected(path)
+
+
+def check_poison(path: Path) -> None:
+    """See that the scenario that kills is named, and none beside it."""
+    with Results([path]) as results:
+        harmless, deadly = results.merged()
+    assert harmless.is_as_declared
+    assert [each.is_crash for each in deadly.outcomes] == [True, True]
+    assert deadly.explain() == (
+        "tests/campaign/deadly.py::ends_its_process: shard 1 of 2: it ends the process that runs "
+        "it (SIGKILL), 2 times of 2, and alone: tests/campaign/deadly.py::ends_its_process 1/2 "
+        "exhaustive@0x2 (and 1 more)"
+    )
+
+
+def test_a_shard_that_kills_its_worker_is_named(path: Path) -> None:
+    """Its neighbours, who were lost with it, are run again and not blamed."""
+    made = plan(DEADLY, 8, "harmless", "ends_its_process")
+
+    (path.parent / "notes").mkdir()
+    with processes(2, str(path.parent / "notes")) as workers:
+        tally = campaign(path, made, DEADLY, workers, lambda _tally: None)
+
+    assert (tally.done, tally.crashed) == (4, 2)
+    check_poison(path)
+
+
+def test_no_workers_are_refused() -> None:
+    """Before anything is begun."""
+    with pytest.raises(HarnessError, match="workers=0 must be at least 1"), processes(0, ""):
+        pass
+
+
+def test_what_a_cluster_takes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address, and an extra."""
+    with pytest.raises(HarnessError, match="address=None names no cluster"), cluster(None):
+        pass
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(module, "import_module", missing)
+    with pytest.raises(HarnessError, match=r"Install faultloom\[cluster\]"), cluster("tcp://a:1"):
+        pass
+
+
+# --- a cluster ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="dask", scope="module")
+def _dask() -> Iterator[Any]:
+    """A scheduler and two workers, each a process, on this machine."""
+    import distributed
+
+    before = Path.cwd()
+    os.chdir(ROOT)
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as made:
+        yield made
+    os.chdir(before)
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")  # what a cluster warns of is its own affair
+def test_a_cluster_that_loses_a_worker_loses_nothing(path: Path, dask: Any) -> None:
+    """Killed half-way: its chunk is run by the other, and counted once."""
+    made = plan(COUNTING, 1_000, "counted", "wrong")
+    pids = [worker.pid for worker in dask.workers.values()]
+    killed: list[int] = []
+
+    def kill(tally: Tally) -> None:
+        if tally.done > 4 and not killed:
+            killed.append(pids[0])
+            os.kill(pids[0], signal.SIGKILL)
+
+    with cluster(dask.scheduler_address) as workers:
+        tally = campaign(path, made, COUNTING, workers, kill)
+
+    assert killed == pids[:1]
+    assert (tally.done, tally.crashed) == (20, 0)
+    assert kept(path) == expected(path)
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_a_cluster_outlives_what_kills_its_worker(path: Path, dask: Any) -> None:
+    """What ends its process is named; the workers themselves are not touched."""
+    made = plan(DEADLY, 8, "harmless", "ends_its_process")
+    pids = [worker.pid for worker in dask.workers.values()]
+
+    with cluster(dask.scheduler_address) as workers:
+        tally = campaign(path, made, DEADLY, workers, lambda _tally: None)
+
+    assert (tally.done, tally.crashed) == (4, 2)
+    check_poison(path)
+    assert [worker.pid for worker in dask.workers.values()] == pids
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, with the way out."""
+    monkeypatch.setattr(module, "PATIENCE", 1)
+
+    with pytest.raises(HarnessError) as caught, cluster("tcp://127.0.0.1:1"):
+        pass
+
+    assert str(caught.value).startswith("address='tcp://127.0.0.1:1' cannot be reached (")
+    assert "\n" not in str(caught.value)

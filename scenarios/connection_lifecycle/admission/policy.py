@@ -20,6 +20,7 @@ class Caps(Protocol):
 
     def limit(self, streams: int) -> int:
         """Return the most that may be held; 0 for any number."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,6 @@ TOLD: Final = 10
 #: Packages of which another version may come to other runs.
 _PACKAGES: Final = ("faultloom", "greenlet", "bytecode")
 
-#: What an outcome may say of a code that could not be fingerprinted: nothing was run.
-NOTHING_RUN: Final = ""
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -105,7 +102,7 @@ class Outcome:
     steps: int = 0
     virtual_ns: int = 0
     micros: int = 0
-    fingerprint: str = NOTHING_RUN
+    fingerprint: str = ""
     versions: str = ""
 
     @property
@@ -226,7 +223,25 @@ def run_shard(
     return replace(outcome, unfinished=done.interrupted)
 
 
-def run_unit(unit: Unit, settings: Settings, *, stop: Stop | None = None) -> Outcome:
+def found(unit: Unit) -> tuple[Scenario, Column]:
+    """Find what a unit names, in this process.
+
+    Raises:
+        HarnessError: it is not there, or only pytest can run it.
+    """
+    scenario = find(unit.scenario)
+    if scenario.fixtures:
+        raise needs_fixtures(scenario)
+    return scenario, scenario.column(unit.class_name)
+
+
+def run_unit(
+    unit: Unit,
+    settings: Settings,
+    *,
+    stop: Stop | None = None,
+    find_cell: Callable[[Unit], tuple[Scenario, Column]] = found,
+) -> Outcome:
     """Find what a unit names, in this process, and run it; what it prints goes to stderr.
 
     A scenario that cannot be run is an outcome, too: it must not lose what can.
@@ -235,15 +250,13 @@ def run_unit(unit: Unit, settings: Settings, *, stop: Stop | None = None) -> Out
         unit: the shard.
         settings: those that its cell was cut with.
         stop: as for `run_shard`.
+        find_cell: how it is found.
 
     Raises:
         KeyboardInterrupt: as `run_shard`.
     """
     try:
-        scenario = find(unit.scenario)
-        if scenario.fixtures:
-            raise needs_fixtures(scenario)
-        column = scenario.column(unit.class_name)
+        scenario, column = find_cell(unit)
         with contextlib.redirect_stdout(sys.stderr):
             return run_shard(scenario, column, unit, settings, stop=stop)
     except (HarnessError, InternalError) as exc:

@@ -28,9 +28,9 @@ from typing import Any, Final
 
 from harness.errors import HarnessError
 from harness.explore import Settings, shared_ground
-from harness.scenario import load
+from harness.scenario import Column, Scenario, load
 
-from .outcomes import Outcome, not_run, run_unit
+from .outcomes import Outcome, found, not_run, run_unit
 from .units import Unit
 
 #: Settings that a campaign has; what a shard does follows from them and its unit.
@@ -128,7 +128,7 @@ def _outcomes(chunk: Chunk) -> Iterator[Outcome]:
                 return
             begin(index)
             try:
-                yield run_unit(unit, settings, stop=stop)
+                yield run_unit(unit, settings, stop=stop, find_cell=_ground().cell)
             except KeyboardInterrupt:
                 return
 
@@ -161,6 +161,7 @@ class _Ground:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._loaded: set[str] = set()
+        self._cells: dict[str, tuple[Scenario, Column]] = {}
         self._is_standing = False
 
     def prepare(self, files: Sequence[str]) -> None:
@@ -179,6 +180,13 @@ class _Ground:
                 load(Path(file))
         self._stack.enter_context(shared_ground())
         self._is_standing = True
+
+    def cell(self, unit: Unit) -> tuple[Scenario, Column]:
+        """Find what a unit names; once, for that takes longer than a small run."""
+        known = self._cells.get(unit.cell)
+        if known is None:
+            known = self._cells[unit.cell] = found(unit)
+        return known
 
     def close(self) -> None:
         """Take everything down: a process that is to end waits for the threads of the ground."""

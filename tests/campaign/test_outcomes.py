@@ -124,7 +124,7 @@ def everything(*names: str) -> list[dict[str, Any]]:
     return [
         timeless(run_unit(unit, SETTINGS)).to_json()
         for scenario, class_name in (name.split("/") for name in names)
-        for unit in units(scenario, class_name, Settings(schedules=300))
+        for unit in units(scenario, class_name, Settings(schedules=120))
     ]
 
 

@@ -75,7 +75,9 @@ def alone(poison: frozenset[int]) -> type[Runner]:
     class Alone(Runner):
         def run_alone(self, chunk: Chunk, unit: Unit, *, tries: int = 2) -> Outcome | None:
             return (
-                not_run(unit, "SIGKILL", is_crash=True) if unit.index in poison else outcome(unit)
+                not_run(unit, "SIGKILL", is_crash=True)
+                if unit.index in poison
+                else outcome(unit, micros=9_000_000)
             )
 
     return Alone
@@ -236,7 +238,7 @@ def test_workers_that_never_begin_are_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(module, "Runner", alone(frozenset()))
 
     with pytest.raises(HarnessError, match="workers end as soon as they begin, 4 times in a row"):
-        ran(tmp_path, plan(20_000), Scripted(["fall"] * 100, Counter()), slots=1)
+        ran(tmp_path, plan(5_000), Scripted(["fall"] * 100, Counter()), slots=1)
 
 
 @pytest.mark.parametrize(

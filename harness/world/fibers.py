@@ -532,7 +532,7 @@ class World:
         where: str = "",
         site: Any = None,
         by: Who | None = None,
-        subject: object = None,  # noqa: ARG002 - for who looks on
+        subject: object = None,
     ) -> None:
         """Record that the current thread or task does something, if anybody keeps a history."""
         history = self.history

@@ -22,7 +22,7 @@ from harness.errors import InternalError
 from . import patching
 from .adoption import Adoption, adopted
 from .fibers import Fiber, World, end_spare
-from .hook import at_point
+from .hook import at_hand_over, at_point
 from .overheard import overhearing
 from .points import Granularity, IsUnderTest, Rewriter, under_test
 from .threads import Lock
@@ -141,7 +141,9 @@ def prepared(
         extra_under_test: standard-library modules that count as code under test.
     """
     chosen = under_test(extra_under_test)
-    rewriter = Rewriter(at_point, granularity=granularity, is_under_test=chosen)
+    rewriter = Rewriter(
+        at_point, granularity=granularity, is_under_test=chosen, handed=at_hand_over
+    )
     guard_job = functools.partial(_guard_job, rewriter, chosen)
     was_collecting = gc.isenabled()
     with ExitStack() as stack:

@@ -20,7 +20,7 @@ from weakref import ReferenceType, ref
 from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, UNSEEN, WRITE, Log
 
 from .here import here
-from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS
+from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS, CodeSite
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _SYNCHRONISATION = (
@@ -108,6 +108,23 @@ def at_point(subject: object, site: Any) -> None:
                 log.append((current.turn, key, mode, site))
         else:
             _log_access(log, world, current.turn, subject, site)
+
+
+def at_hand_over(thing: object, mode: int) -> None:
+    """Note that a container is handed to code that has no points: it may be looked into there."""
+    world = here.world
+    if world is None:
+        return
+    kernel = world.kernel
+    if kernel.log is None or not isinstance(thing, MUTABLE_CONTAINERS):
+        return
+    current = kernel.current
+    if current is not None and not world.silenced and not world.stopping:
+        kernel.log.append((current.turn, _number(world, thing), mode, _HANDED))
+
+
+#: Where a container is handed on: no place by itself, so that nobody is held back before it.
+_HANDED: Final = CodeSite("", "", 0, -1, "hand", "", writes=False, sync=False, shared=True)
 
 
 def _only_takes(kind: type, name: str) -> bool:

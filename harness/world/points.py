@@ -17,7 +17,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from . import rewriting
-from .rewriting import Hook, ModuleFacts, Rewriting
+from .rewriting import Handed, Hook, ModuleFacts, Rewriting
 from .sites import IMMUTABLE_TYPES, CodeSite, Granularity
 from .under_test import IsUnderTest, is_under_test, under_test
 
@@ -44,15 +44,25 @@ class Rewriter:
         since rewritten code
             is remembered per hook. What it raises appears at the access.
         granularity: `sync` for entries of synchronisation operations only, `shared` for all
-        accesses. is_under_test: Says by file name which code is rewritten.
+        accesses. is_under_test: Says by file name which code is rewritten. handed: Called as
+        `handed(object, mode)` with what a call hands to code that is not; None if nobody wants to
+        know.
 
     # invariant: while installed, `_swapped` holds every function whose code this object replaced.
     """
 
-    def __init__(self, hook: Hook, *, granularity: Granularity, is_under_test: IsUnderTest) -> None:
+    def __init__(
+        self,
+        hook: Hook,
+        *,
+        granularity: Granularity,
+        is_under_test: IsUnderTest,
+        handed: Handed | None = None,
+    ) -> None:
         self._is_under_test = is_under_test
         key = (hook, granularity, is_under_test)
-        self._memory = _MEMORIES.setdefault(key, _Memory(hook, granularity, is_under_test))
+        memory = _Memory(hook, granularity, is_under_test, handed)
+        self._memory = _MEMORIES.setdefault(key, memory)
         self._swapped: list[tuple[FunctionType, CodeType]] = []
         self._modules_seen: tuple[int, str] = (0, "")
 
@@ -122,6 +132,7 @@ class _Memory:
     hook: Hook
     granularity: Granularity
     is_under_test: IsUnderTest
+    handed: Handed | None
     # By identity of the module's namespace, which the facts keep alive.
     modules: dict[int, Rewriting] = field(default_factory=dict)
     user_classes: dict[type, bool] = field(default_factory=dict)
@@ -142,7 +153,11 @@ class _Memory:
                 if other in own:
                     attributes |= own[other].attributes
             facts = ModuleFacts(
-                namespace, frozenset(own[key].stored), frozenset(attributes), self._is_user_class
+                namespace,
+                frozenset(own[key].stored),
+                frozenset(attributes),
+                self._is_user_class,
+                self.is_under_test,
             )
             known = self.modules.get(key)
             if (
@@ -150,7 +165,7 @@ class _Memory:
                 or known.facts.stored != facts.stored
                 or known.facts.attributes != facts.attributes
             ):
-                self.modules[key] = Rewriting(self.hook, self.granularity, facts)
+                self.modules[key] = Rewriting(self.hook, self.granularity, facts, self.handed)
             for function in group:
                 # What is nested gets its verdicts on cells from the function round it, if that one
                 # still exists.

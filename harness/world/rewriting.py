@@ -24,10 +24,14 @@ from typing import Any, Final
 from bytecode import BinaryOp, Bytecode, Instr, Label
 from bytecode.instr import CellVar, FreeVar, TryBegin, TryEnd
 
+from harness.core.access import READ, WRITE
+
 from . import sites, stack_flow
 from .sites import CodeSite, Granularity
 
 Hook = Callable[[object, CodeSite], object]
+#: Called with what a call hands on, and whether that may be changed there: a mode of `core.access`.
+Handed = Callable[[object, int], object]
 
 PY312: Final = sys.version_info >= (3, 12)
 PY313: Final = sys.version_info >= (3, 13)
@@ -47,13 +51,15 @@ class ModuleFacts:
         namespace: The module's dict, which is also what an access to one of its globals is reported
         on. stored: Globals that some function of the module rebinds. attributes: Attributes that
         hold data: assigned in this module or one that it draws from. is_user_class: Says whether a
-        class is defined in code under test.
+        class is defined in code under test. is_under_test: Says by file name whether code has
+        points of its own.
     """
 
     namespace: dict[str, Any]
     stored: frozenset[str]
     attributes: frozenset[str]
     is_user_class: Callable[[type], bool]
+    is_under_test: Callable[[str], bool]
 
 
 @dataclass(slots=True)
@@ -66,6 +72,8 @@ class Rewriting:
     hook: Hook
     granularity: Granularity
     facts: ModuleFacts
+    # Told of what calls hand to code that has no points; None if nobody wants to know.
+    handed: Handed | None = None
     # Keyed by identity, since equal code objects need not be of one function; the value keeps the
     # key alive.
     done: dict[int, tuple[CodeType, CodeType]] = field(default_factory=dict)
@@ -154,6 +162,8 @@ class _Function:
         self._asserted = self._methods_of_asserts()
         self._cells = _CellUse(code, self._list, self._names, cells).data
         self._inserted: dict[int, list[Instr]] = {}
+        # Behind those, calls that tell of what is handed on.
+        self._handing: dict[int, list[Instr]] = {}
         self._appended: dict[int, list[Instr]] = {}
         self._kept: set[int] = set()
         self._sites: dict[tuple[object, ...], CodeSite] = {}
@@ -165,7 +175,7 @@ class _Function:
             if visit is not None and self._stacks[at] is not None:
                 visit(self, at)
         constants_changed = self._rewrite_nested()
-        if not self._inserted and not constants_changed:
+        if not (self._inserted or self._handing or constants_changed):
             return self._code
         return self._assemble()
 
@@ -181,6 +191,7 @@ class _Function:
             ):
                 continue
             self._reader_call(at, call)
+            self._hand_over(at, call)
 
     def _method_call(self, at: int, call: _Call) -> bool:
         """Insert the point of a call of a method with a known name; say whether it was one."""
@@ -275,6 +286,73 @@ class _Function:
             return
         push = self._copy(call.first_depth)
         self._insert(call.before, at, push, site, shared=True, containers_only=function is bool)
+
+    def _hand_over(self, at: int, call: _Call) -> None:
+        """Tell of what a call hands to code that has no points of its own.
+
+        It is no point: who looks into a container there does so in the step that the call is in.
+        """
+        handed = self._rewriting.handed
+        is_spread = self._names[at] == "CALL_FUNCTION_EX"
+        if handed is None or is_spread or self._rewriting.granularity == "sync":
+            return
+        function = self._value(call.callee)
+        if self._has_points(function):
+            return
+        mode = READ if function is _UNKNOWN else WRITE
+        stack = self._stacks[at]
+        assert stack is not None
+        names_on_top = int(self._names[at] == "CALL_KW")
+        for depth in range(names_on_top + 1, names_on_top + call.arguments + 1):
+            if self._may_be_shared(stack[-depth]):
+                told = self._told(handed, self._copy(depth)(2), mode, self._list[call.before])
+                self._handing.setdefault(call.before, []).extend(told)
+
+    def _has_points(self, function: Any) -> bool:
+        """Say whether a function tells by itself what it does with its arguments, if anything.
+
+        A callable that is none of the usual kinds was made in order not to be seen through.
+        """
+        if function is _UNKNOWN:
+            return False
+        if isinstance(function, types.FunctionType):
+            return self._facts.is_under_test(function.__code__.co_filename)
+        if not isinstance(function, _CALLABLES):
+            return True
+        if isinstance(function, type) and self._facts.is_user_class(function):
+            return True
+        return function in _BLIND or function in sites.READERS or function in sites.WRITERS
+
+    def _may_be_shared(self, at: int) -> bool:
+        """Say no for what is made on the spot, and for what is known to be no container."""
+        if at < 0:
+            return True
+        if self._is_constant(at) or self._is_fresh(at):
+            return False
+        value = self._value(at)
+        return value is _UNKNOWN or isinstance(value, sites.MUTABLE_CONTAINERS)
+
+    def _is_fresh(self, at: int) -> bool:
+        """Say whether an item pushes what was made on the spot, or a local that only ever is."""
+        if at < 0:
+            return False
+        if self._names[at].startswith(_MAKING):
+            return True
+        if "LOAD_FAST" not in self._names[at] or isinstance(self._list[at].arg, tuple):
+            return False
+        local = self._list[at].arg
+        stored = [
+            self._operand(store)
+            for store, name in enumerate(self._names)
+            if name == "STORE_FAST" and self._list[store].arg == local
+        ]
+        others = any(
+            name.startswith(("STORE_FAST_", "STORE_DEREF")) and local in str(self._list[other].arg)
+            for other, name in enumerate(self._names)
+        )
+        is_parameter = local in self._code.co_varnames[: _parameters(self._code)]
+        made = all(each >= 0 and self._names[each].startswith(_MAKING) for each in stored)
+        return bool(stored) and made and not others and not is_parameter
 
     def _visit_truth(self, at: int) -> None:
         # What is tested where it has just been read, or made, has had its point. Most of what is
@@ -628,16 +706,21 @@ class _Function:
             operand = [Instr("LOAD_CONST", site), Instr("LOAD_ATTR", name)]
         else:
             operand = push(2)
+        self._inserted.setdefault(before, []).extend(
+            self._told(function, operand, site, self._list[before])
+        )
+
+    def _told(self, function: Any, operand: list[Instr], what: Any, before: Any) -> list[Instr]:
+        """Return a call of a function with an operand and a constant, whose result nobody wants."""
         hook, null = Instr("LOAD_CONST", function), Instr("PUSH_NULL")
         call = [hook, null] if PY313 else [null, hook]
-        call += [*operand, Instr("LOAD_CONST", site)]
+        call += [*operand, Instr("LOAD_CONST", what)]
         call += [Instr("CALL", 2)] if PY312 else [Instr("PRECALL", 2), Instr("CALL", 2)]
         call += [Instr("POP_TOP")]
         # Where names of keywords come between, theirs: a line event more would be a difference.
-        place = self._list[before].location
         for instr in call:
-            instr.location = place
-        self._inserted.setdefault(before, []).extend(call)
+            instr.location = before.location
+        return call
 
     def _append(self, at: int, *instructions: Instr) -> None:
         for instr in instructions:
@@ -741,6 +824,7 @@ class _Function:
     def _interleaved(self) -> Iterator[Instr | Label | TryBegin | TryEnd]:
         for at, item in enumerate(self._list):
             yield from self._inserted.get(at, ())
+            yield from self._handing.get(at, ())
             yield item
             yield from self._appended.get(at, ())
 
@@ -794,6 +878,12 @@ _HARMLESS: Final = (
 # Values that the hook's call has on the stack at most: hook, NULL, object, site.
 _HOOK_STACK: Final = 4
 _UNBOUND: Final = (types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+# What these are given they do not look into.
+_BLIND: Final = frozenset({callable, id, isinstance, issubclass, type})
+
+# Instructions whose result nobody else has yet.
+_MAKING: Final = ("BUILD_", "COMPARE_", "CONTAINS_", "FORMAT_", "IS_", "LIST_", "MAKE_", "UNARY_")
+
 _CALLABLES: Final = (types.BuiltinFunctionType, types.FunctionType, type)
 
 
@@ -810,6 +900,16 @@ def _span(location: Any) -> tuple[int, int, int] | None:
     if location is None or None in (location.end_lineno, location.end_col_offset):
         return None
     return (location.end_lineno, location.col_offset, location.end_col_offset)
+
+
+def _parameters(code: CodeType) -> int:
+    """Return how many of the local variables are parameters."""
+    spread = (inspect.CO_VARARGS, inspect.CO_VARKEYWORDS)
+    return (
+        code.co_argcount
+        + code.co_kwonlyargcount
+        + sum(bool(code.co_flags & flag) for flag in spread)
+    )
 
 
 def _varargs_name(code: CodeType) -> str:

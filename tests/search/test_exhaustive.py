@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -308,6 +310,68 @@ def _private_receipts(sim: Any) -> None:
 
     with sim.storm() as storm:
         storm.spawn(sell, copies=2)
+
+
+class Priced:
+    """Two prices that are to be told as they stood together, by code of a library."""
+
+    def __init__(self) -> None:
+        self.prices = {"tea": 1, "milk": 1}
+        self.told = ""
+
+    def change(self) -> None:
+        """Change both, one after the other."""
+        self.prices["tea"] = 2
+        self.prices["milk"] = 2
+
+    def tell(self) -> None:
+        """Hand them to a function of the library."""
+        self.told = json.dumps(self.prices)
+
+    def fill_in(self) -> None:
+        """Hand them to a method of an object of the library."""
+        self.told = string.Template("$tea $milk").substitute(self.prices)
+
+    def tell_sorted(self) -> None:
+        """Hand them on by name."""
+        self.told = json.dumps(obj=self.prices)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("tell", [Priced.tell, Priced.fill_in, Priced.tell_sorted])
+def test_what_a_library_is_handed_is_touched(tell: Callable[[Priced], None], seed: int) -> None:
+    """It looks into the container, though it has no points: between the two changes, too."""
+
+    def program(sim: Any) -> None:
+        priced = Priced()
+        with sim.storm() as storm:
+            storm.spawn(priced.change)
+            storm.spawn(tell, priced)
+        assert priced.told.count("2") != 1
+
+    assert explore(program, strategy="exhaustive", seed=seed).verdict == "Failed"
+
+
+def test_what_is_handed_to_code_under_test_is_not() -> None:
+    """It has points of its own, and tells what it does."""
+    found = explore(_handing_to_each_other, strategy="exhaustive")
+
+    assert found.summary == "Holds (exhausted: 1 trace)"
+
+
+def _handing_to_each_other(sim: Any) -> None:
+    shared = [0]
+    with sim.storm() as storm:
+        storm.spawn(_hand_on, shared)
+        storm.spawn(_hand_on, shared)
+
+
+def _hand_on(shared: list[int]) -> None:
+    _ignored(shared)
+
+
+def _ignored(_shared: list[int]) -> None:
+    pass
 
 
 def _counting_for_long(sim: Any) -> None:

@@ -457,7 +457,13 @@ def main(granularity: points.Granularity) -> None:
     before = run_workload()
     codes = [(function, function.__code__) for function in points._functions(is_standard)]
     count = Count()
-    rewriter = Rewriter(count.hook, granularity=granularity, is_under_test=is_standard)
+    handed: list[int] = []
+    rewriter = Rewriter(
+        count.hook,
+        granularity=granularity,
+        is_under_test=is_standard,
+        handed=lambda _thing, mode: handed.append(mode),
+    )
     started = time.perf_counter()
     rewriter.install()
     seconds = time.perf_counter() - started
@@ -472,6 +478,7 @@ def main(granularity: points.Granularity) -> None:
         "sites": sum(len(sites_of(code)) for code, _ in points._OURS.values()),
         "points": next(count.points),
         "places": len(count.sites),
+        "handed": len(handed),
         "fill_seconds": round(seconds, 2),
         "differs": [n for n, (a, b) in enumerate(zip(before, during, strict=True)) if a != b],
         "differs_after": [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b],

@@ -88,18 +88,17 @@ class Ledger:
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self.path = path
         self._lock: sqlite3.Connection | None = None
-        with self._told("read" if is_read_only else "written"):
+        with self._told("read" if is_read_only else "written"), contextlib.ExitStack() as stack:
+            if not is_read_only:
+                self._lock = stack.enter_context(contextlib.closing(self._locked()))
+            opened = _opened_to_read(path) if is_read_only else _opened(path)
+            self._connection = stack.enter_context(contextlib.closing(opened))
             if is_read_only:
-                self._connection = _opened_to_read(path)
                 self._check()
-                return
-            self._lock = self._locked()
-            try:
-                self._connection = _opened(path)
+            else:
                 self._prepare()
-            except BaseException:
-                self._lock.close()
-                raise
+            # Nothing went wrong: both stay open.
+            stack.pop_all()
 
     def close(self) -> None:
         """Give the file back, as one file unless somebody reads it just now."""
@@ -303,7 +302,7 @@ def _opened_to_read(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA user_version")
-    except sqlite3.OperationalError as exc:
+    except sqlite3.Error as exc:
         connection.close()
         if _code(exc) not in _READONLY or Path(f"{path}-wal").exists():
             raise

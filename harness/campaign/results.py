@@ -67,11 +67,11 @@ class Results:
             plans = [_plan(ledger) for ledger in self._ledgers]
             for ledger, plan in zip(self._ledgers, plans, strict=True):
                 _check_alike(ledger, plan, self._ledgers[0], plans[0])
+            self.cells = _union(self._ledgers, plans)
         except BaseException:
             self._stack.close()
             raise
         self.plans = plans
-        self.cells = _union(self._ledgers, plans)
         self._cut = Cut.of(settings_of(plans[0].settings))
 
     def close(self) -> None:

@@ -113,8 +113,11 @@ def test_a_file_that_cannot_be_used_is_left_alone(
     before = path.read_bytes()
 
     for is_read_only in (True, False):
-        with pytest.raises(HarnessError) as caught:
-            Ledger(path, is_read_only=is_read_only).plan  # noqa: B018 - reads
+        with (
+            pytest.raises(HarnessError) as caught,
+            Ledger(path, is_read_only=is_read_only) as ledger,
+        ):
+            ledger.plan  # noqa: B018 - reads
 
         assert str(caught.value).startswith(f"{path} {message}")
         assert "\n" not in str(caught.value)

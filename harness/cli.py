@@ -87,6 +87,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="faultloom", description="Deterministic storms over threads and asyncio.")
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, does in (
         ("list", "say which scenarios there are"),
@@ -151,6 +152,15 @@ def _parser() -> argparse.ArgumentParser:
 
     add_commands(commands)
     return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"faultloom {version('faultloom')}"
+    except PackageNotFoundError:
+        return "faultloom, from a folder that is not installed"
 
 
 def _add_reports(command: argparse.ArgumentParser) -> None:
@@ -237,7 +247,10 @@ def _found(targets: Sequence[str]) -> Iterator[Scenario]:
             found = [each for file in files_in(path) for each in scenarios_in(load(file))]
             if not found:
                 rule = "has no function under @scenario in a storms.py, storms_*.py or test_*.py."
-                raise misuse("path", target, rule, "Name the folder or file that has.")
+                way_out = (
+                    "Name the folder or file that has, or begin with python -m harness new NAME."
+                )
+                raise misuse("path", target, rule, way_out)
             yield from found
         elif path.is_file():
             _check_readable(path)

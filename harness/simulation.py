@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from types import CodeType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from harness.checks import (
     Cancelled,
@@ -589,6 +589,15 @@ class AsyncStorm(_Nursery):
         self._note_end(outcome)
         if not outcome.actor.done():
             outcome.actor.set_result(None)
+
+    def __enter__(self) -> NoReturn:
+        raise HarnessError(
+            "'with sim.storm(…)' does not wait for the tasks of an asynchronous storm. "
+            "Write 'async with sim.storm(…)'."
+        )
+
+    def __exit__(self, *exc: object) -> None:
+        """Never called; without it, Python would speak first."""
 
     async def __aenter__(self) -> Self:
         self._enter()

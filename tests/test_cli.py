@@ -558,6 +558,15 @@ def test_the_module_is_the_command() -> None:
     assert done.stderr.startswith("faultloom: token='nonsense' is not a token")
 
 
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """For a report of a fault."""
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith("faultloom")
+
+
 def test_a_progress_bar_shows_on_a_terminal_only(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

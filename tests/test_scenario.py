@@ -118,6 +118,18 @@ def test_an_asynchronous_scenario_is_a_synchronous_function() -> None:
     assert sleepers() is None
 
 
+def test_a_plain_with_over_an_asynchronous_storm_says_what_to_write() -> None:
+    """It is the harness that is misused; nothing is wrong with the code under test."""
+
+    @scenario
+    async def forgetful(sim: Any) -> None:
+        with sim.storm():
+            pass
+
+    with pytest.raises(HarnessError, match=r"Write 'async with sim.storm\(…\)'."):
+        forgetful()
+
+
 def test_a_direct_call_runs_the_subject() -> None:
     """It holds with the subject, on more than the plain run, and returns nothing."""
     seen: list[type] = []

@@ -19,13 +19,14 @@ import enum
 import functools
 import gc
 import logging
+import os
 import queue
 import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from . import patching, threads, twins
 
@@ -117,6 +118,15 @@ class Place:
         """Put the original back, unless something newer has taken the place."""
         if self.read() is self.twin:
             self.write(self.original)
+
+
+# Sets of functions that are asked whether one is in them, and never called from there.
+_ASKED_ONLY: Final = (
+    os.supports_dir_fd,
+    os.supports_effective_ids,
+    os.supports_fd,
+    os.supports_follow_symlinks,
+)
 
 
 class Adoption:
@@ -686,7 +696,7 @@ class _Adopting:
 
     def _name_out_of_reach(self, holder: Any) -> None:
         """Say that something adopted elsewhere is also held where it cannot be replaced."""
-        if id(holder) in self.inside:
+        if id(holder) in self.inside or any(holder is each for each in _ASKED_ONLY):
             return
         code = getattr(holder, "gi_code", None) or getattr(holder, "cr_code", None)
         if code is not None and not self.is_under_test(code.co_filename):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from harness.pytest_report import Reporter
-from harness.pytest_stress import PARAMETER, Shards, Verdicts, is_shard, plain_case, seconds_of
+from harness.pytest_stress import PARAMETER, Shards, Verdicts, is_shard, plain_case
 
 if TYPE_CHECKING:
     from harness.core.token import Token
@@ -241,9 +241,14 @@ def _seconds(config: pytest.Config) -> float | None:
         pytest.UsageError: what was said is no time.
     """
     text = _said(config, "time")
+    if text is None:
+        return None
+    from harness.core.clock import seconds_of
+    from harness.errors import HarnessError
+
     try:
-        return None if text is None else seconds_of(text)
-    except ValueError as exc:
+        return seconds_of(text)
+    except HarnessError as exc:
         raise pytest.UsageError(f"--storm-time: {exc}") from None
 
 

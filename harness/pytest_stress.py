@@ -50,7 +50,6 @@ PATIENCE: Final = 10.0
 CARRIED: Final = "storm"
 
 _SHARD: Final = re.compile(r"([\[-])shard(\d+)of(\d+)([\]-])")
-_TIME: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _TIME_IS_UP: Final = "storm time is up"
 _INTERRUPTED: Final = "interrupted"
 
@@ -63,20 +62,6 @@ _carried_key = pytest.StashKey[dict[str, Any]]()
 #: Whoever puts a list here when pytest is configured finds all merged cells in it in the end.
 #: Nobody else has to have the memory.
 merged_key = pytest.StashKey["list[Merged]"]()
-
-
-def seconds_of(text: str) -> float:
-    """Return how long `10m`, `1h30m`, `90s` or `90` is, in seconds.
-
-    Raises:
-        ValueError: it is none of these, or no time at all.
-    """
-    match = _TIME.fullmatch(text.strip())
-    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    total = 3600 * hours + 60 * minutes + seconds
-    if not total:
-        raise ValueError(f"{text!r} is no time. Write 90s, 10m or 1h30m.")
-    return total
 
 
 def cell_of(nodeid: str) -> tuple[str, int, int] | None:

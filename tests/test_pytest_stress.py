@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.pytest_plugin import PROPERTY, _profile, _said
-from harness.pytest_stress import cell_of, plain_case, seconds_of
+from harness.pytest_stress import cell_of, plain_case
 from tests.test_pytest_plugin import LOADED, environment, outcomes
 
 FLIGHTS = """
@@ -164,16 +164,6 @@ def test_a_node_id_tells_cell_and_shard() -> None:
     assert plain_case("Flight-1-shard3of8") == "Flight-1"
     assert plain_case("shard3of8") == ""
     assert plain_case("Flight-1") == "Flight-1"
-
-
-def test_a_time_is_read_as_people_write_it() -> None:
-    """Hours, minutes and seconds; what is none of these is told."""
-    given = ("90", "90s", "10m", "1h30m", "2h", "0.5s", "1m30")
-
-    assert [seconds_of(text) for text in given] == [90, 90, 600, 5400, 7200, 0.5, 90]
-    for wrong in ("", "0", "soon", "-5s", "5x", "10m5h"):
-        with pytest.raises(ValueError, match=r"is no time\. Write 90s, 10m or 1h30m\."):
-            seconds_of(wrong)
 
 
 # --- profiles -------------------------------------------------------------------------------------

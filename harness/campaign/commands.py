@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.core.clock import seconds_of
 from harness.errors import HarnessError, misuse
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ LINE_SECONDS: Final = 10.0
 Selected = Sequence[tuple["Scenario", Sequence["Column"]]]
 Select = Callable[[Sequence[str], str | None], Selected]
 PrintTable = Callable[[Sequence[str], Sequence[Sequence[str]]], None]
-
-_TIME: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 def add_commands(commands: Any) -> None:
@@ -225,20 +223,6 @@ def _share(text: str | None) -> tuple[int, int] | None:
     raise misuse(
         "shard", text, "must be I/N with 1 ≤ I ≤ N.", "Write --shard 1/4, --shard 2/4 and so on."
     )
-
-
-def seconds_of(text: str) -> float:
-    """Return how long `90s`, `10m` or `1h30m` is, in seconds.
-
-    Raises:
-        HarnessError: it is none of these, or no time at all.
-    """
-    match = _TIME.fullmatch(text)
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    total = 3600 * hours + 60 * minutes + seconds
-    if not total:
-        raise misuse("time", text, "is no time.", "Write 90s, 10m or 1h30m.")
-    return float(total)
 
 
 def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:

@@ -8,10 +8,14 @@ who moves the clock, or when.
 from __future__ import annotations
 
 import math
+import re
+from typing import Final
 
 from harness.errors import misuse, negative_seconds
 
 SECOND_NS = 1_000_000_000
+
+_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
 def to_ns(seconds: float, name: str = "seconds") -> int:
@@ -40,3 +44,17 @@ def to_ns(seconds: float, name: str = "seconds") -> int:
 def to_seconds(nanoseconds: int) -> float:
     """Convert nanoseconds to seconds."""
     return nanoseconds / SECOND_NS
+
+
+def seconds_of(text: str) -> float:
+    """Return how long `10m`, `1h30m`, `90s` or `90` is, in seconds.
+
+    Raises:
+        HarnessError: it is none of these, or no time at all.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise misuse("time", text, "is no time.", "Write 90s, 10m or 1h30m.")
+    return total

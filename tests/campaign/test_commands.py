@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.campaign.commands import figures, seconds_of
+from harness.campaign.commands import figures
 from harness.campaign.stress import Tally
-from harness.errors import HarnessError
 from harness.explore import shared_ground
 from tests.campaign.making import COUNTING, ROOT, kept, made_here, outcome, plan, units, written
 
@@ -147,21 +146,6 @@ def test_a_file_is_not_run_over(
     assert again == (f"{path} holds a campaign already. Go on with --resume, or name another file.")
     assert other.startswith(f"{path} was begun with cpython, and this is")
     assert len(kept(path)) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90.0), ("90", 90.0), ("10m", 600.0), ("1h30m", 5_400.0)]
-)
-def test_times_are_read(text: str, seconds: float) -> None:
-    """As people write them."""
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0s", "-1s", "1.5h", "ten"])
-def test_no_time_is_told(text: str) -> None:
-    """Also what would end it before it began."""
-    with pytest.raises(HarnessError, match="is no time"):
-        seconds_of(text)
 
 
 def test_progress_is_one_line() -> None:

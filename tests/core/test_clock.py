@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.clock import SECOND_NS, to_ns, to_seconds
+from harness.core.clock import SECOND_NS, seconds_of, to_ns, to_seconds
 from harness.errors import HarnessError
 
 # From 2**22 s (48 days) on, a float of seconds no longer tells all nanoseconds apart.
@@ -61,3 +61,13 @@ def test_a_duration_without_end_is_refused(seconds: float) -> None:
     """A wait must have a length."""
     with pytest.raises(HarnessError, match=r"^timeout=.* must be a finite number of seconds"):
         to_ns(seconds, "timeout")
+
+
+def test_a_time_is_read_as_people_write_it() -> None:
+    """Hours, minutes and seconds; what is none of these, or no time at all, is told."""
+    given = ("90", "90s", " 10m", "1h30m", "2h", "0.5s", "1m30")
+
+    assert [seconds_of(text) for text in given] == [90, 90, 600, 5400, 7200, 0.5, 90]
+    for wrong in ("", "0", "0s", "soon", "-5s", "5x", "10m5h", "1.5h"):
+        with pytest.raises(HarnessError, match=r"is no time\. Write 90s, 10m or 1h30m\."):
+            seconds_of(wrong)

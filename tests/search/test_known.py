@@ -12,7 +12,9 @@ from harness.explore import Settings
 from harness.search.known import check_strategy, make_strategy, names
 from tests.test_pytest_plugin import LOADED
 
-LISTED = "all, delay, exhaustive, pct, plain, portfolio, pos, preemption, random, samplers, surw, urw"
+LISTED = (
+    "all, delay, exhaustive, pct, plain, portfolio, pos, preemption, random, samplers, surw, urw"
+)
 
 REFUSED = {
     "luck": f"strategy='luck' must be one of {LISTED}. Leave it out for 'portfolio'.",

@@ -135,7 +135,7 @@ class FlightsSerialised(Flights):
     Caught by: two_readers_cost_one_call_an_article (Calls).
     """
 
-    _turn: threading.Lock | None = None
+    _turn: "threading.Lock | None" = None  # a function up to 3.12
 
     def __init__(self, fetch: Callable[[str, str, Scope], bytes]) -> None:
         super().__init__(fetch)

@@ -206,7 +206,7 @@ def test_the_command_line_beats_the_profile_and_that_a_setting_of_the_file(
         (["-o", "storm_profiles=a: runs=3", "--storm-profile=a"], "'runs' of 'a' is no setting"),
         (["-o", "storm_profiles=a: worth=3", "--storm-profile=a"], "of 'a' must be yes or no."),
         (["-o", "storm_profiles=a: schedules=x", "--storm-profile=a"], "'x' is no integer."),
-        (["-o", "storm_profiles=a: time=x", "--storm-profile=a"], "--storm-time: time='x' is no time."),
+        (["-o", "storm_profiles=a: time=x", "--storm-profile=a"], "time='x' is no time."),
         (["--storm-time", "never"], "--storm-time: time='never' is no time."),
         (["--storm-time=9s", "--storm-unfinished=pass"], "'pass' must be fail or skip."),
         (["--storm-time", "9s", "-o", "storm_progress=often"], "is no number of seconds."),

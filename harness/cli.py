@@ -1,8 +1,9 @@
-"""The command line: `list`, `run`, `matrix`, `replay` and `new`.
+"""The command line: `list`, `run`, `matrix`, `replay`, `new`, `stress` and `results`.
 
     0  everything is as the scenarios declare it (replay: the run holds)
     1  something is not (replay: the violation came back)
     2  misuse: one line on stderr says what, the rule, and the way out
+  130  interrupted: what was found so far is shown all the same
 
 With `--json` stdout carries JSON and nothing else, equal in two runs but for `seconds`. This module
 selects, prints and

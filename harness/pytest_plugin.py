@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from harness.pytest_ground import Grounds
 from harness.pytest_report import Reporter
 from harness.pytest_stress import PARAMETER, Shards, Verdicts, is_shard, plain_case
 
@@ -82,6 +83,7 @@ _verdict_key = pytest.StashKey[str]()
 _test_key = pytest.StashKey[str]()
 _misuse_key = pytest.StashKey[list[str]]()
 _reporter_key = pytest.StashKey[Reporter]()
+_grounds_key = pytest.StashKey[Grounds]()
 _corpus_key = pytest.StashKey["Corpus | None"]()
 _notes_key = pytest.StashKey[list[str]]()
 
@@ -185,6 +187,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.addinivalue_line("python_files", pattern)
     config.stash[_misuse_key] = []
     config.stash[_notes_key] = []
+    grounds = config.stash[_grounds_key] = Grounds(lambda obj: _scenario(obj) is not None)
+    config.pluginmanager.register(grounds, "storm-grounds")
     _configure_reports(config)
     config.stash[_profile_key] = _profile(config)
     seconds = _seconds(config)
@@ -593,33 +597,39 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     The verdict is kept for the report.
     """
     from harness.errors import HarnessError, InternalError
-    from harness.explore import shared_ground
-    from harness.scenario import Cell, replay_cell, run_cell
 
     column = _column(item, this)
-    token = item.config.stash.get(_token_key, None)
     try:
-        if token is not None:
-            done = replay_cell(this, column, token, fixtures)
-            reporter = item.config.stash.get(_reporter_key, None)
-            if reporter is not None:
-                reporter.take(item, Cell(this, column, done), fixtures)
-            return _keep_replay(item, this, done)
-        if is_shard(item):
-            return _run_shard(item, this, column, fixtures)
-        corpus = _corpus(item.config)
-        case = item.callspec.id if fixtures and hasattr(item, "callspec") else ""
-        # What is stored and what is declared share one preparation.
-        reporter = item.config.stash.get(_reporter_key, None)
-        told = reporter is not None and reporter.is_told
-        settings = _settings(item.config)
-        with shared_ground():
-            cell = run_cell(this, column, settings, fixtures, corpus=corpus, case=case, told=told)
-            if reporter is not None:
-                reporter.take(item, cell, fixtures, plain_case(case))
-        return _keep_cell(item, cell)
+        # All that is run for an item shares one preparation, and so may the next item.
+        item.config.stash[_grounds_key].prepare()
+        return _run_column(item, this, column, fixtures)
     except (HarnessError, InternalError) as exc:
         return f"{type(exc).__name__}: {exc}"
+
+
+def _run_column(
+    item: pytest.Function, this: Scenario, column: Column, fixtures: Mapping[str, Any]
+) -> str:
+    """Run a token, a shard or a whole cell."""
+    from harness.scenario import Cell, replay_cell, run_cell
+
+    token = item.config.stash.get(_token_key, None)
+    reporter = item.config.stash.get(_reporter_key, None)
+    if token is not None:
+        done = replay_cell(this, column, token, fixtures)
+        if reporter is not None:
+            reporter.take(item, Cell(this, column, done), fixtures)
+        return _keep_replay(item, this, done)
+    if is_shard(item):
+        return _run_shard(item, this, column, fixtures)
+    corpus = _corpus(item.config)
+    case = item.callspec.id if fixtures and hasattr(item, "callspec") else ""
+    told = reporter is not None and reporter.is_told
+    settings = _settings(item.config)
+    cell = run_cell(this, column, settings, fixtures, corpus=corpus, case=case, told=told)
+    if reporter is not None:
+        reporter.take(item, cell, fixtures, plain_case(case))
+    return _keep_cell(item, cell)
 
 
 def _run_shard(

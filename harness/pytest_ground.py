@@ -1,0 +1,81 @@
+"""Has scenarios that follow one another share what is prepared for their runs.
+
+    take_off[A] ─ take_off[B] ─ land[A] │ test_other │ land[B] │ with_fixture[A] ─ land[C]
+    └────────── one preparation ──────┘                └─ one ─┘ └──────── one ──────────┘
+
+Preparing takes longer than a small cell: all functions are looked through, and the whole heap. What
+is made between two items is not seen by the second, so that only scenarios of one file share, and
+only if no fixture is set up and nothing is imported between them; before all else that pytest runs,
+everything is as it was. It does not know what a run is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from typing import Final
+
+import pytest
+
+#: The plugin's own fixtures: they make nothing.
+_OWN: Final = frozenset({"storm_class", "storm_shard"})
+
+
+class Grounds:
+    """The plugin that keeps a preparation from one item to the next. One thread.
+
+    Args:
+        is_scenario: says of the function of an item whether it is a scenario.
+
+    invariant: nothing stands while a fixture is set up, nor while other tests run.
+    """
+
+    def __init__(self, is_scenario: Callable[[object], bool]) -> None:
+        self._is_scenario = is_scenario
+        self._stack = ExitStack()
+        # How many modules there were after the last item for which something stands; 0: none.
+        self._modules = 0
+        # Whether the item that runs has come so far that its fixtures are set up.
+        self._is_prepared = False
+
+    def prepare(self) -> None:
+        """Have the explorations of the item that runs share one preparation."""
+        from harness.explore import shared_ground
+
+        self._is_prepared = True
+        if self._modules != len(sys.modules):
+            self._leave()
+            self._stack.enter_context(shared_ground())
+            self._modules = len(sys.modules)
+
+    def _leave(self) -> None:
+        """Take down what stands, if anything does."""
+        self._modules = 0
+        self._stack.close()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Leave what stands to the next item only if that may have it."""
+        self._is_prepared = may_stand = False
+        try:
+            result = yield
+            may_stand = (
+                nextitem is not None
+                and nextitem.path == item.path
+                and self._is_scenario(getattr(nextitem, "obj", None))
+            )
+        finally:
+            if not may_stand:
+                self._leave()
+            elif self._modules:
+                self._modules = len(sys.modules)
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
+        """Have what a fixture makes seen."""
+        if fixturedef.argname not in _OWN and not self._is_prepared:
+            self._leave()

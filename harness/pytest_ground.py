@@ -5,15 +5,15 @@
 
 Preparing takes longer than a small cell: all functions are looked through, and the whole heap. What
 is made between two items is not seen by the second, so that only scenarios of one file share, and
-only if no fixture is set up and nothing is imported between them; before all else that pytest runs,
-everything is as it was. It does not know what a run is.
+only if no fixture is set up, nothing imported and nothing broken off between them; before all else
+that pytest runs, everything is as it was. It does not know what a run is.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import pytest
@@ -39,8 +39,12 @@ class Grounds:
         # Whether the item that runs has come so far that its fixtures are set up.
         self._is_prepared = False
 
-    def prepare(self) -> None:
-        """Have the explorations of the item that runs share one preparation."""
+    @contextmanager
+    def prepared(self) -> Generator[None]:
+        """Have the explorations inside the block share one preparation, and the next item too.
+
+        Unless an exception ends it: nobody knows what that left half done.
+        """
         from harness.explore import shared_ground
 
         self._is_prepared = True
@@ -48,6 +52,11 @@ class Grounds:
             self._leave()
             self._stack.enter_context(shared_ground())
             self._modules = len(sys.modules)
+        try:
+            yield
+        except BaseException:
+            self._leave()
+            raise
 
     def _leave(self) -> None:
         """Take down what stands, if anything does."""

@@ -601,8 +601,8 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
     column = _column(item, this)
     try:
         # All that is run for an item shares one preparation, and so may the next item.
-        item.config.stash[_grounds_key].prepare()
-        return _run_column(item, this, column, fixtures)
+        with item.config.stash[_grounds_key].prepared():
+            return _run_column(item, this, column, fixtures)
     except (HarnessError, InternalError) as exc:
         return f"{type(exc).__name__}: {exc}"
 

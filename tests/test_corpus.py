@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,9 @@ from harness.cli import main
 from harness.core.kernel import Limits
 from harness.corpus import FAILURES_MAX, FORGET_AFTER, Corpus, _Unusable, is_wanted
 from harness.scenario import Cell, run_cell, scenario_of
+from tests.test_pytest_plugin import LOADED, environment
 
 ROOT = Path(__file__).parents[1]
-LOADED = (
-    []
-    if any(each.value == "harness.pytest_plugin" for each in entry_points(group="pytest11"))
-    else ["-p", "harness.pytest_plugin"]
-)
-
 KEY = ("storms.py::take_off", "Flight")
 
 
@@ -786,12 +780,10 @@ def test_the_command_line_goes_on_over_a_corrupt_file(
 
 def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in `folder`, in a process of its own."""
-    outer = ("PYTEST", "COV", "CI", "BUILD_NUMBER")
-    own = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *LOADED, *arguments],
         cwd=folder,
-        env={**own, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "", **variables},
+        env={**environment(), **variables},
         capture_output=True,
         text=True,
         check=False,

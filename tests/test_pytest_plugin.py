@@ -94,7 +94,9 @@ def environment() -> dict[str, str]:
     # With CI set, pytest prints whole messages in its summary too.
     outer = ("PYTEST", "COV", "CI", "BUILD_NUMBER")
     own = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
-    return {**own, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""}
+    # Hypothesis takes longer to load than a storm to run.
+    without = "-p no:hypothesispytest"
+    return {**own, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "", "PYTEST_ADDOPTS": without}
 
 
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,7 @@ import pytest
 from harness.core.token import Token
 from harness.errors import HarnessError, Violation
 from harness.report.regression import Named, Regression
-
-ROOT = Path(__file__).parents[2]
-LOADED = (
-    []
-    if any(each.value == "harness.pytest_plugin" for each in entry_points(group="pytest11"))
-    else ["-p", "harness.pytest_plugin"]
-)
+from tests.test_pytest_plugin import LOADED, environment
 
 REFERENCE = """
 class Counter:
@@ -96,12 +88,10 @@ def project(tmp_path: Path) -> Path:
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a module of Python in `folder`."""
-    outer = ("PYTEST", "COV", "CI")
-    own = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=folder,
-        env={**own, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

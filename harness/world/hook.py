@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import gc
 import inspect
+import itertools
 import queue
 import threading
 import types
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from sys import getrefcount
 from typing import Any, Final
 from weakref import ReferenceType, ref
 
 from harness.core.access import CONTAINERS, LOOP, NUMBERED, READ, UNSEEN, WRITE, Log
 
 from .here import here
-from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS, CodeSite
+from .sites import (
+    IMMUTABLE_TYPES,
+    LOOKING,
+    MUTABLE_CONTAINERS,
+    ORIGINS,
+    CodeSite,
+    Handing,
+    part_of,
+)
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _SYNCHRONISATION = (
@@ -72,6 +84,8 @@ def at_point(subject: object, site: Any) -> None:
     current.points += 1
     kind = type(subject)
     if kind in IMMUTABLE_TYPES:
+        if kind is tuple and site.looks and kernel.log is not None and site.name in _LOOKING_INTO:
+            _look_at(kernel.log, world, current.turn, subject, _LOOKING_INTO[site.name])
         return
     # Looked up here first: this is done at each point.
     is_sync = _known.get(kind)
@@ -110,17 +124,22 @@ def at_point(subject: object, site: Any) -> None:
             _log_access(log, world, current.turn, subject, site)
 
 
-def at_hand_over(thing: object, mode: int) -> None:
-    """Note that a container is handed to code that has no points: it may be looked into there."""
+def at_hand_over(thing: object, handing: Handing) -> None:
+    """Note what is handed to code that has no points: it may be looked into there."""
     world = here.world
     if world is None:
         return
     kernel = world.kernel
-    if kernel.log is None or not isinstance(thing, MUTABLE_CONTAINERS):
+    if kernel.log is None:
+        return
+    if type(thing) in (_ATOMS if handing.objects == "all" else _opaque):
         return
     current = kernel.current
     if current is not None and not world.silenced and not world.stopping:
-        kernel.log.append((current.turn, _number(world, thing), mode, _HANDED))
+        if handing.objects == "named":
+            _log_named(kernel.log, world, current.turn, thing, handing.mode)
+        else:
+            _look_at(kernel.log, world, current.turn, thing, handing)
 
 
 #: Where a container is handed on: no place by itself, so that nobody is held back before it.
@@ -175,41 +194,94 @@ def _mode(kind: type, name: str) -> int | None:
         return mode
 
 
-def _log_access(log: Log, world: Any, turn: Any, subject: object, site: Any) -> None:
+def _log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
     """Note an access to data, with what lies behind a view or an iterator."""
     log.append((turn, _number(world, subject) + site.part, site.mode, site))
+    kind = type(subject)
     if site.part:
-        if site.mode == READ and _is_worked_out(type(subject), site.name):
-            log.append((turn, 0, UNSEEN, site))
+        if site.mode == READ:
+            if site.origins.get(kind, _NOT_YET) is not None:
+                _log_origin(log, world, turn, subject, site)
+        elif kind is types.ModuleType:
+            _log_named(log, world, turn, (subject, site.name[1:]), WRITE)
+        elif issubclass(kind, type):
+            _forget_origins()
         return
     if site.name in _SEVERAL:
         log.append((turn, CONTAINERS, WRITE, site))
     elif site.writes:
         log.append((turn, CONTAINERS, READ, site))
-    kind = type(subject)
+    if kind is dict and -id(subject) in world.numbers:
+        owner = world.numbers[-id(subject)][1]()
+        if owner is not None:
+            _log_attributes(log, world, turn, owner, site.mode)
+    if site.looks:
+        if site.name == "vars()":
+            _bare(log, world, turn, subject)
+        elif kind not in _BY_KEY or site.name in _BY_VALUE:
+            _look_at(log, world, turn, subject, _LOOKING_INTO[site.name])
     if kind in _LENSES or kind.__module__ == "itertools":
         # It lives so shortly that another one would get its address.
         world.kept.append(subject)
         for container in _behind(subject, 3):
             log.append((turn, _number(world, container), READ, site))
+            if kind in _WORKING:
+                _look_at(log, world, turn, container, _INSIDE)
+    elif kind is types.GeneratorType and is_plumbing(subject.gi_code.co_filename):
+        _look_at(log, world, turn, subject, _OF_A_LIBRARY)
 
 
-_worked_out: dict[tuple[type, str], bool] = {}
+def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
+    """Note where an attribute that is read comes from, if the object itself may not have it."""
+    kind, name = type(subject), site.name[1:]
+    origin = site.origins.get(kind, _NOT_YET)
+    if origin is _NOT_YET:
+        _make_room(site.origins)
+        if site.namespace is not None:
+            origin = None
+        elif kind is types.ModuleType or issubclass(kind, type):
+            origin = _IN_ITSELF
+        else:
+            origin = _origin(kind, name)
+        site.origins[kind] = origin
+    if origin is _IN_ITSELF:
+        if kind is types.ModuleType:
+            _log_named(log, world, turn, (subject, name), READ)
+            return
+        origin = _origin(subject, name)
+    if origin is _WORKED_OUT:
+        log.append((turn, 0, UNSEEN, site))
+    elif origin is _BARED:
+        _bare(log, world, turn, subject)
+    elif origin is not None and name not in _dict_of(subject):
+        log.append((turn, _number(world, origin) + site.part, READ, _HANDED))
 
 
-def _is_worked_out(kind: type, name: str) -> bool:
-    """Tell whether to read an attribute is to run code of a library, which may keep what it finds.
+def _origin(holder: type, name: str) -> object:
+    """Return the class that has an attribute as data, or what else is to be known of it.
 
+    It is worked out if to read it is to run code of a library, which may keep what it finds:
     `functools.cached_property` does, and its data are not seen.
     """
-    try:
-        return _worked_out[kind, name]
-    except KeyError:
-        found = inspect.getattr_static(kind, name.removeprefix("."), None)
-        answer = hasattr(type(found), "__get__") and not isinstance(found, _PLAIN_DESCRIPTORS)
-        _make_room(_worked_out)
-        _worked_out[kind, name] = answer
-        return answer
+    if name == "__dict__":
+        return _BARED
+    found = inspect.getattr_static(holder, name, None)
+    if hasattr(type(found), "__get__"):
+        return None if isinstance(found, _PLAIN_DESCRIPTORS) else _WORKED_OUT
+    return next((base for base in holder.__mro__ if name in vars(base)), None)
+
+
+def _forget_origins() -> None:
+    """Forget which class has what: one of them is changed."""
+    for origins in ORIGINS.values():
+        origins.clear()
+
+
+_NOT_YET: Final = object()
+_WORKED_OUT: Final = object()
+_BARED: Final = object()
+#: It is a class or a module: what is known of one says nothing about the next.
+_IN_ITSELF: Final = object()
 
 
 #: They hand out what they have, or run code that has points of its own.
@@ -254,9 +326,226 @@ _SEVERAL: Final = frozenset(
     """
     .extend() .extendleft() .update() .difference_update() .intersection_update()
     .symmetric_difference_update() .union() .intersection() .difference() .symmetric_difference()
-    .isdisjoint() .issubset() .issuperset() .subtract() .join() == add or and sub xor mul ior
+    .isdisjoint() .issubset() .issuperset() .subtract() .join() == add or and subtract xor multiply
     """.split()
 )
+
+# Iterators that give what they meet to a function, or go through it.
+_WORKING: Final = frozenset(
+    {map, filter, itertools.accumulate, itertools.chain, itertools.groupby, itertools.starmap}
+)
+
+_INSIDE: Final = Handing(READ, itself=False, objects="generated")
+# Operations that read not only a container, but what lies in it, which nobody hands to the hook:
+# they compare, add or copy it. And those that read an object whole.
+_LOOKING_INTO: Final[dict[str, Handing]] = {
+    **dict.fromkeys(LOOKING, _INSIDE),
+    "copy()": Handing(READ, itself=False, inside=False, objects="all"),
+    "deepcopy()": Handing(READ, itself=False, objects="all"),
+}
+# Who goes through these sees their keys, or values of which none is like another; but for those.
+_BY_KEY: Final = frozenset(
+    {
+        dict,
+        defaultdict,
+        Counter,
+        OrderedDict,
+        *map(type, (_DICT.keys(), _DICT.items(), iter(_DICT))),
+    }
+)
+_BY_VALUE: Final = frozenset({"==", "copy()", "deepcopy()"})
+_OF_A_LIBRARY: Final = Handing(READ, itself=False, is_private=True)
+
+#: What is handed on is looked through until so many things were met.
+HANDED_MAX: Final = 256
+
+
+def _bare(log: Log, world: Any, turn: Any, subject: Any) -> None:
+    """Note that somebody gets the dict of an object's attributes, and whose it is.
+
+    It stands below its negative address.
+    """
+    _log_attributes(log, world, turn, subject, READ)
+    with suppress(TypeError):
+        world.numbers[-id(_dict_of(subject))] = 0, ref(subject)
+
+
+def _log_attributes(log: Log, world: Any, turn: Any, subject: object, mode: int) -> list[object]:
+    """Note that all attributes of an object are touched, and return their values."""
+    attributes = list(_attributes(subject))
+    if attributes:
+        number = _number(world, subject)
+        for name, _ in attributes:
+            log.append((turn, number + part_of("." + name), mode, _HANDED))
+    return [value for _, value in attributes]
+
+
+def _log_named(log: Log, world: Any, turn: Any, pair: Any, mode: int) -> None:
+    """Note an attribute that is used by its name; one of a module is a global of it as well."""
+    subject, name = pair
+    if mode != READ and issubclass(type(subject), type):
+        _forget_origins()
+    if isinstance(name, str):
+        log.append((turn, _number(world, subject) + part_of("." + name), mode, _HANDED))
+        if type(subject) is types.ModuleType:
+            key = _number(world, vars(subject)) + part_of("global " + name)
+            log.append((turn, key, mode, _HANDED))
+
+
+def _look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> None:
+    """Note the containers in a thing, and the attributes of its objects if they count.
+
+    What is private, and what nobody else holds but such, does not count. If there is too much, all
+    containers do; if there are objects among it, too, no log tells which.
+    """
+    mode, objects = handing.mode, handing.objects
+    if handing.itself and issubclass(type(thing), MUTABLE_CONTAINERS):
+        _log_handed(log, world, turn, thing, mode)
+    atoms = _ATOMS if objects == "all" else _opaque
+    if objects == "none" and (not handing.inside or atoms.issuperset(map(type, _held_by(thing)))):
+        return
+    held, is_private, goes_on = thing, handing.is_private, handing.inside
+    met = {id(thing)}
+    todo: list[tuple[Any, bool]] = []
+    has_objects = False
+    while True:
+        if goes_on:
+            found = [each for each in _held_by(held) if type(each) not in atoms]
+            todo.extend((each, is_private) for each in reversed(found))
+            del found
+        if not is_private and _is_open(type(held), objects):
+            values = _log_attributes(log, world, turn, held, READ)
+            has_objects = True
+            if goes_on:
+                todo.extend((value, False) for value in values if type(value) not in atoms)
+            del values
+        if not todo:
+            return
+        held, is_private = todo.pop()
+        while id(held) in met:
+            if not todo:
+                return
+            held, is_private = todo.pop()
+        if len(met) >= HANDED_MAX:
+            log.append((turn, CONTAINERS, WRITE, _HANDED))
+            if has_objects or any(_is_open(type(each), objects) for each, _ in todo):
+                log.append((turn, 0, UNSEEN, _HANDED))
+            return
+        met.add(id(held))
+        is_private = is_private and getrefcount(held) == _ALONE
+        goes_on = True
+        if not is_private and issubclass(type(held), MUTABLE_CONTAINERS):
+            _log_handed(log, world, turn, held, mode)
+
+
+def _is_open(kind: type, objects: str) -> bool:
+    """Tell whether the attributes of the objects of a class count."""
+    if objects == "all":
+        return bool(kind.__flags__ & _WRITTEN_IN_PYTHON)
+    return objects == "generated" and _is_generated(kind)
+
+
+def _log_handed(log: Log, world: Any, turn: Any, thing: object, mode: int) -> None:
+    log.append((turn, _number(world, thing), mode, _HANDED))
+    if mode == WRITE:
+        # As whoever changes one at a point.
+        log.append((turn, CONTAINERS, READ, _HANDED))
+
+
+def _held_by(thing: Any) -> Iterable[object]:
+    """Return what a container, a view, an iterator or a bound function of C would look at."""
+    kind = type(thing)
+    # By the methods of the built-in classes: those of subclasses may be under test.
+    if issubclass(kind, tuple):
+        return tuple.__iter__(thing)
+    if issubclass(kind, list):
+        return list.__iter__(thing)
+    if issubclass(kind, dict):
+        return dict.values(thing)
+    if issubclass(kind, deque):
+        return deque.__iter__(thing)
+    if kind in _LENSES or kind in _SEEN_THROUGH or kind.__module__ == "itertools":
+        return gc.get_referents(thing)
+    if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
+        return (thing.__self__,)
+    if kind is types.GeneratorType:
+        return gc.get_referents(thing) if is_plumbing(thing.gi_code.co_filename) else ()
+    if not issubclass(kind, MUTABLE_CONTAINERS) and not _is_generated(kind):
+        if len(_opaque) > _ROOM:
+            _opaque.intersection_update(_ATOMS)
+        _opaque.add(kind)
+    return ()
+
+
+#: Nothing is held by them.
+_ATOMS: Final = IMMUTABLE_TYPES - {tuple, types.BuiltinFunctionType}
+#: With classes of which there is nothing to look at, unless all their attributes count.
+_opaque: set[type] = set(_ATOMS)
+_SEEN_THROUGH: Final = frozenset({functools.partial, memoryview, types.MappingProxyType})
+
+
+def _attributes(thing: Any) -> Iterator[tuple[str, object]]:
+    """Yield what an instance of a class written in Python has, without running any code for it."""
+    kind = type(thing)
+    if (
+        not kind.__flags__ & _WRITTEN_IN_PYTHON
+        or issubclass(kind, type)
+        or is_synchronisation(kind)
+    ):
+        return
+    for base in kind.__mro__:
+        for name, descriptor in vars(base).items():
+            if type(descriptor) is types.MemberDescriptorType:
+                with suppress(AttributeError):
+                    yield name, descriptor.__get__(thing)
+    yield from _dict_of(thing).items()
+
+
+def _dict_of(thing: Any) -> Mapping[str, object]:
+    """Return what an instance has in its dict, without running code of its class for that."""
+    kind = type(thing)
+    try:
+        descriptor = _dicts[kind]
+    except KeyError:
+        dicts = (vars(base)["__dict__"] for base in kind.__mro__ if "__dict__" in vars(base))
+        found = next(dicts, None)
+        _make_room(_dicts)
+        descriptor = _dicts[kind] = found if type(found) is types.GetSetDescriptorType else None
+    return _NO_DICT if descriptor is None else descriptor.__get__(thing)
+
+
+_dicts: dict[type, Any] = {}
+_NO_DICT: Final[Mapping[str, object]] = types.MappingProxyType({})
+
+_WRITTEN_IN_PYTHON: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+
+_generated: dict[type, bool] = {}
+
+
+def _is_generated(kind: type) -> bool:
+    """Tell whether `dataclass` has written the methods by which an object is shown or compared."""
+    known = _generated.get(kind)
+    if known is None:
+        methods = [getattr(kind, name, None) for name in ("__eq__", "__repr__")]
+        files = [
+            each.__code__.co_filename for each in methods if isinstance(each, types.FunctionType)
+        ]
+        _make_room(_generated)
+        known = _generated[kind] = hasattr(kind, "__dataclass_fields__") and any(
+            file.startswith("<") or is_plumbing(file) for file in files
+        )
+    return known
+
+
+def _references_of_the_only_holder() -> int:
+    """Return how many references `_look_at` sees to what only one container holds."""
+    holder: list[object] = [[]]
+    todo = [(each, True) for each in holder]
+    held, _ = todo.pop()
+    return getrefcount(held)
+
+
+_ALONE: Final = _references_of_the_only_holder()
 
 
 def _show(world: Any, current: Any, subject: object, kind: type, site: Any) -> None:

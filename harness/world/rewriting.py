@@ -12,12 +12,13 @@ when code is rewritten and how it is put back are decided elsewhere.
 
 import builtins
 import dis
+import functools
 import inspect
+import operator
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any, Final
 
@@ -27,11 +28,11 @@ from bytecode.instr import CellVar, FreeVar, TryBegin, TryEnd
 from harness.core.access import READ, WRITE
 
 from . import sites, stack_flow
-from .sites import CodeSite, Granularity
+from .sites import CodeSite, Granularity, Handing
 
 Hook = Callable[[object, CodeSite], object]
-#: Called with what a call hands on, and whether that may be changed there: a mode of `core.access`.
-Handed = Callable[[object, int], object]
+#: Called with what is handed on where there is no point, and with how.
+Handed = Callable[[object, Handing], object]
 
 PY312: Final = sys.version_info >= (3, 12)
 PY313: Final = sys.version_info >= (3, 13)
@@ -132,6 +133,7 @@ _WITH: Final = frozenset(
 class _Call:
     """A call instruction, `before` which anything must be inserted, and what it calls."""
 
+    at: int
     before: int
     callee: int
     arguments: int
@@ -164,6 +166,7 @@ class _Function:
         self._inserted: dict[int, list[Instr]] = {}
         # Behind those, calls that tell of what is handed on.
         self._handing: dict[int, list[Instr]] = {}
+        self._fresh_locals: dict[str, bool] = {}
         self._appended: dict[int, list[Instr]] = {}
         self._kept: set[int] = set()
         self._sites: dict[tuple[object, ...], CodeSite] = {}
@@ -189,6 +192,7 @@ class _Function:
             if callee in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR") and self._method_call(
                 at, call
             ):
+                self._hand_to_method(at, call)
                 continue
             self._reader_call(at, call)
             self._hand_over(at, call)
@@ -287,72 +291,281 @@ class _Function:
         push = self._copy(call.first_depth)
         self._insert(call.before, at, push, site, shared=True, containers_only=function is bool)
 
+    # ---- what is handed on where there is no point -----------------------------------------------
+
     def _hand_over(self, at: int, call: _Call) -> None:
         """Tell of what a call hands to code that has no points of its own.
 
         It is no point: who looks into a container there does so in the step that the call is in.
         """
-        handed = self._rewriting.handed
-        is_spread = self._names[at] == "CALL_FUNCTION_EX"
-        if handed is None or is_spread or self._rewriting.granularity == "sync":
+        if not self._hands():
             return
         function = self._value(call.callee)
-        if self._has_points(function):
+        handing = self._handing_of(call.callee, function)
+        if handing is None:
             return
-        mode = READ if function is _UNKNOWN else WRITE
+        if self._names[at] == "CALL_FUNCTION_EX":
+            self._hand_spread(at, handing)
+            return
+        is_reader = self._has_reader_point(function, call)
+        if is_reader and function in _NAMING and call.arguments > 1:
+            mode = WRITE if function in sites.WRITERS else READ
+            pair = [*self._copy(call.first_depth)(2), *self._copy(call.first_depth - 1)(3)]
+            self._tell(
+                call.before, [*pair, Instr("BUILD_TUPLE", 2)], Handing(mode, objects="named")
+            )
+            return
         stack = self._stacks[at]
         assert stack is not None
         names_on_top = int(self._names[at] == "CALL_KW")
-        for depth in range(names_on_top + 1, names_on_top + call.arguments + 1):
-            if self._may_be_shared(stack[-depth]):
-                told = self._told(handed, self._copy(depth)(2), mode, self._list[call.before])
-                self._handing.setdefault(call.before, []).extend(told)
+        depths = range(names_on_top + 1, names_on_top + call.arguments + 1)
+        opens = any(self._makes(self._value_or_maker(stack[-depth])) for depth in depths)
+        if opens:
+            handing = replace(handing, objects="all")
+        for depth in depths:
+            # Of the first argument its point tells, but not what a getter takes out of it.
+            if opens or not is_reader or depth != call.first_depth:
+                self._hand(call.before, depth, handing, stack)
+        self._hand_callee(call, function, handing)
+
+    def _hands(self) -> bool:
+        return self._rewriting.handed is not None and self._rewriting.granularity != "sync"
+
+    def _handing_of(self, callee: int, function: Any) -> Handing | None:
+        """Return how a call hands on its arguments, None if it does not or tells by itself."""
+        if function is _UNKNOWN:
+            return self._handing_of_unknown(callee)
+        if self._has_points(function):
+            return None
+        if isinstance(function, _GETTERS):
+            return Handing(READ, inside=False, objects="all")
+        if _is_listed(function, sites.CARRIERS):
+            return None
+        if _is_listed(function, sites.OPENERS):
+            return Handing(READ, inside=function not in sites.SHALLOW, objects="all")
+        if _is_listed(function, sites.READERS | sites.WRITERS | sites.LOOKERS):
+            return _EXPRESSION
+        if isinstance(function, type) and issubclass(function, BaseException):
+            return Handing(READ, inside=False)
+        return Handing(WRITE, objects="generated")
+
+    def _handing_of_unknown(self, callee: int) -> Handing | None:
+        name = self._names[callee] if callee >= 0 else ""
+        if name in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE"):
+            return None
+        if name in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR"):
+            if self._attribute(callee) in sites.CARRYING_METHODS:
+                return Handing(READ, inside=False)
+            if self._attribute(callee) in sites.SHOWING_METHODS:
+                return _EXPRESSION
+        elif self._makes(self._value_or_maker(callee)):
+            return Handing(READ, inside=False, objects="all")
+        return Handing(READ)
+
+    def _value_or_maker(self, at: int) -> Any:
+        """Return what an item pushes, or the class or function whose result it is, if known."""
+        if at >= 0 and self._names[at] == "LOAD_FAST":
+            at = self._stored_to(self._list[at].arg, at)
+        call = self._calls.get(at)
+        return self._value(call.callee if call is not None else at)
+
+    def _makes(self, value: Any) -> bool:
+        """Say whether a value gets attributes out of objects, or makes what does."""
+        return isinstance(value, _GETTERS) or any(value is getter for getter in _GETTERS)
 
     def _has_points(self, function: Any) -> bool:
         """Say whether a function tells by itself what it does with its arguments, if anything.
 
-        A callable that is none of the usual kinds was made in order not to be seen through.
+        Who gives a method of a built-in class a name of his own does not want it to be seen.
         """
-        if function is _UNKNOWN:
-            return False
+        if isinstance(function, _UNSEEN):
+            return True
+        while (name := _BEHIND.get(type(function))) is not None:
+            function = getattr(function, name)
         if isinstance(function, types.FunctionType):
             return self._facts.is_under_test(function.__code__.co_filename)
-        if not isinstance(function, _CALLABLES):
+        if self._facts.is_user_class(function if isinstance(function, type) else type(function)):
             return True
-        if isinstance(function, type) and self._facts.is_user_class(function):
-            return True
-        return function in _BLIND or function in sites.READERS or function in sites.WRITERS
+        return _is_listed(function, _BLIND)
 
-    def _may_be_shared(self, at: int) -> bool:
-        """Say no for what is made on the spot, and for what is known to be no container."""
-        if at < 0:
-            return True
-        if self._is_constant(at) or self._is_fresh(at):
+    def _has_reader_point(self, function: Any, call: _Call) -> bool:
+        """Say whether the first argument of a call is the matter of its point."""
+        positional = call.arguments - call.keywords
+        if not positional or (positional > 1 and _is_listed(function, sites.ONLY_ARGUMENT)):
             return False
-        value = self._value(at)
-        return value is _UNKNOWN or isinstance(value, sites.MUTABLE_CONTAINERS)
+        return _is_listed(function, sites.WRITERS) or _is_listed(function, sites.READERS)
 
-    def _is_fresh(self, at: int) -> bool:
-        """Say whether an item pushes what was made on the spot, or a local that only ever is."""
+    def _hand_spread(self, at: int, handing: Handing) -> None:
+        """Tell of what is handed on by `*` and `**`: not of the tuple and dict that are made."""
+        stack = self._stacks[at]
+        assert stack is not None
+        flag = int(self._list[at].arg & 1)
+        spread = replace(handing, itself=False, is_private=True)
+        if not handing.inside:
+            return
+        if flag and not self._is_constant(stack[-1]):
+            self._tell(at, self._copy(1)(2), spread)
+        source = stack[-1 - flag]
+        if source >= 0 and self._is_constant(source):
+            return
+        if source < 0 or not self._is_made_for_call(source):
+            # The call goes through it itself, which is a point.
+            spread = replace(spread, is_private=False)
+        self._tell(at, self._copy(1 + flag)(2), spread)
+
+    def _is_made_for_call(self, source: int) -> bool:
+        if self._names[source] in ("LIST_TO_TUPLE", "CALL_INTRINSIC_1", "BUILD_TUPLE"):
+            return True
+        return bool(self._code.co_flags & inspect.CO_VARARGS) and self._is_load_of(
+            source, _varargs_name(self._code)
+        )
+
+    def _hand_to_method(self, at: int, call: _Call) -> None:
+        """Tell of what a method with a point gets beside its receiver, if it looks into that."""
+        name = self._attribute(call.callee)
+        if not self._hands() or self._names[at] == "CALL_FUNCTION_EX":
+            return
+        stack = self._stacks[at]
+        assert stack is not None
+        names_on_top = int(self._names[at] == "CALL_KW")
+        depths = range(names_on_top + 1, names_on_top + call.arguments + 1)
+        if name in sites.COMPARING_METHODS:
+            for depth in depths:
+                self._hand(call.before, depth, Handing(READ, objects="generated"), stack)
+        elif name == "sort" and any(
+            self._makes(self._value_or_maker(stack[-depth])) for depth in depths
+        ):
+            if call.callee in self._kept:
+                handing = Handing(READ, itself=False, objects="all")
+                self._tell(call.before, self._copy(call.kept_depth)(2), handing)
+
+    def _hand_callee(self, call: _Call, function: Any, handing: Handing) -> None:
+        """Tell of what a call reads that is bound to what is called."""
+        callee = call.callee
+        name = self._names[callee] if callee >= 0 else ""
+        if name in ("LOAD_METHOD", "LOAD_ATTR"):
+            is_method = self._is_method_load(callee)
+            if is_method and self._attribute(callee) in sites.LOOKING_METHODS:
+                receiver = self._operand(callee)
+                if self._is_scalar(receiver) or isinstance(
+                    self._value(receiver), (type, types.ModuleType)
+                ):
+                    return
+                self._tell(call.before, self._copy(call.kept_depth)(2), _EXPRESSION)
+                self._keep_receiver(callee)
+                self._append(call.at, Instr("SWAP", 2), Instr("POP_TOP"))
+        elif isinstance(function, functools.partial) or (
+            function is _UNKNOWN and self._is_variable(callee)
+        ):
+            depth = call.first_depth + (2 if PY313 else 1)
+            bound = replace(handing, itself=False, inside=True)
+            self._tell(call.before, self._copy(depth)(2), bound)
+
+    def _hand(self, before: int, depth: int, handing: Handing, stack: stack_flow.Stack) -> None:
+        """Tell of one value on the stack, if it may be a container, or hold one."""
+        at = stack[-depth] if len(stack) >= depth else stack_flow.UNKNOWN
+        if self._is_scalar(at):
+            return
+        if self._is_fresh(at, stack, depth):
+            if not handing.inside:
+                return
+            handing = replace(handing, itself=False, is_private=True)
+        elif at >= 0 and not self._may_hold(self._value(at), handing):
+            return
+        self._tell(before, self._copy(depth)(2), handing)
+
+    def _tell(self, before: int, operand: list[Instr], handing: Handing) -> None:
+        told = self._told(self._rewriting.handed, operand, handing, self._list[before])
+        self._handing.setdefault(before, []).extend(told)
+
+    def _may_hold(self, value: Any, handing: Handing) -> bool:
+        """Say no for what is known to be no container, and no object that counts."""
+        if value is _UNKNOWN or isinstance(value, (*sites.MUTABLE_CONTAINERS, tuple, *_GETTERS)):
+            return True
+        if isinstance(value, (functools.partial, types.MappingProxyType)):
+            return True
+        return handing.objects != "none" and self._facts.is_user_class(type(value))
+
+    def _is_scalar(self, at: int, depth: int = 8) -> bool:
+        """Say whether an item pushes what is no container and holds none, as far as can be told."""
+        if at < 0 or not depth:
+            return False
+        name = self._names[at]
+        if self._is_constant(at):
+            return not isinstance(self._list[at].arg, bytes)
+        if type(self._value(at)) in _ATOMS:
+            return True
+        if name.startswith(_SCALAR):
+            return True
+        if name in ("CALL", "CALL_KW"):
+            function = self._value_or_maker(at)
+            return _is_listed(function, sites.SCALARS)
+        if name != "BINARY_OP":
+            return False
+        name = BinaryOp(self._list[at].arg).name.removeprefix("INPLACE_")
+        if name in _OF_NUMBERS:
+            return True
+        if name not in _OF_CONTAINERS or name == "MULTIPLY":
+            return False
+        stack = self._stacks[at]
+        return stack is not None and (
+            self._is_scalar(stack[-1], depth - 1) or self._is_scalar(stack[-2], depth - 1)
+        )
+
+    def _is_fresh(self, at: int, stack: stack_flow.Stack, depth: int) -> bool:
+        """Say whether a value was made on the spot, or is of a local that only ever is."""
+        if at < 0:
+            return False
+        if self._is_made(at):
+            return True
+        if "LOAD_FAST" not in self._names[at]:
+            return False
+        local = self._list[at].arg
+        if isinstance(local, tuple):
+            is_upper = len(stack) > depth and stack[-depth - 1] == at
+            local = local[int(is_upper)]
+        if local not in self._fresh_locals:
+            self._fresh_locals[local] = self._is_fresh_local(local)
+        return self._fresh_locals[local]
+
+    def _is_made(self, at: int) -> bool:
         if at < 0:
             return False
         if self._names[at].startswith(_MAKING):
             return True
-        if "LOAD_FAST" not in self._names[at] or isinstance(self._list[at].arg, tuple):
+        if self._comprehension(at) in _INLINED_SINCE_312:
+            return True
+        if self._names[at] == "BINARY_OP":
+            # What an operator returns is new, but for what it has changed in place.
+            return not BinaryOp(self._list[at].arg).name.startswith(("INPLACE_", "SUBSCR"))
+        function = self._value_or_maker(at) if at in self._calls else _UNKNOWN
+        return _is_listed(function, sites.MAKERS)
+
+    def _is_fresh_local(self, local: str) -> bool:
+        """Say whether a local holds only what is made on the spot, and is nowhere stored."""
+        if local in self._code.co_varnames[: _parameters(self._code)]:
             return False
-        local = self._list[at].arg
-        stored = [
-            self._operand(store)
-            for store, name in enumerate(self._names)
-            if name == "STORE_FAST" and self._list[store].arg == local
-        ]
-        others = any(
-            name.startswith(("STORE_FAST_", "STORE_DEREF")) and local in str(self._list[other].arg)
-            for other, name in enumerate(self._names)
-        )
-        is_parameter = local in self._code.co_varnames[: _parameters(self._code)]
-        made = all(each >= 0 and self._names[each].startswith(_MAKING) for each in stored)
-        return bool(stored) and made and not others and not is_parameter
+        made = False
+        for at, name in enumerate(self._names):
+            stack = self._stacks[at]
+            if stack is None or not name:
+                continue
+            arg = self._list[at].arg
+            if name == "STORE_FAST" and arg == local:
+                made = True
+                if not self._is_made(stack[-1]):
+                    return False
+            elif name.startswith(("STORE_FAST_", "STORE_DEREF")) and local in str(arg):
+                return False
+            elif name in _STORING and self._loads(stack[-_STORING[name]], local):
+                return False
+        return made
+
+    def _loads(self, at: int, local: str) -> bool:
+        if at < 0 or "LOAD_FAST" not in self._names[at]:
+            return False
+        arg = self._list[at].arg
+        return local in arg if isinstance(arg, tuple) else bool(arg == local)
 
     def _visit_truth(self, at: int) -> None:
         # What is tested where it has just been read, or made, has had its point. Most of what is
@@ -373,9 +586,19 @@ class _Function:
         if (is_method or (is_known and at in self._callees)) and name not in self._facts.attributes:
             return
         if not self._is_data_of_module(self._operand(at), name):
+            self._hand_setting(at, name)
             return
         push = self._load_self if self._is_super(at) else self._copy(1)
         self._insert(at, at, push, ("read", f".{name}", False), shared=True)
+
+    def _hand_setting(self, at: int, name: str) -> None:
+        """Tell of what is looked up in a module under test, though no point, and may be rebound."""
+        module = self._value(self._operand(at))
+        value, file = vars(module).get(name), getattr(module, "__file__", None)
+        is_named = callable(value) or isinstance(value, types.ModuleType)
+        if self._hands() and not is_named and file and self._facts.is_under_test(file):
+            pair = [*self._copy(1)(2), Instr("LOAD_CONST", name), Instr("BUILD_TUPLE", 2)]
+            self._tell(at, pair, Handing(READ, objects="named"))
 
     def _visit_attribute_change(self, at: int) -> None:
         operation = "write" if self._names[at] == "STORE_ATTR" else "delete"
@@ -446,15 +669,51 @@ class _Function:
             self._origin(at, 2)
         ):
             self._insert(at, at, self._copy(2), ("compare", "==", False), shared=True)
+            if not self._is_scalar(self._origin(at, 2)):
+                # Of the left one its point tells.
+                self._hand_operand(at, 1, _EXPRESSION)
 
     def _visit_binary(self, at: int) -> None:
-        operator = BinaryOp(self._list[at].arg)
-        if operator.name == "SUBSCR":
+        name = BinaryOp(self._list[at].arg).name
+        if name == "SUBSCR":
             self._visit_subscript(at)
-        elif operator.name.startswith("INPLACE_"):
-            self._insert(
-                at, at, self._copy(2), ("inplace", operator.name[8:].lower(), True), shared=True
-            )
+        elif name.startswith("INPLACE_"):
+            self._insert(at, at, self._copy(2), ("inplace", name[8:].lower(), True), shared=True)
+        if name.endswith("REMAINDER"):
+            self._hand_operand(at, 1, _EXPRESSION)
+        elif name in _OF_CONTAINERS:
+            self._visit_operands(at, name)
+
+    def _visit_operands(self, at: int, operator: str) -> None:
+        """Tell of operands that may be containers: they are read, but not what lies in them."""
+        scalars = [self._is_scalar(self._origin(at, depth)) for depth in (1, 2)]
+        if all(scalars) or (any(scalars) and operator != "MULTIPLY"):
+            return
+        for depth in (2, 1):
+            self._hand_operand(at, depth, _OPERAND)
+
+    def _visit_format(self, at: int) -> None:
+        name, arg = self._names[at], self._list[at].arg
+        has_spec = name == "FORMAT_WITH_SPEC" or (name == "FORMAT_VALUE" and bool(arg & 4))
+        self._hand_operand(at, 1 + has_spec, _EXPRESSION)
+
+    def _visit_slice(self, at: int) -> None:
+        self._visit_subscript(at)
+        if self._names[at] == "STORE_SLICE":
+            self._hand_operand(at, 4, _OPERAND)
+        elif self._names[self._origin(at, 1)] == "BUILD_SLICE":
+            self._hand_operand(at, 3, _OPERAND)
+
+    def _visit_sign(self, at: int) -> None:
+        """Tell of a counter whose positive or negative counts are taken."""
+        is_sign = self._names[at] != "CALL_INTRINSIC_1" or "POSITIVE" in str(self._list[at].arg)
+        if is_sign:
+            self._hand_operand(at, 1, _OPERAND)
+
+    def _hand_operand(self, at: int, depth: int, handing: Handing) -> None:
+        stack = self._stacks[at]
+        if stack is not None and self._hands():
+            self._hand(at, depth, handing, stack)
 
     def _visit_top(self, at: int) -> None:
         if not self._is_constant(self._origin(at, 1)):
@@ -515,7 +774,7 @@ class _Function:
         if name == "CALL_FUNCTION_EX":
             above = 1 if sys.version_info >= (3, 14) else int(arg & 1)
             callee = stack[-(3 + above if PY313 else 2 + above)]
-            return _Call(at, callee, 0, 0, 0, above + 4)
+            return _Call(at, at, callee, 0, 0, 0, above + 4)
         names_on_top = int(name == "CALL_KW")
         pair = stack[-arg - 2 - names_on_top : len(stack) - arg - names_on_top]
         null_first = (
@@ -540,7 +799,7 @@ class _Function:
                 keywords = len(self._list[before].arg)
         while not self._names[before]:
             before += 1
-        return _Call(before, callee, arg, keywords, arg + names_on_top, arg + names_on_top + 3)
+        return _Call(at, before, callee, arg, keywords, arg + names_on_top, arg + names_on_top + 3)
 
     def _has_null_below(self, stack: stack_flow.Stack) -> bool:
         """Say whether below the top lies the NULL of a call to come; since 3.13 it is above."""
@@ -839,7 +1098,7 @@ class _Function:
             object.__setattr__(site, "index", index)
 
 
-@cache
+@functools.cache
 def _for_containers(hook: Hook) -> Hook:
     """Return the hook for places where a container is one possibility among many."""
 
@@ -875,16 +1134,63 @@ _HARMLESS: Final = (
     *("SET_FUNCTION", "STORE_FAST", "SWAP"),
 )
 
-# Values that the hook's call has on the stack at most: hook, NULL, object, site.
-_HOOK_STACK: Final = 4
+# Values that the hook's call has on the stack at most: hook, NULL, object, name, site.
+_HOOK_STACK: Final = 5
 _UNBOUND: Final = (types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 # What these are given they do not look into.
 _BLIND: Final = frozenset({callable, id, isinstance, issubclass, type})
 
-# Instructions whose result nobody else has yet.
-_MAKING: Final = ("BUILD_", "COMPARE_", "CONTAINS_", "FORMAT_", "IS_", "LIST_", "MAKE_", "UNARY_")
+# Instructions whose result is no container, and those whose result is one that nobody else has yet.
+_SCALAR: Final = (
+    *(
+        "BUILD_SLICE",
+        "BUILD_STRING",
+        "COMPARE_",
+        "CONTAINS_",
+        "CONVERT_",
+        "FORMAT_",
+        "IS_",
+        "MAKE_",
+    ),
+    *("UNARY_NOT", "TO_BOOL"),
+)
+_MAKING: Final = ("BUILD_", "DICT_", "LIST_", "MAP_", "SET_")
+# Operators that no container has, and those that one has.
+_OF_NUMBERS: Final = frozenset({"FLOOR_DIVIDE", "LSHIFT", "POWER", "RSHIFT", "TRUE_DIVIDE"})
+_OF_CONTAINERS: Final = frozenset({"ADD", "AND", "MULTIPLY", "OR", "SUBTRACT", "XOR"})
+# How deep below the top lies what these store for others.
+_STORING: Final = {
+    **dict.fromkeys(("STORE_GLOBAL", "YIELD_VALUE", "LIST_APPEND", "SET_ADD"), 1),
+    **dict.fromkeys(("STORE_ATTR", "MAP_ADD"), 2),
+    "STORE_SUBSCR": 3,
+    "STORE_SLICE": 4,
+}
+
+# What an expression without a call does to its operands: it looks at them, or at all in them.
+_OPERAND: Final = Handing(READ, inside=False)
+_EXPRESSION: Final = Handing(READ, objects="generated")
 
 _CALLABLES: Final = (types.BuiltinFunctionType, types.FunctionType, type)
+_GETTERS: Final = (operator.attrgetter, operator.itemgetter)
+_UNSEEN: Final = (types.MethodDescriptorType, types.WrapperDescriptorType, operator.methodcaller)
+#: Values of these hold nothing.
+_ATOMS: Final = sites.IMMUTABLE_TYPES - {tuple, bytes, types.BuiltinFunctionType}
+#: Where the function is that these call.
+_BEHIND: Final = {
+    functools.partial: "func",
+    functools._lru_cache_wrapper: "__wrapped__",
+    types.MethodType: "__func__",
+}
+_NAMING: Final = frozenset({delattr, getattr, hasattr, setattr})
+
+
+def _is_listed(function: Any, known: frozenset[Any]) -> bool:
+    """Say whether a function is one of the known; not by the hash of just any object."""
+    return (
+        isinstance(function, _CALLABLES)
+        and type(function).__hash__ is not None
+        and function in known
+    )
 
 
 def _first(locals_: str | tuple[str, ...]) -> str:
@@ -1045,8 +1351,16 @@ _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
         _Function._visit_cell,
     ),
     **dict.fromkeys(
-        ("BINARY_SUBSCR", "STORE_SUBSCR", "DELETE_SUBSCR", "BINARY_SLICE", "STORE_SLICE"),
+        ("BINARY_SUBSCR", "DELETE_SUBSCR", "BINARY_SLICE"),
         _Function._visit_subscript,
+    ),
+    **dict.fromkeys(("STORE_SUBSCR", "STORE_SLICE"), _Function._visit_slice),
+    **dict.fromkeys(
+        ("FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC", "CONVERT_VALUE"),
+        _Function._visit_format,
+    ),
+    **dict.fromkeys(
+        ("UNARY_NEGATIVE", "UNARY_POSITIVE", "CALL_INTRINSIC_1"), _Function._visit_sign
     ),
     **dict.fromkeys(("MATCH_KEYS", "MATCH_CLASS", "GET_LEN"), _Function._visit_match),
     "BEFORE_WITH": _Function._visit_with,

@@ -4,13 +4,23 @@ It knows names and types only; no byte code (see `rewriting.py`) and no scheduli
 business).
 """
 
+import asyncio
 import bisect
 import collections
 import copy
+import dataclasses
+import functools
 import hashlib
 import heapq
+import itertools
+import json
+import marshal
 import operator
+import pickle
+import pprint
+import threading
 import types
+import weakref
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -54,12 +64,18 @@ class CodeSite:
     mode: int = field(init=False, default=READ)
     # What every run calls what is touched: data by their own name, else by the function.
     called: str = field(init=False, default="")
+    # It reads what lies in the object as well, or the object whole.
+    looks: bool = field(init=False, default=False)
+    # For each class, where its objects have the attribute from; one for all sites of that name.
+    origins: dict[type, object] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         is_named = self.name.startswith((".", "global ")) and not self.name.endswith("()")
-        object.__setattr__(self, "part", _number_of(self.name) if is_named else 0)
+        object.__setattr__(self, "part", part_of(self.name) if is_named else 0)
         object.__setattr__(self, "mode", WRITE if self.writes else READ)
         object.__setattr__(self, "called", self.name if self.part else self.function)
+        object.__setattr__(self, "looks", self.name in LOOKING or self.name in _WHOLE)
+        object.__setattr__(self, "origins", ORIGINS.setdefault(self.name, {}))
 
     @property
     def kind(self) -> Granularity:
@@ -70,7 +86,29 @@ class CodeSite:
         return f"{self.function}:{self.line} {self.operation} {self.name}"
 
 
-def _number_of(name: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """How something is handed on at a place that is no point, and what may be done to it there.
+
+    Args:
+        mode: `READ` or `WRITE` of `core.access`, for each container that counts.
+        itself: whether what is handed counts, if it is a container.
+        inside: whether what lies in it counts, and in that.
+        objects: whose attributes count as read: of no object, of those whose methods `dataclass`
+            has written, or of all; or what is handed is an object and the name of its attribute.
+        is_private: what is handed was made on the spot; what only it holds does not count either,
+            for its address may be given again.
+    """
+
+    mode: int = READ
+    itself: bool = True
+    inside: bool = True
+    objects: Literal["none", "generated", "all", "named"] = "none"
+    is_private: bool = False
+
+
+@functools.lru_cache(maxsize=4_096)
+def part_of(name: str) -> int:
     """Return a large number, the same in every process: two sums never meet by chance."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") << 8
 
@@ -187,3 +225,132 @@ WRITERS: Final = frozenset(
         setattr,
     },
 )
+
+# What these are given they keep, or pass on to whoever runs later, and do not look into.
+CARRIERS: Final = frozenset(
+    {
+        asyncio.create_task,
+        asyncio.ensure_future,
+        asyncio.gather,
+        asyncio.run_coroutine_threadsafe,
+        asyncio.shield,
+        asyncio.Task,
+        asyncio.to_thread,
+        asyncio.wait,
+        asyncio.wait_for,
+        functools.partial,
+        threading.Thread,
+        threading.Timer,
+        types.SimpleNamespace,
+        weakref.finalize,
+        weakref.proxy,
+        weakref.ref,
+    }
+)
+CARRYING_METHODS: Final = frozenset(
+    """
+    add add_done_callback append appendleft call_at call_later call_soon call_soon_threadsafe
+    create_task ensure_future insert put put_nowait run_coroutine_threadsafe run_in_executor
+    setdefault spawn start_soon submit
+    """.split()
+)
+
+#: Names of operations that read not only a container, but what lies in it: they compare or add it.
+LOOKING: Final = frozenset(
+    """
+    .count() .index() .remove() .sort() all() any() bisect_left() bisect_right() contains()
+    heapify() heappop() heappush() heappushpop() heapreplace() insort_left() insort_right() max()
+    min() nlargest() nsmallest() sorted() sum() == in
+    """.split()
+)
+_WHOLE: Final = frozenset({"copy()", "deepcopy()", "vars()"})
+#: What is known of where attributes come from, by name and class.
+ORIGINS: Final[dict[str, dict[type, object]]] = {}
+
+#: They show what they are given, as text.
+SHOWING_METHODS: Final = frozenset(
+    "critical debug error exception format format_map info log warning".split()
+)
+
+#: Their results are no containers.
+SCALARS: Final = frozenset(
+    {
+        *(abs, all, any, ascii, bin, bool, bytes, callable, chr, complex, float, format, hasattr),
+        *(hash, hex, id, int, isinstance, issubclass, len, oct, ord, repr, round, str),
+    }
+)
+
+# Functions of the library that look at what they are given, and change nothing. Whatever is not
+# named here may.
+OPENERS: Final = frozenset(
+    {
+        copy.copy,
+        copy.deepcopy,
+        dataclasses.asdict,
+        dataclasses.astuple,
+        dataclasses.replace,
+        json.dump,
+        json.dumps,
+        marshal.dumps,
+        pickle.dump,
+        pickle.dumps,
+        pprint.pformat,
+        pprint.pprint,
+        vars,
+    }
+)
+SHALLOW: Final = frozenset({copy.copy, dataclasses.replace, vars})
+LOOKERS: Final = OPENERS | frozenset(
+    {
+        ascii,
+        dir,
+        filter,
+        format,
+        hash,
+        map,
+        memoryview,
+        print,
+        repr,
+        slice,
+        str,
+        zip,
+        *SCALARS,
+        *(each for each in vars(itertools).values() if isinstance(each, type)),
+        operator.add,
+        operator.and_,
+        operator.concat,
+        operator.countOf,
+        operator.eq,
+        operator.ge,
+        operator.gt,
+        operator.indexOf,
+        operator.le,
+        operator.length_hint,
+        operator.lt,
+        operator.mod,
+        operator.mul,
+        operator.ne,
+        operator.not_,
+        operator.or_,
+        operator.sub,
+        operator.truth,
+        operator.xor,
+    }
+)
+#: Their results are containers that nobody else has yet.
+MAKERS: Final = frozenset({bytearray, collections.deque, dict, list, set, sorted})
+
+# Methods by which an expression reads its receiver, where it does not do so by an operator; and
+# those of `bytearray` that have no name in common with other containers.
+LOOKING_METHODS: Final = frozenset(
+    """
+    __add__ __and__ __eq__ __ge__ __getstate__ __gt__ __le__ __lt__ __mod__ __mul__ __ne__ __or__
+    __radd__ __rand__ __reduce__ __reduce_ex__ __repr__ __reversed__ __rmul__ __ror__ __rsub__
+    __rxor__ __sizeof__ __str__ __sub__ __xor__
+    """.split()
+) | (
+    {name for name in vars(bytearray) if not name.startswith("_")}
+    - (CONTAINER_METHODS | SYNC_METHODS | {"fromhex", "maketrans"})
+)
+#: Methods of containers that look at what they are given: all of it.
+COMPARING_METHODS: Final = frozenset({"count", "index", "map", "remove"})

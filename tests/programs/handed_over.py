@@ -1,0 +1,433 @@
+"""Expressions that read something shared where there is no point, and some that do not read it.
+
+Each takes a shelf; the look at the shelf is a point, and what reads the thing on it comes after,
+in the same step. It stands in the expression itself, for to hand the thing to a function that
+nobody knows would count as well.
+"""
+
+# The expressions are what is tested, also those that are better written otherwise.
+# ruff: noqa: FURB171, PIE804, RUF005, RUF017, S301, UP031
+
+from __future__ import annotations
+
+import collections
+import copy
+import dataclasses
+import functools
+import heapq
+import io
+import itertools
+import json
+import operator
+import pickle
+import random
+import string
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+from tests.programs import prices
+
+
+class Shelf:
+    """Where a thing is that two use at once, and what was told of it."""
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+        self.told: Any = None
+
+
+@dataclasses.dataclass(order=True, unsafe_hash=True)
+class Order:
+    """Its methods are written by `dataclass`, and have no points."""
+
+    tea: int = 1
+    milk: int = 1
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    """Its attributes are in no dict."""
+
+    tea: int = 1
+    milk: int = 1
+
+
+class Plain:
+    """Two attributes."""
+
+    def __init__(self) -> None:
+        self.tea = 1
+        self.milk = 1
+
+
+class Kind:
+    """Two attributes of the class."""
+
+    tea = 1
+    milk = 1
+
+
+DUMP = functools.partial(json.dumps)
+BOTH = operator.itemgetter("tea", "milk")
+ATTRIBUTES = operator.attrgetter("tea", "milk")
+
+
+def pair(thing: Any) -> str:
+    """Tell two attributes of what nobody else has."""
+    return f"{thing.tea} {thing.milk}"
+
+
+def _sliced(shelf: Shelf) -> list[int]:
+    copied = [0]
+    copied[:] = shelf.thing
+    return copied
+
+
+def _added(shelf: Shelf) -> list[int]:
+    copied: list[int] = []
+    copied += shelf.thing
+    return copied
+
+
+def _bound(shelf: Shelf) -> str:
+    dump = functools.partial(json.dumps, shelf.thing)
+    return dump()
+
+
+def _without(shelf: Shelf) -> int:
+    left = {2, 3}
+    left -= shelf.thing
+    return 22 if not left else 2 if len(left) == 1 else 0
+
+
+def _sorted_by_attributes(shelf: Shelf) -> int:
+    orders = [shelf.thing, Order(2, 0)]
+    orders.sort(key=ATTRIBUTES)
+    return 2 if orders[0].milk == 0 else 1
+
+
+#: By the name of what is changed: how it is made, how it is changed, and who reads it.
+Table = dict[str, Callable[[Shelf], Any]]
+
+OF_A_DICT: Table = {
+    "d | {}": lambda shelf: shelf.thing | {},
+    "{} | d": lambda shelf: {} | shelf.thing,
+    "%(tea)s % d": lambda shelf: "%(tea)s %(milk)s" % shelf.thing,
+    "%s % (d,)": lambda shelf: "%s" % (shelf.thing,),
+    "f-string": lambda shelf: f"{shelf.thing}",
+    "f-string !r": lambda shelf: f"{shelf.thing!r:>40}",
+    "dumps(d)": lambda shelf: json.dumps(shelf.thing),
+    "dumps(*(d,))": lambda shelf: json.dumps(*(shelf.thing,)),
+    "dumps(*[d])": lambda shelf: json.dumps(*[shelf.thing]),
+    "dumps(**{...})": lambda shelf: json.dumps(**{"obj": shelf.thing}),
+    "dumps([d])": lambda shelf: json.dumps([shelf.thing]),
+    "dumps((d,))": lambda shelf: json.dumps((shelf.thing,)),
+    "dumps({...: d})": lambda shelf: json.dumps({"x": shelf.thing}),
+    "dumps of many": lambda shelf: json.dumps([*([0] for _ in range(300)), shelf.thing]),
+    "repr((d,))": lambda shelf: repr((shelf.thing,)),
+    "repr of a view": lambda shelf: repr(shelf.thing.values()),
+    "repr of a proxy": lambda shelf: repr(types.MappingProxyType(shelf.thing)),
+    "deepcopy([d])": lambda shelf: copy.deepcopy([shelf.thing]),
+    "partial": lambda shelf: DUMP(shelf.thing),
+    "partial by name": lambda shelf: DUMP(obj=shelf.thing),
+    "partial of it": _bound,
+    "itemgetter": lambda shelf: BOTH(shelf.thing),
+    "itemgetter made there": lambda shelf: operator.itemgetter("tea", "milk")(shelf.thing),
+    "d.__or__({})": lambda shelf: shelf.thing.__or__({}),
+    "Template": lambda shelf: string.Template("$tea $milk").substitute(shelf.thing),
+    "format": lambda shelf: "{}".format(shelf.thing),  # noqa: UP032 - that is what is tested
+    "print": lambda shelf: (
+        (file := io.StringIO(), print(shelf.thing, file=file)) and file.getvalue()
+    ),
+    "encode": lambda shelf: json.JSONEncoder().encode(shelf.thing),
+    "map": lambda shelf: list(map(str, shelf.thing.values())),
+}
+OF_A_LIST: Table = {
+    "a + []": lambda shelf: shelf.thing + [],
+    "[] + a": lambda shelf: [] + shelf.thing,
+    "a * 1": lambda shelf: shelf.thing * 1,
+    "1 * a": lambda shelf: 1 * shelf.thing,
+    "b += a": _added,
+    "b[:] = a": _sliced,
+    "[] < a": lambda shelf: 2 if [1] < shelf.thing < [2, 1] else 0,
+    "sum([a], [])": lambda shelf: sum([shelf.thing], []),
+    "sum([[0]], a)": lambda shelf: sum([[0]], shelf.thing),
+    "chain": lambda shelf: list(itertools.chain.from_iterable([[1], shelf.thing])),
+    "merge": lambda shelf: list(heapq.merge([1], shelf.thing)),
+    "a.__add__([])": lambda shelf: shelf.thing.__add__([]),
+    "list.__add__(a, [])": lambda shelf: list.__add__(shelf.thing, []),
+    "setitem": lambda shelf: (b := [], operator.setitem(b, slice(0, 0), shelf.thing)) and b,
+    "+Counter(a)": lambda shelf: list((+collections.Counter(shelf.thing)).elements()),
+    "sample": lambda shelf: random.sample(shelf.thing, len(shelf.thing)),
+}
+OF_A_LIST_OF_A_LIBRARY: Table = {
+    "dumps": lambda shelf: json.dumps(shelf.thing),
+    "dumps of many": lambda shelf: json.dumps([*([] for _ in range(300)), shelf.thing]),
+}
+OF_ROWS: Table = {
+    "index": lambda shelf: 2 if [2] in shelf.thing and shelf.thing.index([2]) == 0 else 0,
+    "in": lambda shelf: 2 if [2] in shelf.thing else 0,
+    "count": lambda shelf: 2 if shelf.thing.count([2]) else 0,
+    "== in a tuple": lambda shelf: 2 if (shelf.thing,) == ([[2]],) else 0,
+    "sum": lambda shelf: sum(shelf.thing, []),
+    "max": lambda shelf: str(max(shelf.thing, key=len)),
+    "f-string": lambda shelf: f"{shelf.thing}",
+    "map": lambda shelf: "".join(map(repr, shelf.thing)),
+    "spread": lambda shelf: json.dumps(*[shelf.thing]),
+}
+OF_A_SET: Table = {
+    "b - s": lambda shelf: sorted({2: 3, 1: 2, 0: 22}[len({2, 3} - shelf.thing)] for _ in "."),
+    "b -= s": _without,
+    "s & b": lambda shelf: sorted({0: 3, 1: 2, 2: 22}[len(shelf.thing & {2, 3})] for _ in "."),
+}
+OF_BYTES: Table = {
+    "decode": lambda shelf: shelf.thing.decode(),
+    "split": lambda shelf: str(shelf.thing.split(b"x")),
+    "b'' + b": lambda shelf: str(b"" + shelf.thing),
+    "BytesIO": lambda shelf: str(io.BytesIO(shelf.thing).read()),
+}
+OF_AN_OBJECT: Table = {
+    "copy": lambda shelf: pair(copy.copy(shelf.thing)),
+    "deepcopy": lambda shelf: pair(copy.deepcopy(shelf.thing)),
+    "deepcopy([o])": lambda shelf: pair(copy.deepcopy([shelf.thing])[0]),
+    "pickle": lambda shelf: pair(pickle.loads(pickle.dumps(shelf.thing))),
+    "vars": lambda shelf: str(vars(shelf.thing)),
+    "dict(vars)": lambda shelf: dict(vars(shelf.thing)),
+    "__dict__": lambda shelf: str(shelf.thing.__dict__),
+    "__dict__.copy": lambda shelf: shelf.thing.__dict__.copy(),
+    "attrgetter": lambda shelf: ATTRIBUTES(shelf.thing),
+    "attrgetter made there": lambda shelf: operator.attrgetter("tea", "milk")(shelf.thing),
+    "map(attrgetter)": lambda shelf: list(map(ATTRIBUTES, [shelf.thing])),
+    "sort(attrgetter)": _sorted_by_attributes,
+    "dumps(default)": lambda shelf: json.dumps(shelf.thing, default=vars),
+    "getattr": lambda shelf: [getattr(shelf.thing, name) for name in ("tea", "milk")],
+}
+OF_A_DATACLASS: Table = {
+    "asdict": lambda shelf: str(dataclasses.asdict(shelf.thing)),
+    "replace": lambda shelf: pair(dataclasses.replace(shelf.thing)),
+    "==": lambda shelf: 2 if shelf.thing == Order(2, 1) else 1,
+    "== on the right": lambda shelf: 2 if Order(2, 1) == shelf.thing else 1,
+    "== in a list": lambda shelf: 2 if [shelf.thing] == [Order(2, 1)] else 1,
+    "in a tuple": lambda shelf: 2 if Order(2, 1) in (shelf.thing,) else 1,
+    "<=": lambda shelf: 2 if shelf.thing <= Order(2, 1) and Order(2, 1) <= shelf.thing else 1,
+    "repr": lambda shelf: repr(shelf.thing),
+    "f-string": lambda shelf: f"{shelf.thing}",
+    "%s": lambda shelf: "%s" % shelf.thing,
+    "hash": lambda shelf: 2 if hash(shelf.thing) == hash(Order(2, 1)) else 1,
+}
+
+
+def _change_dict(thing: dict[str, int]) -> None:
+    thing["tea"] = 2
+    thing["milk"] = 2
+
+
+def _change_list(thing: list[int]) -> None:
+    thing.append(2)
+    thing.append(2)
+
+
+def _change_by_library(thing: list[int]) -> None:
+    operator.iadd(thing, [2])
+    assert len(thing) == 1, "that is a point"
+    operator.iadd(thing, [2])
+
+
+def _change_rows(thing: list[list[int]]) -> None:
+    thing[0].append(2)
+    thing[0].append(2)
+
+
+def _change_set(thing: set[int]) -> None:
+    thing.add(2)
+    thing.add(3)
+
+
+def _change_bytes(thing: bytearray) -> None:
+    thing.append(50)
+    thing.append(50)
+
+
+def _change_object(thing: Any) -> None:
+    thing.tea = 2
+    thing.milk = 2
+
+
+def _change_by_name(thing: Any) -> None:
+    for name in ("tea", "milk"):
+        setattr(thing, name, 2)
+
+
+def _change_by_dict(thing: Any) -> None:
+    attributes = vars(thing)
+    attributes["tea"] = 2
+    attributes["milk"] = 2
+
+
+def _change_class(_: object) -> None:
+    Kind.tea = 2
+    Kind.milk = 2
+
+
+def _change_module(_: object) -> None:
+    prices.tea = 2
+    prices.milk = 2
+
+
+def _new_class() -> Any:
+    Kind.tea = Kind.milk = 1
+    return Kind()
+
+
+def _new_module() -> None:
+    prices.tea = prices.milk = 1
+
+
+ATTRIBUTE_BY_ATTRIBUTE: Table = {"both": lambda shelf: (shelf.thing.tea, shelf.thing.milk)}
+SETTINGS: Table = {"module": lambda _: (prices.tea, prices.milk), "global": lambda _: prices.both()}
+
+TABLES: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Table]] = {
+    "dict": (lambda: {"tea": 1, "milk": 1}, _change_dict, OF_A_DICT),
+    "list": (list, _change_list, OF_A_LIST),
+    "list of a library": (list, _change_by_library, OF_A_LIST_OF_A_LIBRARY),
+    "rows": (lambda: [[]], _change_rows, OF_ROWS),
+    "set": (set, _change_set, OF_A_SET),
+    "bytearray": (bytearray, _change_bytes, OF_BYTES),
+    "object": (Plain, _change_object, OF_AN_OBJECT),
+    "slots": (Slotted, _change_object, {"deepcopy": OF_AN_OBJECT["deepcopy"]}),
+    "dataclass": (Order, _change_object, OF_A_DATACLASS),
+    "by name": (Plain, _change_by_name, ATTRIBUTE_BY_ATTRIBUTE),
+    "by its dict": (Plain, _change_by_dict, ATTRIBUTE_BY_ATTRIBUTE),
+    "class": (_new_class, _change_class, ATTRIBUTE_BY_ATTRIBUTE),
+    "setting": (_new_module, _change_module, SETTINGS),
+}
+
+
+def told_whole(kind: str, reader: str) -> Callable[[Any], None]:
+    """Return a program in which one changes a thing twice while another one tells it whole."""
+    make, change, table = TABLES[kind]
+    read = table[reader]
+
+    def program(sim: Any) -> None:
+        shelf = Shelf(make())
+
+        def tell() -> None:
+            shelf.told = read(shelf)
+
+        with sim.storm() as storm:
+            storm.spawn(lambda: change(shelf.thing))
+            storm.spawn(tell)
+        assert str(shelf.told).count("2") != 1, "half of it was told"
+
+    return program
+
+
+# --- what is no dependency ------------------------------------------------------------------------
+
+
+def _ignored(_things: list[Any]) -> None:
+    pass
+
+
+class Office:
+    """It would pass on what it is handed."""
+
+    def spawn(self, *_things: Any) -> None:
+        """Forget it."""
+
+
+def _first(one: list[int], _: list[int]) -> list[int]:
+    return one
+
+
+def _private(_: Shelf) -> str:
+    payload = {"rows": [[1], {"x": []}]}
+    # The first of many that might change them, for all that is known.
+    functools.reduce(_first, [[1], [2]])
+    return json.dumps(payload) + json.dumps([[2], {"y": {}}]) + f"{[payload]}"
+
+
+# One reads, or passes on, what is in a list; the other changes what is in that.
+SILENT: Table = {
+    "made on the spot": _private,
+    "rows + []": lambda shelf: shelf.thing + [],
+    "[*rows]": lambda shelf: [*shelf.thing],
+    "copy": lambda shelf: copy.copy(shelf.thing),
+    "code under test": lambda shelf: _ignored([shelf.thing]),
+    "Thread": lambda shelf: threading.Thread(target=_ignored, args=([shelf.thing],)),
+    "partial": lambda shelf: functools.partial(_ignored, [shelf.thing]),
+    "namespace": lambda shelf: types.SimpleNamespace(x=[shelf.thing]),
+    "spawn": lambda shelf: Office().spawn([shelf.thing]),
+    "append": lambda shelf: [].append([shelf.thing]),
+    "key": lambda shelf: 1 in {2: shelf.thing},
+    "len": lambda shelf: len([shelf.thing]),
+    "zip": lambda shelf: isinstance([shelf.thing], list),
+}
+# Both do the same.
+HARMLESS: Table = {
+    "made on the spot": _private,
+    "dumps": lambda shelf: json.dumps([shelf.thing]),
+    "f-string": lambda shelf: f"{shelf.thing}",
+    "+": lambda shelf: shelf.thing + shelf.thing,
+    "deepcopy": lambda shelf: copy.deepcopy([shelf.thing]),
+}
+
+
+def looked_past(name: str) -> Callable[[Any], None]:
+    """Return a program in which one changes what the other one does not look at."""
+    read = SILENT[name]
+
+    def program(sim: Any) -> None:
+        shelf = Shelf([[]])
+
+        def tell() -> None:
+            read(shelf)
+
+        with sim.storm() as storm:
+            storm.spawn(lambda: shelf.thing[0].append(2))
+            storm.spawn(tell)
+
+    return program
+
+
+def looked_at_twice(name: str) -> Callable[[Any], None]:
+    """Return a program in which two read the same."""
+    read = HARMLESS[name]
+
+    def program(sim: Any) -> None:
+        shelf = Shelf([[]])
+
+        def tell() -> None:
+            read(shelf)
+
+        with sim.storm() as storm:
+            storm.spawn(tell, copies=2)
+
+    return program
+
+
+def two_and_many(sim: Any) -> None:
+    """One changes a list; the other one tells more lists than are looked at one by one."""
+    many: list[list[int]] = [[] for _ in range(300)]
+    other: list[int] = []
+
+    with sim.storm() as storm:
+        storm.spawn(lambda: other.append(1))
+        storm.spawn(lambda: json.dumps(many))
+
+
+def two_attributes(sim: Any) -> None:
+    """One attribute is read by its name, another one changed."""
+    thing = Plain()
+
+    def change() -> None:
+        thing.milk = 2
+
+    def read() -> None:
+        getattr(thing, "tea")  # noqa: B009 - that is what is tested
+
+    with sim.storm() as storm:
+        storm.spawn(change)
+        storm.spawn(read)

@@ -15,7 +15,7 @@ import inspect
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from types import CodeType, FunctionType
@@ -466,7 +466,7 @@ def _prepared(settings: Settings) -> AbstractContextManager[Ground]:
         )
     standing = _standing.get()
     if standing is not None:
-        return nullcontext(standing.ground(settings))
+        return standing.entered(settings)
     return prepared(
         granularity=cast("Any", settings.granularity),
         watchdog_seconds=settings.watchdog_seconds,
@@ -482,8 +482,14 @@ class _Standing:
         self._key: object = None
         self._ground: Ground | None = None
 
-    def ground(self, settings: Settings) -> Ground:
-        """Return a ground for these settings."""
+    @contextmanager
+    def entered(self, settings: Settings) -> Iterator[Ground]:
+        """Have a ground for these settings inside the block, and heed who wants to interrupt."""
+        ground = self._ground_for(settings)
+        with ground.watchdog.heeding():
+            yield ground
+
+    def _ground_for(self, settings: Settings) -> Ground:
         key = (settings.granularity, settings.watchdog_seconds, settings.under_test)
         if self._ground is None or key != self._key:
             self.close()
@@ -509,8 +515,11 @@ def shared_ground() -> Iterator[None]:
     """Have the explorations inside the block share their preparation.
 
     It takes longer than a small exploration. Locks and functions that are made inside the block and
-    outside any run are not seen: import everything before.
+    outside any run are not seen: import everything before. A block inside another is part of it.
     """
+    if _standing.get() is not None:
+        yield
+        return
     standing = _Standing()
     token = _standing.set(standing)
     try:

@@ -1,12 +1,13 @@
 """Has scenarios that follow one another share what is prepared for their runs.
 
-    take_off[A] ─ take_off[B] ─ land[A] │ test_other │ land[B] │ with_fixture[A] ─ land[C]
-    └────────── one preparation ──────┘                └─ one ─┘ └──────── one ──────────┘
+    take_off[A] ─ take_off[B] ─ land[A] │ test_other │ land[B] │ with_fixture[A] │ land[C]
+    └────────── one preparation ──────┘                └─ one ─┘ └──── own ────┘   └ one ┘
 
 Preparing takes longer than a small cell: all functions are looked through, and the whole heap. What
-is made between two items is not seen by the second, so that only scenarios of one file share, and
-only if no fixture is set up, nothing imported and nothing broken off between them; before all else
-that pytest runs, everything is as it was. It does not know what a run is.
+is made or replaced between two items is not seen by the second, so that only scenarios of one file
+share that no fixture is set up or taken down for, and only if nothing is imported or broken off
+between them; before all else that pytest runs, everything is as it was. It does not know what a run
+is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Grounds:
     Args:
         is_scenario: says of the function of an item whether it is a scenario.
 
-    invariant: nothing stands while a fixture is set up, nor while other tests run.
+    invariant: nothing stands while a fixture is set up or taken down, nor while other tests run.
     """
 
     def __init__(self, is_scenario: Callable[[object], bool]) -> None:
@@ -63,28 +64,41 @@ class Grounds:
         self._modules = 0
         self._stack.close()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> Generator[None, object, object]:
-        """Leave what stands to the next item only if that may have it."""
-        self._is_prepared = may_stand = False
-        try:
-            result = yield
-            may_stand = (
-                nextitem is not None
-                and nextitem.path == item.path
-                and self._is_scenario(getattr(nextitem, "obj", None))
-            )
-        finally:
-            if not may_stand:
-                self._leave()
-            elif self._modules:
-                self._modules = len(sys.modules)
-        return result
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Begin with an item."""
+        self._is_prepared = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
         """Have what a fixture makes seen."""
         if fixturedef.argname not in _OWN and not self._is_prepared:
             self._leave()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Leave what stands to the next item only if nothing comes between."""
+        if (
+            nextitem is None
+            or nextitem.path != item.path
+            or not (self._is_plain(item) and self._is_plain(nextitem))
+        ):
+            self._leave()
+        elif self._modules:
+            self._modules = len(sys.modules)
+
+    def _is_plain(self, item: pytest.Item) -> bool:
+        """Say whether an item is a scenario with no fixtures but those of the whole session."""
+        if not self._is_scenario(getattr(item, "obj", None)):
+            return False
+        # pytest says it nowhere else; what it does not say counts as a fixture.
+        info = getattr(item, "_fixtureinfo", None)
+        known = getattr(info, "name2fixturedefs", {"": ()})
+        return all(
+            name in _OWN or (found and found[-1].scope == "session" and found[-1].params is None)
+            for name, found in known.items()
+        )
+
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing behind, whatever ended the session."""
+        self._leave()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.interpreters import wheel
+from tests.one_ground import OneGround
 
 # Machines differ in speed, and a deadline would make a slow one fail. On a build machine every run
 # draws the same examples, so that a red build means a change of ours.
@@ -32,6 +33,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("GITHUB_ACTIONS", None)
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests share preparations."""
+    config.pluginmanager.register(OneGround(), "one-ground")
 
 
 @pytest.fixture

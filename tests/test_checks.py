@@ -33,6 +33,8 @@ from harness import (
 )
 from harness.checks import check_name
 
+pytestmark = pytest.mark.one_ground
+
 
 @dataclass
 class Storm:
@@ -585,6 +587,7 @@ def test_a_real_thread_rests_or_is_told(
         thread.join()
 
 
+@pytest.mark.own_ground
 def test_a_real_poller_is_not_parked() -> None:
     """A sleep leaves no frame of the library: the innermost frame is the poller's own."""
     waiters = Waiters()

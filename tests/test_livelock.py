@@ -13,6 +13,8 @@ import pytest
 
 from harness import AsyncSimulation, Simulation, explore
 
+pytestmark = pytest.mark.one_ground
+
 LONG = 12_000
 
 turned = 0

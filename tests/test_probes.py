@@ -34,6 +34,8 @@ from tests.programs import (
     unhandled,
 )
 
+pytestmark = pytest.mark.one_ground
+
 Program = Callable[[Any], Any]
 
 BASE_SEEDS = (0, 1, 2)

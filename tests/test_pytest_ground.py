@@ -10,7 +10,7 @@ from tests.test_pytest_plugin import outcomes, run_pytest
 
 #: Says how often the heap was looked through, and whether anything stands when nothing may.
 CONFTEST = """
-import threading
+import threading, time
 import pytest
 from harness.explore import _Standing
 from harness.world import adoption
@@ -22,6 +22,10 @@ adoption._Adopting.run = lambda self: (scans.append(1), run(self))[1]
 @pytest.fixture
 def lock():
     return threading.Lock()
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(time, "sleep", print)
 
 def pytest_runtest_setup(item):
     if item.name == "six":
@@ -74,7 +78,12 @@ def with_a_fixture(sim, lock):
         storm.spawn(enter, copies=2)
 
 @scenario
-def four(sim): ...
+def with_another_sleep(sim, quick): ...
+
+@scenario
+def four(sim):
+    time.sleep(3600)
+    assert sim.now() == 3600
 
 def both():
     '''Enter late's lock for a second.'''
@@ -121,7 +130,7 @@ def test_scenarios_that_follow_one_another_share_a_preparation(tmp_path: Path) -
 
     done = run_pytest(tmp_path, "-s", "-p", "no:xdist", "--storm-schedules", "5")
 
-    assert outcomes(done) == "12 passed"
+    assert outcomes(done) == "13 passed"
     scans = [line for line in done.stdout.splitlines() if " scans: " in line]
     assert scans == [
         "one[Flight] scans: 1",
@@ -130,12 +139,13 @@ def test_scenarios_that_follow_one_another_share_a_preparation(tmp_path: Path) -
         "test_between scans: 1",
         "three scans: 2",
         "with_a_fixture scans: 3",
-        "four scans: 3",
-        "imports scans: 3",
-        "five scans: 3",
-        "six scans: 4",
-        "asks_for_one scans: 4",
-        "seven scans: 5",
+        "with_another_sleep scans: 4",
+        "four scans: 5",
+        "imports scans: 5",
+        "five scans: 5",
+        "six scans: 6",
+        "asks_for_one scans: 6",
+        "seven scans: 7",
     ]
 
 
@@ -156,3 +166,36 @@ def test_nothing_stands_after_an_interrupt(tmp_path: Path) -> None:
 
     assert done.returncode == pytest.ExitCode.INTERRUPTED
     assert "locks of _thread" in done.stdout
+
+
+def test_a_time_out_of_the_second_item_is_one(tmp_path: Path) -> None:
+    """Its handler is put in place while something stands, and no task may swallow what it says."""
+    (tmp_path / "storms.py").write_text(
+        """
+import asyncio
+from harness import scenario
+
+@scenario
+def one(sim): ...
+
+@scenario
+async def two(sim):
+    async def busy():
+        while True:
+            pow(7, 3000)
+    await asyncio.gather(busy(), return_exceptions=True)
+
+@scenario
+def three(sim): ...
+""",
+        encoding="utf-8",
+    )
+
+    done = run_pytest(tmp_path, "-p", "no:xdist", "--timeout", "1.5")
+    by_thread = run_pytest(
+        tmp_path, "-p", "no:xdist", "--timeout", "90", "--timeout-method=thread", "-k", "not two"
+    )
+
+    assert outcomes(done) == "1 failed, 2 passed"
+    assert "Failed: Timeout (>1.5s) from pytest-timeout." in done.stdout
+    assert outcomes(by_thread) == "2 passed, 1 deselected"

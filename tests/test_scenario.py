@@ -33,6 +33,8 @@ from harness import (
 )
 from harness.scenario import Cell, Column, Scenario, find, load, run_cell, scenario_of, scenarios_in
 
+pytestmark = pytest.mark.one_ground
+
 
 class Counter:
     """Counts under a lock."""

@@ -33,6 +33,8 @@ from harness.testing import (
 )
 from tests.programs import lost_updates
 
+pytestmark = pytest.mark.one_ground
+
 
 class Last:
     """Always lets the last of those who can go on. One thread."""

@@ -13,6 +13,8 @@ from harness.errors import HarnessError
 from harness.explore import explore
 from tests.museum.catalogue import TIMED
 
+pytestmark = pytest.mark.one_ground
+
 
 async def answered_in_time(sim: Any) -> None:
     """A request that is answered after two turns of others has a time-out of a second."""

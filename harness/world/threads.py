@@ -37,6 +37,8 @@ _real_rlock_type = type(threading.RLock())
 _real_get_ident = _thread.get_ident
 _real_simple_queue = queue.SimpleQueue
 _real_local = threading.local
+# What stands for a real thread among the stores of a simulated local.
+_of_thread = _real_local()
 _real_start_new_thread = _thread.start_new_thread
 _spare_lock = _real_allocate_lock()
 
@@ -534,11 +536,17 @@ def start_new_thread(
     return ident
 
 
-def set_sentinel() -> Lock:
+_real_set_sentinel: Any = getattr(_thread, "_set_sentinel", None)
+
+
+def set_sentinel() -> Any:
     """Return the lock that is released when the current thread ends.
 
     Stands for `_thread._set_sentinel` (≤ 3.12).
     """
+    world = here.world
+    if world is None or world.kernel.current is None:
+        return _real_set_sentinel()
     ident = get_ident()
     sentinel = _sentinels.get(ident)
     if sentinel is None:
@@ -764,9 +772,14 @@ def _type_name(local: Local) -> str:
 
 def _key() -> object:
     world = here.world
-    return (
-        _real_get_ident() if world is None or world.kernel.current is None else world.kernel.current
-    )
+    if world is not None and world.kernel.current is not None:
+        return world.kernel.current
+    # Not its ident: a thread that comes later may have the same.
+    try:
+        return _of_thread.key
+    except AttributeError:
+        key = _of_thread.key = object()
+        return key
 
 
 def _look_up(local: Local) -> None:

@@ -111,21 +111,40 @@ class Watchdog:
 
     # --- signals ----------------------------------------------------------------------------------
 
+    @contextmanager
+    def heeding(self) -> Iterator[None]:
+        """Inside the block, have handlers leave a run that others have put in place meanwhile."""
+        restore = self._install_handlers()
+        try:
+            yield
+        finally:
+            restore()
+
     def _install_handlers(self) -> Callable[[], None]:
+        """Put handlers of ours in place, where there are none; return what takes them away."""
         if threading.current_thread() is not threading.main_thread():
             return lambda: None
-        taken: list[tuple[int, Any]] = []
+        taken: list[tuple[int, Any, Any]] = []
+
+        def take(number: int, handler: Any, ours: Any) -> None:
+            taken.append((number, handler, ours))
+            signal.signal(number, ours)
+
         for name in ("SIGALRM", "SIGINT", "SIGTERM"):
             number = getattr(signal, name, None)
             handler = signal.getsignal(number) if number is not None else None
-            if number is not None and callable(handler):
-                taken.append((number, signal.signal(number, _leaving(handler))))
+            if number is not None and callable(handler) and not isinstance(handler, _Leaving):
+                take(number, handler, _Leaving(handler))
         if self._can_signal:
-            taken.append((signal.SIGUSR2, signal.signal(signal.SIGUSR2, self._on_stuck)))
+            handler = signal.getsignal(signal.SIGUSR2)
+            if handler != self._on_stuck:
+                take(signal.SIGUSR2, handler, self._on_stuck)
 
         def restore() -> None:
-            for number, handler in reversed(taken):
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            for number, handler, ours in reversed(taken):
+                # Whoever has replaced ours since has had a reason.
+                if signal.getsignal(number) == ours:
+                    signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
         return restore
 
@@ -173,20 +192,22 @@ def stuck_at(seconds: float, frame: FrameType | None, out_of_reach: list[str]) -
     return error
 
 
-def _leaving(handler: Callable[..., Any]) -> Callable[[int, FrameType | None], None]:
-    """Wrap a signal handler: what it raises ends the run, and nobody in the run can take it."""
+class _Leaving:
+    """A signal handler whose exceptions end the run, so that nobody in the run can take them."""
 
-    def handle(signum: int, frame: FrameType | None) -> None:
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self._handler = handler
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """Do as the handler that it stands for."""
         try:
-            handler(signum, frame)
+            self._handler(signum, frame)
         except BaseException as exc:
             world = here.world
             if world is None or world.stopping:
                 raise
             exc.add_note(all_stacks(world))
             world.abort(exc)
-
-    return handle
 
 
 def all_stacks(world: World) -> str:

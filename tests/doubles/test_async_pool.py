@@ -14,6 +14,8 @@ from harness.errors import HarnessError, Violation
 from harness.faults import Cancel, Crash, Delay, Fail, Faults, Hang, Pause, Truncate, Verdict
 from tests.doubles.running import holds
 
+pytestmark = pytest.mark.one_ground
+
 
 async def outcome(call: Awaitable[object]) -> object:
     """Return what a call returns, or the class of what it raises; cancellation goes on."""

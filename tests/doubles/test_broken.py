@@ -22,6 +22,8 @@ from harness.snapshot import Snapshot, snapshot
 from tests.doubles import broken
 from tests.doubles.running import SCHEDULES
 
+pytestmark = pytest.mark.one_ground
+
 
 class CancelledOnPurpose(Exception):
     """What a writer raises here."""

@@ -13,6 +13,8 @@ from harness.doubles import AsyncTokenBudget, Scope, TokenBudget
 from harness.errors import HarnessError
 from tests.doubles.running import holds
 
+pytestmark = pytest.mark.one_ground
+
 
 def test_a_budget_records_what_was_done_with_it() -> None:
     """Six holders of two tokens: three rounds, a high-water of 2, as many releases as acquires."""

@@ -6,6 +6,8 @@ import pytest
 
 from harness.doubles import CountingFactory, StubActivity
 
+pytestmark = pytest.mark.one_ground
+
 
 def test_a_factory_counts_what_it_makes_and_what_it_cannot() -> None:
     """It hands on arguments, results and errors as they are."""

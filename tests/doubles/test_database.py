@@ -12,6 +12,8 @@ import pytest
 from harness.doubles import Database, StoreError
 from harness.doubles.database import WRONG_TYPE
 
+pytestmark = pytest.mark.one_ground
+
 
 class Hand:
     """A clock that a test moves."""

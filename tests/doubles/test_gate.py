@@ -14,6 +14,8 @@ from harness.doubles import AsyncGate, Gate, Scope
 from harness.errors import HarnessError
 from tests.doubles.running import holds
 
+pytestmark = pytest.mark.one_ground
+
 Cancelled = concurrent.futures.CancelledError
 
 

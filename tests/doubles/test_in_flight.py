@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from harness.doubles import InFlight
 from harness.errors import HarnessError
 
+pytestmark = pytest.mark.one_ground
+
 OPERATIONS = st.lists(st.sampled_from(["enter", "leave", "reset"]))
 
 

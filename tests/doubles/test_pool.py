@@ -30,6 +30,8 @@ from harness.faults import (
 )
 from tests.doubles.running import holds
 
+pytestmark = pytest.mark.one_ground
+
 Cancelled = concurrent.futures.CancelledError
 
 

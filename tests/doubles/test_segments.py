@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from harness.doubles import file_bytes, payload, segment_id
 from harness.errors import HarnessError
 
+pytestmark = pytest.mark.one_ground
+
 INDEXES = st.integers(0, 999_999)
 SIZES = st.integers(-3, 300)
 

@@ -18,6 +18,8 @@ from harness.doubles import (
 from harness.errors import HarnessError
 from tests.doubles.running import holds
 
+pytestmark = pytest.mark.one_ground
+
 
 def test_a_slow_close_takes_its_time_and_is_counted() -> None:
     """Three readers share a gauge of closes that go on."""

@@ -29,6 +29,8 @@ from harness.faults import (
 from harness.simulation import AsyncSimulation, Simulation
 from tests.doubles.running import holds, in_threads
 
+pytestmark = pytest.mark.one_ground
+
 
 def at(name: str, key: str, verdict: Verdict, client: str = "") -> Callable[[Site], Verdict]:
     """Return a rule that strikes at one site of a store."""

@@ -16,6 +16,8 @@ from harness.doubles.streams import (
     text_of,
 )
 
+pytestmark = pytest.mark.one_ground
+
 
 def filled(entries: int) -> Stream:
     """Return a stream with a group that has read nothing."""

@@ -13,6 +13,8 @@ from harness.doubles import Scope
 from harness.doubles.waiting import Patience, caller_name
 from tests.doubles.running import holds
 
+pytestmark = pytest.mark.one_ground
+
 
 def test_a_scope_calls_back_once() -> None:
     """In order of registration, at once if it is set already, never what was taken back."""

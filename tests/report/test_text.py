@@ -13,6 +13,8 @@ from harness.report.text import access, shown_place, shown_span
 from harness.simulation import Simulation
 from tests.programs import accesses
 
+pytestmark = pytest.mark.one_ground
+
 
 def accesses_of(function: Callable[[Any], None]) -> list[str]:
     """Return how the accesses that a function makes are called, in order."""

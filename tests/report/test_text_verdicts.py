@@ -14,6 +14,8 @@ import pytest
 from harness.explore import Exploration, explore
 from tests.programs import told
 
+pytestmark = pytest.mark.one_ground
+
 VERDICTS = Path(__file__).with_name("verdicts.txt")
 TOKEN = re.compile(r"t1:[\w-]+")
 

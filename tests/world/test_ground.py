@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -114,3 +115,43 @@ def test_a_task_that_loses_its_points_is_named() -> None:
 
         with pytest.raises(InternalError, match=r"'a task' ran settle_up \("):
             guarded(ground, in_a_task)
+
+
+def use_what_is_real() -> tuple[Any, ...]:
+    """Use threads, queues, executors, timers and a loop, as anybody may between two runs."""
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    condition = threading.Condition()
+    told: list[str] = []
+
+    def tell() -> None:
+        with condition:
+            told.append("told")
+            condition.notify()
+
+    async def wait() -> int:
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+            return await asyncio.to_thread(len, told)
+
+    thread = threading.Thread(target=answers.put, args=("put",))
+    late, other = threading.Timer(3600, answers.put, ("late",)), threading.Thread(target=tell)
+    for each in (thread, late, other):
+        each.start()
+    late.cancel()
+    with condition:
+        condition.wait_for(lambda: told)
+    for each in (thread, late, other):
+        each.join()
+    with ThreadPoolExecutor(2) as pool:
+        squares = list(pool.map(lambda n: n * n, range(3)))
+    return answers.get(), told, squares, asyncio.run(wait())
+
+
+def test_what_is_used_between_two_runs_is_real() -> None:
+    """Everything stands, and nobody runs in it: real threads start, wait and end as ever."""
+    with prepared(granularity="shared", watchdog_seconds=5) as ground:
+        guarded(ground, in_a_thread)
+        between = use_what_is_real()
+        guarded(ground, in_a_thread)
+
+    assert between == ("put", ["told"], [0, 1, 4], 1)

@@ -58,6 +58,8 @@ from harness.world.fibers import World
 from harness.world.ground import prepared
 from harness.world.refusals import refusals
 
+pytestmark = pytest.mark.one_ground
+
 SCHEDULES = 20
 
 AS_OUTSIDE = object()
@@ -1857,6 +1859,7 @@ def test_what_is_not_simulated_is_refused_in_one_clear_line(name: str) -> None:
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.own_ground
 def test_everything_on_the_list_of_refusals_refuses() -> None:
     """Each replacement, called inside, says what it stands for; outside it is the real thing."""
     with prepared(granularity="sync", watchdog_seconds=5) as ground:
@@ -1899,6 +1902,7 @@ def test_the_finaliser_of_a_process_made_before_is_no_refusal() -> None:
     assert done.verdict == "holds"
 
 
+@pytest.mark.own_ground
 def test_another_event_loop_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event loop written in C cannot be simulated: it says so instead of running for real."""
     uvloop = types.ModuleType("uvloop")

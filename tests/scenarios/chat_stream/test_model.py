@@ -11,6 +11,8 @@ from scenarios.chat_stream.subscription.broken import LookupFromLast, NothingDel
 from scenarios.chat_stream.subscription.merge import Merge
 from scenarios.chat_stream.subscription.storms_model import EXPECTED, ROWS, emitted
 
+pytestmark = pytest.mark.one_ground
+
 EMPTY: tuple[Message, ...] = ()
 
 

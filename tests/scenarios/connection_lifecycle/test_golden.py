@@ -34,6 +34,8 @@ from scenarios.connection_lifecycle.speed_test.reference import SpeedTests
 from scenarios.connection_lifecycle.virtual_file.policy import Layout
 from scenarios.connection_lifecycle.virtual_file.reference import SharedReader, VirtualFile
 
+pytestmark = pytest.mark.one_ground
+
 
 def held(storm: Callable[[Simulation], None]) -> bool:
     """Say whether a storm holds on its plain run and two others."""

@@ -13,6 +13,8 @@ from scenarios.request_queue.wsgi import broken as wsgi_broken
 from scenarios.request_queue.wsgi.reference import RequestQueue as ThreadedQueue
 from scenarios.request_queue.wsgi.visitors import Site as ThreadedSite
 
+pytestmark = pytest.mark.one_ground
+
 CROWD = 64
 # Latency of the fetch, patience, and what becomes of the crowd; with latency 0 the bucket is held.
 ROWS: list[tuple[float, float, dict[tuple[int, float], int]]] = [

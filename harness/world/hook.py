@@ -15,7 +15,7 @@ import queue
 import threading
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from sys import getrefcount
 from typing import Any, Final
@@ -126,20 +126,21 @@ def at_point(subject: object, site: Any) -> None:
 
 def at_hand_over(thing: object, handing: Handing) -> None:
     """Note what is handed to code that has no points: it may be looked into there."""
+    kind = type(thing)
+    # Before all else: this is most of what is handed on.
+    if kind in _opaque and (handing.objects != "all" or kind in _ATOMS):
+        return
     world = here.world
     if world is None:
         return
     kernel = world.kernel
-    if kernel.log is None:
+    log, current = kernel.log, kernel.current
+    if log is None or current is None or world.silenced or world.stopping:
         return
-    if type(thing) in (_ATOMS if handing.objects == "all" else _opaque):
-        return
-    current = kernel.current
-    if current is not None and not world.silenced and not world.stopping:
-        if handing.objects == "named":
-            _log_named(kernel.log, world, current.turn, thing, handing.mode)
-        else:
-            _look_at(kernel.log, world, current.turn, thing, handing)
+    if handing.objects == "named":
+        _log_named(log, world, current.turn, thing, handing.mode)
+    else:
+        _look_at(log, world, current.turn, thing, handing)
 
 
 #: Where a container is handed on: no place by itself, so that nobody is held back before it.
@@ -455,6 +456,9 @@ def _log_handed(log: Log, world: Any, turn: Any, thing: object, mode: int) -> No
 def _held_by(thing: Any) -> Iterable[object]:
     """Return what a container, a view, an iterator or a bound function of C would look at."""
     kind = type(thing)
+    walk = _WALKS.get(kind)
+    if walk is not None:
+        return walk(thing)
     # By the methods of the built-in classes: those of subclasses may be under test.
     if issubclass(kind, tuple):
         return tuple.__iter__(thing)
@@ -477,6 +481,12 @@ def _held_by(thing: Any) -> Iterable[object]:
     return ()
 
 
+_WALKS: Final[dict[type, Callable[[Any], Iterable[object]]]] = {
+    dict: dict.values,
+    list: iter,
+    tuple: iter,
+    deque: iter,
+}
 #: Nothing is held by them.
 _ATOMS: Final = IMMUTABLE_TYPES - {tuple, types.BuiltinFunctionType}
 #: With classes of which there is nothing to look at, unless all their attributes count.

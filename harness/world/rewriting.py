@@ -596,6 +596,8 @@ class _Function:
         module = self._value(self._operand(at))
         value, file = vars(module).get(name), getattr(module, "__file__", None)
         is_named = callable(value) or isinstance(value, types.ModuleType)
+        # A constant, by its name, unless somebody is seen to rebind it.
+        is_named |= name.isupper() and name not in self._facts.attributes
         if self._hands() and not is_named and file and self._facts.is_under_test(file):
             pair = [*self._copy(1)(2), Instr("LOAD_CONST", name), Instr("BUILD_TUPLE", 2)]
             self._tell(at, pair, Handing(READ, objects="named"))

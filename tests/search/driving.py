@@ -74,7 +74,8 @@ def driving() -> Iterator[Driver]:
     with shared_ground():
         standing = _standing.get()
         assert standing is not None, "that is what the block is for"
-        yield Driver(standing.ground(Settings()))
+        with standing.entered(Settings()) as ground:
+            yield Driver(ground)
 
 
 @dataclass(frozen=True, slots=True)

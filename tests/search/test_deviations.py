@@ -17,8 +17,6 @@ from harness.testing import SCRIPTS, Ask, Move
 from tests.museum.catalogue import EXHIBITS, Exhibit
 from tests.search.driving import Driver, driving, first_violation, played, touches
 
-pytestmark = pytest.mark.one_ground
-
 RUNS = 3_000
 #: Rows small enough that all runs with fewer preemptions than they need can be made.
 SMALL = [

@@ -23,8 +23,6 @@ from tests.programs import made_at_import
 from tests.search import programs
 from tests.search.driving import Driver, driving, played, reads, touches
 
-pytestmark = pytest.mark.one_ground
-
 BY_NAME = {exhibit.name: exhibit for exhibit in EXHIBITS}
 SAMPLERS = ("random", "pos", "urw", "surw")
 

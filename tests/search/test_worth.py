@@ -19,8 +19,6 @@ from tests.museum.catalogue import EXHIBITS
 from tests.programs import lost_wake_ups
 from tests.search.driving import Driver, driving, played, touches
 
-pytestmark = pytest.mark.one_ground
-
 PROGRAMS = {exhibit.name: exhibit.program for exhibit in EXHIBITS}
 
 

@@ -475,23 +475,31 @@ def _prepared(settings: Settings) -> AbstractContextManager[Ground]:
 
 
 class _Standing:
-    """The ground that several explorations share: prepared when wanted, anew for other settings."""
+    """The ground that several explorations share: prepared when wanted, anew for other settings.
+
+    And when somebody has imported anything since: nothing that is new was seen.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._key: object = None
         self._ground: Ground | None = None
+        self._modules = 0
 
     @contextmanager
     def entered(self, settings: Settings) -> Iterator[Ground]:
         """Have a ground for these settings inside the block, and heed who wants to interrupt."""
         ground = self._ground_for(settings)
-        with ground.watchdog.heeding():
-            yield ground
+        try:
+            with ground.watchdog.heeding():
+                yield ground
+        finally:
+            # What a run imports is seen to at once.
+            self._modules = len(sys.modules)
 
     def _ground_for(self, settings: Settings) -> Ground:
         key = (settings.granularity, settings.watchdog_seconds, settings.under_test)
-        if self._ground is None or key != self._key:
+        if self._ground is None or key != self._key or self._modules != len(sys.modules):
             self.close()
             token = _standing.set(None)
             try:
@@ -515,7 +523,8 @@ def shared_ground() -> Iterator[None]:
     """Have the explorations inside the block share their preparation.
 
     It takes longer than a small exploration. Locks and functions that are made inside the block and
-    outside any run are not seen: import everything before. A block inside another is part of it.
+    outside any run are not seen, but for those of modules that are imported there. A block inside
+    another is part of it.
     """
     if _standing.get() is not None:
         yield

@@ -5,14 +5,12 @@
 
 Preparing takes longer than a small cell: all functions are looked through, and the whole heap. What
 is made or replaced between two items is not seen by the second, so that only scenarios of one file
-share that no fixture is set up or taken down for, and only if nothing is imported or broken off
-between them; before all else that pytest runs, everything is as it was. It does not know what a run
-is.
+share that no fixture is set up or taken down for, and none after one that was broken off; before
+all else that pytest runs, everything is as it was. It does not know what a run is.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -35,8 +33,7 @@ class Grounds:
     def __init__(self, is_scenario: Callable[[object], bool]) -> None:
         self._is_scenario = is_scenario
         self._stack = ExitStack()
-        # How many modules there were after the last item for which something stands; 0: none.
-        self._modules = 0
+        self._stands = False
         # Whether the item that runs has come so far that its fixtures are set up.
         self._is_prepared = False
 
@@ -49,10 +46,9 @@ class Grounds:
         from harness.explore import shared_ground
 
         self._is_prepared = True
-        if self._modules != len(sys.modules):
-            self._leave()
+        if not self._stands:
             self._stack.enter_context(shared_ground())
-            self._modules = len(sys.modules)
+            self._stands = True
         try:
             yield
         except BaseException:
@@ -61,7 +57,7 @@ class Grounds:
 
     def _leave(self) -> None:
         """Take down what stands, if anything does."""
-        self._modules = 0
+        self._stands = False
         self._stack.close()
 
     @pytest.hookimpl(tryfirst=True)
@@ -84,8 +80,6 @@ class Grounds:
             or not (self._is_plain(item) and self._is_plain(nextitem))
         ):
             self._leave()
-        elif self._modules:
-            self._modules = len(sys.modules)
 
     def _is_plain(self, item: pytest.Item) -> bool:
         """Say whether an item is a scenario with no fixtures but those of the whole session."""

@@ -7,7 +7,6 @@ that has collected all tests, longer than most of them.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from contextlib import ExitStack
 
@@ -21,10 +20,10 @@ class OneGround:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._modules = 0
+        self._stands = False
 
     def _leave(self) -> None:
-        self._modules = 0
+        self._stands = False
         self._stack.close()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -46,20 +45,16 @@ class OneGround:
         """Have the explorations of a test share what stands, if something does."""
         if not _shares(item):
             return (yield)
-        if self._modules != len(sys.modules):
-            self._leave()
+        if not self._stands:
             self._stack.enter_context(shared_ground())
+            self._stands = True
         try:
             return (yield)
         except BaseException:
             self._leave()
             raise
-        finally:
-            self._modules = len(sys.modules)
 
 
 def _shares(item: pytest.Item) -> bool:
-    if item.get_closest_marker("one_ground") is None or item.get_closest_marker("own_ground"):
-        return False
-    # What it takes back it would take back behind the back of what stands.
-    return "monkeypatch" not in getattr(item, "fixturenames", ())
+    is_marked = item.get_closest_marker("one_ground") is not None
+    return is_marked and item.get_closest_marker("own_ground") is None

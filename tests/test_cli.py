@@ -16,6 +16,8 @@ import pytest
 from harness.cli import main
 from harness.core.token import Token
 
+pytestmark = pytest.mark.one_ground
+
 REFERENCE = """
 import threading
 

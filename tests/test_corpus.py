@@ -25,6 +25,8 @@ from harness.corpus import FAILURES_MAX, FORGET_AFTER, Corpus, _Unusable, is_wan
 from harness.scenario import Cell, run_cell, scenario_of
 from tests.test_pytest_plugin import LOADED, environment
 
+pytestmark = pytest.mark.one_ground
+
 ROOT = Path(__file__).parents[1]
 KEY = ("storms.py::take_off", "Flight")
 

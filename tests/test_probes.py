@@ -85,6 +85,7 @@ def holds(program: Program, schedules: int = 100, **settings: Any) -> Exploratio
 # --- time -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.own_ground
 def test_two_sleepers_end_at_fifteen_seconds_and_nobody_really_sleeps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,6 +15,8 @@ from harness.errors import HarnessError
 from harness.scenario import load, scenarios_in
 from tests.test_architecture import headings, references
 
+pytestmark = pytest.mark.one_ground
+
 #: What each flavour comes with: its broken twins, and what catches each.
 TWINS = {
     "threads": {

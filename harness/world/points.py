@@ -45,7 +45,7 @@ class Rewriter:
             is remembered per hook. What it raises appears at the access.
         granularity: `sync` for entries of synchronisation operations only, `shared` for all
         accesses. is_under_test: Says by file name which code is rewritten. handed: Called as
-        `handed(object, mode)` with what a call hands to code that is not; None if nobody wants to
+        `handed(thing, handing)` with what a call hands to code that is not; None if nobody wants to
         know.
 
     # invariant: while installed, `_swapped` holds every function whose code this object replaced.

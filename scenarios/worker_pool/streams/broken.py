@@ -109,7 +109,7 @@ class JoinsItselfToo(Sink):
 
     Bug: the reading waits for its own end, and no subscriber is told; no interleaving is needed.
     Seen in: pulse, still so in September 2026.
-    Caught by: group_is_gone (Deadlock).
+    Caught by: group_is_gone (Elapsed).
     """
 
     async def _fail(self) -> None:

@@ -22,10 +22,11 @@ from harness.errors import InternalError
 from . import patching
 from .adoption import Adoption, adopted
 from .fibers import Fiber, World, end_spare
-from .hook import at_hand_over, at_point
+from .hook import at_point
 from .overheard import overhearing
 from .points import Granularity, IsUnderTest, Rewriter, under_test
 from .threads import Lock
+from .touched import at_hand_over
 from .watchdog import Watchdog
 
 #: Objects in the youngest generation after which garbage is collected between two runs.

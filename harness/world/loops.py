@@ -25,9 +25,9 @@ from pathlib import PurePath
 from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any
 
-from harness.core.access import AWAIT, LOOP, NUMBERED, READ, RELEASE, WRITE
+from harness.core.access import AWAIT, LOOP, NUMBERED, READ, RELEASE, UNSEEN, WRITE
 from harness.core.clock import to_ns
-from harness.core.kernel import Actor
+from harness.core.kernel import FAIR_TURN, Actor, Kernel
 from harness.errors import HarnessError, InternalError, unsupported
 from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Site, Verdict
 
@@ -246,7 +246,7 @@ def _run_once(loop: Any) -> None:
             while todo:
                 todo -= 1
                 if (
-                    kernel.steps < kernel.next_look
+                    kernel.steps + 1 < kernel.next_look
                     and len(kernel.runnable) == 1
                     and not (world.wary or world.silenced or world.stopping)
                 ):
@@ -726,7 +726,7 @@ class ReadyQueue(deque[Any]):
         kernel = world.kernel
         if (
             len(kernel.runnable) == 1
-            and kernel.steps < kernel.next_look
+            and kernel.steps + 1 < kernel.next_look
             and not (world.wary or world.silenced or world.stopping)
             and world.history is None
         ):
@@ -761,6 +761,16 @@ class ReadyQueue(deque[Any]):
             handle = self._watch(handle)
         return handle
 
+    def _take_turns(self, kernel: Kernel) -> Any:
+        """Take the handle that has waited longest, as a real loop does, and as no choice.
+
+        Where nothing has changed for long somebody spins, most likely, and what that one waits for
+        may depend on any of the others.
+        """
+        if kernel.log is not None and kernel.current is not None:
+            kernel.log.append((kernel.current.turn, 0, UNSEEN, None))
+        return _popleft(self)
+
     def _let_timers_race(self, world: World) -> None:
         """Let the next timer of the loop be due, though there is something to run: a choice."""
         loop = self.selector.loop if self.selector is not None else None
@@ -773,6 +783,9 @@ class ReadyQueue(deque[Any]):
 
     def choose(self) -> Any:
         """Take the handle that runs next, one of several."""
+        kernel = self.world.kernel
+        if kernel.steps - kernel.changed >= FAIR_TURN:
+            return self._take_turns(kernel)
         if self.fifo:
             width = self._width_of_ties()
             if width < 2:
@@ -1032,6 +1045,9 @@ class WatchedQueue(ReadyQueue):
         tape = self.world.tape
         if tape.pick is None:
             return super().choose()
+        kernel = self.world.kernel
+        if kernel.steps - kernel.changed >= FAIR_TURN:
+            return self._take_turns(kernel)
         width = self._width_of_ties() if self.fifo else len(self)
         if width < 2:
             return _popleft(self)

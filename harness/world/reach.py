@@ -1,0 +1,171 @@
+"""What lies in a thing, and what an object has: found without running anybody's code for it.
+
+It knows types only: neither logs nor runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import gc
+import queue
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS
+from .threads import Lock, SimpleQueue, is_plumbing
+
+_SYNCHRONISATION = (
+    Lock,
+    SimpleQueue,
+    threading.Condition,
+    threading.Event,
+    threading.Semaphore,
+    threading.Barrier,
+    threading.Thread,
+    queue.Queue,
+    concurrent.futures.Future,
+    concurrent.futures.Executor,
+    asyncio.AbstractEventLoop,
+)
+
+KNOWN: dict[type, bool] = {}
+
+
+def is_synchronisation(cls: type) -> bool:
+    """Tell whether calls on objects of `cls` are public synchronisation operations."""
+    known = KNOWN.get(cls)
+    if known is None:
+        make_room(KNOWN)
+        known = KNOWN[cls] = issubclass(cls, _SYNCHRONISATION) or bool(
+            getattr(cls, "_harness_sync", False)
+        )
+    return known
+
+
+def make_room(answers: dict[Any, Any]) -> None:
+    """Forget what is known about classes before a program that makes some in each run fills it."""
+    if len(answers) >= _ROOM:
+        answers.clear()
+
+
+_ROOM: Final = 4_096
+
+
+def behind(lens: object, depth: int) -> Iterator[object]:
+    """Yield the containers that a view or an iterator looks at."""
+    for held in gc.get_referents(lens):
+        if isinstance(held, MUTABLE_CONTAINERS):
+            yield held
+        elif depth and (type(held) in LENSES or type(held).__module__ == "itertools"):
+            yield from behind(held, depth - 1)
+
+
+EMPTY: Final[dict[object, object]] = {}
+LENSES: Final = frozenset(
+    map(
+        type,
+        (
+            *(iter([]), reversed([]), iter(bytearray()), iter(set()), iter(deque())),
+            *(EMPTY.keys(), EMPTY.values(), EMPTY.items(), reversed(deque())),
+            *(iter(EMPTY), iter(EMPTY.values()), iter(EMPTY.items())),
+            *(reversed(EMPTY), reversed(EMPTY.values()), reversed(EMPTY.items())),
+            *(enumerate([]), zip(), map(id, []), filter(None, [])),
+        ),
+    )
+)
+
+
+def held_by(thing: Any) -> Iterable[object]:
+    """Return what a container, a view, an iterator or a bound function of C would look at."""
+    kind = type(thing)
+    walk = _WALKS.get(kind)
+    if walk is not None:
+        return walk(thing)
+    # By the methods of the built-in classes: those of subclasses may be under test.
+    if issubclass(kind, tuple):
+        return tuple.__iter__(thing)
+    if issubclass(kind, list):
+        return list.__iter__(thing)
+    if issubclass(kind, dict):
+        return dict.values(thing)
+    if issubclass(kind, deque):
+        return deque.__iter__(thing)
+    if kind in LENSES or kind in _SEEN_THROUGH or kind.__module__ == "itertools":
+        return gc.get_referents(thing)
+    if kind is types.BuiltinFunctionType or kind is types.MethodWrapperType:
+        return (thing.__self__,)
+    if kind is types.GeneratorType:
+        return gc.get_referents(thing) if is_plumbing(thing.gi_code.co_filename) else ()
+    if not issubclass(kind, MUTABLE_CONTAINERS) and not is_generated(kind):
+        if len(OPAQUE) > _ROOM:
+            OPAQUE.intersection_update(ATOMS)
+        OPAQUE.add(kind)
+    return ()
+
+
+_WALKS: Final[dict[type, Callable[[Any], Iterable[object]]]] = {
+    dict: dict.values,
+    list: iter,
+    tuple: iter,
+    deque: iter,
+}
+#: Nothing is held by them.
+ATOMS: Final = IMMUTABLE_TYPES - {tuple, types.BuiltinFunctionType}
+#: With classes of which there is nothing to look at, unless all their attributes count.
+OPAQUE: set[type] = set(ATOMS)
+_SEEN_THROUGH: Final = frozenset({functools.partial, memoryview, types.MappingProxyType})
+
+
+def attributes_of(thing: Any) -> Iterator[tuple[str, object]]:
+    """Yield what an instance of a class written in Python has, without running any code for it."""
+    kind = type(thing)
+    if not kind.__flags__ & WRITTEN_IN_PYTHON or issubclass(kind, type) or is_synchronisation(kind):
+        return
+    for base in kind.__mro__:
+        for name, descriptor in vars(base).items():
+            if type(descriptor) is types.MemberDescriptorType:
+                with suppress(AttributeError):
+                    yield name, descriptor.__get__(thing)
+    yield from dict_of(thing).items()
+
+
+def dict_of(thing: Any) -> Mapping[str, object]:
+    """Return what an instance has in its dict, without running code of its class for that."""
+    kind = type(thing)
+    try:
+        descriptor = _dicts[kind]
+    except KeyError:
+        dicts = (vars(base)["__dict__"] for base in kind.__mro__ if "__dict__" in vars(base))
+        found = next(dicts, None)
+        make_room(_dicts)
+        descriptor = _dicts[kind] = found if type(found) is types.GetSetDescriptorType else None
+    return _NOEMPTY if descriptor is None else descriptor.__get__(thing)
+
+
+_dicts: dict[type, Any] = {}
+_NOEMPTY: Final[Mapping[str, object]] = types.MappingProxyType({})
+
+WRITTEN_IN_PYTHON: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+
+_generated: dict[type, bool] = {}
+
+
+def is_generated(kind: type) -> bool:
+    """Tell whether `dataclass` has written the methods by which an object is shown or compared."""
+    known = _generated.get(kind)
+    if known is None:
+        methods = [getattr(kind, name, None) for name in ("__eq__", "__repr__")]
+        files = [
+            each.__code__.co_filename for each in methods if isinstance(each, types.FunctionType)
+        ]
+        make_room(_generated)
+        known = _generated[kind] = hasattr(kind, "__dataclass_fields__") and any(
+            file.startswith("<") or is_plumbing(file) for file in files
+        )
+    return known

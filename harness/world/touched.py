@@ -1,0 +1,338 @@
+"""What a log is told of an access: what is touched, what it lies in or comes from, and how.
+
+Where a container is handed to code that has no points, what it may be looked into is told as well.
+It decides nothing, and nobody else runs meanwhile.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import types
+from collections import Counter, OrderedDict, defaultdict
+from contextlib import suppress
+from sys import getrefcount
+from typing import Any, Final
+from weakref import ReferenceType, ref
+
+from harness.core.access import CONTAINERS, READ, UNSEEN, WRITE, Log
+
+from .here import here
+from .reach import (
+    ATOMS,
+    EMPTY,
+    LENSES,
+    OPAQUE,
+    WRITTEN_IN_PYTHON,
+    attributes_of,
+    behind,
+    dict_of,
+    held_by,
+    is_generated,
+    make_room,
+)
+from .sites import (
+    LOOKING,
+    MUTABLE_CONTAINERS,
+    ORIGINS,
+    CodeSite,
+    Handing,
+    part_of,
+)
+from .threads import is_plumbing
+
+
+def at_hand_over(thing: object, handing: Handing) -> None:
+    """Note what is handed to code that has no points: it may be looked into there."""
+    kind = type(thing)
+    # Before all else: this is most of what is handed on.
+    if kind in OPAQUE and (handing.objects != "all" or kind in ATOMS):
+        return
+    world = here.world
+    if world is None:
+        return
+    kernel = world.kernel
+    log, current = kernel.log, kernel.current
+    if log is None or current is None or world.silenced or world.stopping:
+        return
+    if handing.objects == "named":
+        _log_named(log, world, current.turn, thing, handing.mode)
+    else:
+        look_at(log, world, current.turn, thing, handing)
+
+
+#: Where a container is handed on: no place by itself, so that nobody is held back before it.
+_HANDED: Final = CodeSite("", "", 0, -1, "hand", "", writes=False, sync=False, shared=True)
+
+
+def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
+    """Note an access to data, with what lies behind a view or an iterator."""
+    log.append((turn, number_of(world, subject) + site.part, site.mode, site))
+    kind = type(subject)
+    if site.part:
+        if site.mode == READ:
+            if site.origins.get(kind, _NOT_YET) is not None:
+                _log_origin(log, world, turn, subject, site)
+        elif kind is types.ModuleType:
+            _log_named(log, world, turn, (subject, site.name[1:]), WRITE)
+        elif issubclass(kind, type):
+            _forget_origins()
+        return
+    if site.name in _SEVERAL:
+        log.append((turn, CONTAINERS, WRITE, site))
+    elif site.writes:
+        log.append((turn, CONTAINERS, READ, site))
+    if kind is dict and -id(subject) in world.numbers:
+        owner = world.numbers[-id(subject)][1]()
+        if owner is not None:
+            _log_attributes(log, world, turn, owner, site.mode)
+    if site.looks:
+        if site.name == "vars()":
+            _bare(log, world, turn, subject)
+        elif kind not in _BY_KEY or site.name in _BY_VALUE:
+            look_at(log, world, turn, subject, LOOKING_INTO[site.name])
+    if kind in LENSES or kind.__module__ == "itertools":
+        # It lives so shortly that another one would get its address.
+        world.kept.append(subject)
+        for container in behind(subject, 3):
+            log.append((turn, number_of(world, container), READ, site))
+            if kind in _WORKING:
+                look_at(log, world, turn, container, _INSIDE)
+    elif kind is types.GeneratorType and is_plumbing(subject.gi_code.co_filename):
+        look_at(log, world, turn, subject, _OF_A_LIBRARY)
+
+
+def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
+    """Note where an attribute that is read comes from, if the object itself may not have it."""
+    kind, name = type(subject), site.name[1:]
+    origin = site.origins.get(kind, _NOT_YET)
+    if origin is _NOT_YET:
+        make_room(site.origins)
+        if site.namespace is not None:
+            origin = None
+        elif kind is types.ModuleType or issubclass(kind, type):
+            origin = _IN_ITSELF
+        else:
+            origin = _origin(kind, name)
+        site.origins[kind] = origin
+    if origin is _IN_ITSELF:
+        if kind is types.ModuleType:
+            _log_named(log, world, turn, (subject, name), READ)
+            return
+        origin = _origin(subject, name)
+    if origin is _WORKED_OUT:
+        log.append((turn, 0, UNSEEN, site))
+    elif origin is _BARED:
+        _bare(log, world, turn, subject)
+    elif origin is not None and name not in dict_of(subject):
+        log.append((turn, number_of(world, origin) + site.part, READ, _HANDED))
+
+
+def _origin(holder: type, name: str) -> object:
+    """Return the class that has an attribute as data, or what else is to be known of it.
+
+    It is worked out if to read it is to run code of a library, which may keep what it finds:
+    `functools.cached_property` does, and its data are not seen.
+    """
+    if name == "__dict__":
+        return _BARED
+    found = inspect.getattr_static(holder, name, None)
+    if hasattr(type(found), "__get__"):
+        return None if isinstance(found, _PLAIN_DESCRIPTORS) else _WORKED_OUT
+    return next((base for base in holder.__mro__ if name in vars(base)), None)
+
+
+def _forget_origins() -> None:
+    """Forget which class has what: one of them is changed."""
+    for origins in ORIGINS.values():
+        origins.clear()
+
+
+_NOT_YET: Final = object()
+_WORKED_OUT: Final = object()
+_BARED: Final = object()
+#: It is a class or a module: what is known of one says nothing about the next.
+_IN_ITSELF: Final = object()
+
+
+#: They hand out what they have, or run code that has points of its own.
+_PLAIN_DESCRIPTORS: Final = (
+    classmethod,
+    property,
+    staticmethod,
+    types.ClassMethodDescriptorType,
+    types.FunctionType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+
+# Operations that use other containers, too, which nobody hands to the hook.
+_SEVERAL: Final = frozenset(
+    """
+    .extend() .extendleft() .update() .difference_update() .intersection_update()
+    .symmetric_difference_update() .union() .intersection() .difference() .symmetric_difference()
+    .isdisjoint() .issubset() .issuperset() .subtract() .join() == add or and subtract xor multiply
+    """.split()
+)
+
+# Iterators that give what they meet to a function, or go through it.
+_WORKING: Final = frozenset(
+    {map, filter, itertools.accumulate, itertools.chain, itertools.groupby, itertools.starmap}
+)
+
+_INSIDE: Final = Handing(READ, itself=False, objects="generated")
+# Operations that read not only a container, but what lies in it, which nobody hands to the hook:
+# they compare, add or copy it. And those that read an object whole.
+LOOKING_INTO: Final[dict[str, Handing]] = {
+    **dict.fromkeys(LOOKING, _INSIDE),
+    "copy()": Handing(READ, itself=False, inside=False, objects="all"),
+    "deepcopy()": Handing(READ, itself=False, objects="all"),
+}
+# Who goes through these sees their keys, or values of which none is like another; but for those.
+_BY_KEY: Final = frozenset(
+    {
+        dict,
+        defaultdict,
+        Counter,
+        OrderedDict,
+        *map(type, (EMPTY.keys(), EMPTY.items(), iter(EMPTY))),
+    }
+)
+_BY_VALUE: Final = frozenset({"==", "copy()", "deepcopy()"})
+_OF_A_LIBRARY: Final = Handing(READ, itself=False, is_private=True)
+
+
+#: What is handed on is looked through until so many things were met.
+HANDED_MAX: Final = 256
+
+
+def _bare(log: Log, world: Any, turn: Any, subject: Any) -> None:
+    """Note that somebody gets the dict of an object's attributes, and whose it is.
+
+    It stands below its negative address.
+    """
+    _log_attributes(log, world, turn, subject, READ)
+    with suppress(TypeError):
+        world.numbers[-id(dict_of(subject))] = 0, ref(subject)
+
+
+def _log_attributes(log: Log, world: Any, turn: Any, subject: object, mode: int) -> list[object]:
+    """Note that all attributes of an object are touched, and return their values."""
+    attributes = list(attributes_of(subject))
+    if attributes:
+        number = number_of(world, subject)
+        for name, _ in attributes:
+            log.append((turn, number + part_of("." + name), mode, _HANDED))
+    return [value for _, value in attributes]
+
+
+def _log_named(log: Log, world: Any, turn: Any, pair: Any, mode: int) -> None:
+    """Note an attribute that is used by its name; one of a module is a global of it as well."""
+    subject, name = pair
+    if mode != READ and issubclass(type(subject), type):
+        _forget_origins()
+    if isinstance(name, str):
+        log.append((turn, number_of(world, subject) + part_of("." + name), mode, _HANDED))
+        if type(subject) is types.ModuleType:
+            key = number_of(world, vars(subject)) + part_of("global " + name)
+            log.append((turn, key, mode, _HANDED))
+
+
+def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> None:
+    """Note the containers in a thing, and the attributes of its objects if they count.
+
+    What is private, and what nobody else holds but such, does not count. If there is too much, all
+    containers do; if there are objects among it, too, no log tells which.
+    """
+    mode, objects = handing.mode, handing.objects
+    if handing.itself and issubclass(type(thing), MUTABLE_CONTAINERS):
+        _log_handed(log, world, turn, thing, mode)
+    atoms = ATOMS if objects == "all" else OPAQUE
+    if objects == "none" and (not handing.inside or atoms.issuperset(map(type, held_by(thing)))):
+        return
+    held, is_private, goes_on = thing, handing.is_private, handing.inside
+    met = {id(thing)}
+    todo: list[tuple[Any, bool]] = []
+    has_objects = False
+    while True:
+        if goes_on:
+            found = [each for each in held_by(held) if type(each) not in atoms]
+            todo.extend((each, is_private) for each in reversed(found))
+            del found
+        if not is_private and _is_open(type(held), objects):
+            values = _log_attributes(log, world, turn, held, READ)
+            has_objects = True
+            if goes_on:
+                todo.extend((value, False) for value in values if type(value) not in atoms)
+            del values
+        if not todo:
+            return
+        held, is_private = todo.pop()
+        while id(held) in met:
+            if not todo:
+                return
+            held, is_private = todo.pop()
+        if len(met) >= HANDED_MAX:
+            log.append((turn, CONTAINERS, WRITE, _HANDED))
+            if has_objects or any(_is_open(type(each), objects) for each, _ in todo):
+                log.append((turn, 0, UNSEEN, _HANDED))
+            return
+        met.add(id(held))
+        is_private = is_private and getrefcount(held) == _ALONE
+        goes_on = True
+        if not is_private and issubclass(type(held), MUTABLE_CONTAINERS):
+            _log_handed(log, world, turn, held, mode)
+
+
+def _is_open(kind: type, objects: str) -> bool:
+    """Tell whether the attributes of the objects of a class count."""
+    if objects == "all":
+        return bool(kind.__flags__ & WRITTEN_IN_PYTHON)
+    return objects == "generated" and is_generated(kind)
+
+
+def _log_handed(log: Log, world: Any, turn: Any, thing: object, mode: int) -> None:
+    log.append((turn, number_of(world, thing), mode, _HANDED))
+    if mode == WRITE:
+        # As whoever changes one at a point.
+        log.append((turn, CONTAINERS, READ, _HANDED))
+
+
+def _references_of_the_only_holder() -> int:
+    """Return how many references `look_at` sees to what only one container holds."""
+    holder: list[object] = [[]]
+    todo = [(each, True) for each in holder]
+    held, _ = todo.pop()
+    return getrefcount(held)
+
+
+_ALONE: Final = _references_of_the_only_holder()
+
+
+def number_of(world: Any, subject: object) -> int:
+    """Return what a log calls an object: its address, and another number if it is a later one.
+
+    Two objects that live one after the other may have one address, in one process and not in the
+    next. Only of lists and dicts can that not be told: they would have to be kept alive.
+    """
+    address = id(subject)
+    found = world.numbers.get(address)
+    if found is None:
+        number = address
+    else:
+        number, reference = found
+        if type(reference) is ReferenceType:
+            if reference() is subject:
+                return int(number)
+        elif reference is type(subject):
+            return int(number)
+        # The last four bits of an address are zeros.
+        number = number + 1 if number & 15 < 15 else address
+    try:
+        world.numbers[address] = number, ref(subject)
+    except TypeError:
+        world.numbers[address] = number, type(subject)
+    return int(number)

@@ -8,10 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from harness import AsyncSimulation, Simulation, explore
+from harness.core.kernel import Kernel
+from harness.core.token import Token
+from harness.explore import record, run_token
 
 pytestmark = pytest.mark.one_ground
 
@@ -205,3 +209,70 @@ def test_going_round_for_nothing_is_a_livelock(program: Callable[[Any], Any]) ->
 
     assert found.verdict == "Livelock"
     assert found.steps < 50_000
+
+
+def spins_beside_a_thread(sim: Simulation) -> None:
+    """Two threads look for a flag that a third sets after three hundred steps of its own."""
+    flag: list[int] = []
+
+    def spin() -> None:
+        while not flag:
+            pass
+
+    def work() -> None:
+        for _ in range(300):
+            len(flag)
+        flag.append(1)
+
+    with sim.storm() as storm:
+        storm.spawn(spin, copies=2)
+        storm.spawn(work)
+
+
+async def spins_beside_a_task(sim: AsyncSimulation) -> None:
+    """Two tasks give way until a flag is set, which a third does when it has given way itself."""
+    flag: list[int] = []
+
+    async def spin() -> None:
+        while not flag:
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        for _ in range(300):
+            await asyncio.sleep(0)
+        flag.append(1)
+
+    async with sim.storm() as storm:
+        storm.spawn(spin, copies=2)
+        storm.spawn(work)
+
+
+@pytest.mark.parametrize("strategy", ["pct:2", "pct:3", "pos", "surw", "urw", "exhaustive"])
+@pytest.mark.parametrize("program", [spins_beside_a_thread, spins_beside_a_task])
+def test_spinning_until_another_has_got_somewhere_is_no_livelock(
+    program: Callable[[Any], Any], strategy: str
+) -> None:
+    """However unlucky the order: the other gets turns that are long enough for it."""
+    found = explore(program, schedules=40, strategy=strategy)
+
+    assert found.verdict == "holds", found.violation or found.why_inconclusive
+    # Nobody may say that there is no other order.
+    assert not found.exhausted
+
+
+@pytest.mark.parametrize("program", [spins_beside_a_task, turns_often])
+def test_a_run_that_is_recorded_looks_at_the_same_steps(program: Callable[[Any], Any]) -> None:
+    """A loop has a short way where nothing is recorded; who spins is seen at the same steps."""
+    looked: dict[str, set[int]] = {}
+    token = Token.decode(record(program).token)
+    for way, run in (
+        ("short", lambda: run_token(program, token)),
+        ("long", lambda: record(program)),
+    ):
+        # A mock, since a function here would have points.
+        look = mock.patch.object(Kernel, "_fair_turn", autospec=True, side_effect=Kernel._fair_turn)
+        with look as looks:
+            run()
+        looked[way] = {call.args[1] for call in looks.call_args_list}
+
+    assert looked["short"] == looked["long"] != set()

@@ -181,6 +181,8 @@ class Kernel:
         "_armed",
         "_armed_midway",
         "_busy_since",
+        "_favoured",
+        "_favoured_since",
         "_limits",
         "_parks",
         "_parks_seen",
@@ -243,6 +245,9 @@ class Kernel:
         self.next_look = FAIR_TURN
         # How often those who wait for time have had a turn beside one who spins.
         self.spins = 0
+        # Who goes on without a choice, for the others have spun, and since when.
+        self._favoured: Actor | None = None
+        self._favoured_since = 0
         self._parks = self._parks_seen = self._busy_since = 0
         self.early = passing.early if passing is not None else 0
         self.cost_ns = passing.cost_ns if passing is not None else 0
@@ -525,15 +530,35 @@ class Kernel:
         steps = self.steps
         if steps > self._total_steps:
             self.overrun("total_steps")
+        if self._timed and self.cost_ns:
+            self._charge()
+        if self._favoured is not None:
+            if self._has_its_turn(steps):
+                self.next_look = steps + 1
+                return self.current
+            self._favoured = None
         if not self._timed:
             self.next_look = steps + FAIR_TURN // 2
-            return self._fair_turn(steps)
-        if self.cost_ns:
-            self._charge()
-        fair = self._fair_turn(steps) if steps % FAIR_TURN == 0 else None
+            return self._favour(self._fair_turn(steps))
+        fair = self._favour(self._fair_turn(steps)) if steps % FAIR_TURN == 0 else None
         if fair is None and self.early and self._next_deadline() is not None:
             return self._with_clock(self.current)
         return fair
+
+    def _favour(self, actor: Actor | None) -> Actor | None:
+        """Let an actor whose turn it is keep it: one step of many may not get it anywhere."""
+        if actor is not None:
+            self._favoured = actor
+            self._favoured_since = self.steps
+            self.next_look = self.steps + 1
+        return actor
+
+    def _has_its_turn(self, steps: int) -> bool:
+        return (
+            self.current is self._favoured
+            and self.changed < self._favoured_since
+            and steps - self._favoured_since < FAIR_TURN
+        )
 
     def _fair_turn(self, steps: int) -> Actor | None:
         if self.log is not None and len(self.log) > LOG_MAX and self.current is not None:

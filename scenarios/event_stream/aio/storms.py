@@ -179,6 +179,7 @@ async def cancel_takes_the_condition_back(sim: AsyncSimulation, cls: type[Stream
     catches={
         Poll: Elapsed,
         SlowPoll: Elapsed,
+        NotifyFirst: Deadlock,
         LeakedWatcher: LeakBound,
         DeafOncePark: EndsCancelled,
         AutoAdvance: Failed,

@@ -28,7 +28,7 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -374,9 +374,12 @@ def installed(
     table = replaced_names()
     own = [_import_patch(on_import), _job_patch(on_silent_job)]
     patches = Patches([*table, *captured_names(table), *own])
+    taken_back = _originals(table)
+    known = frozenset(sys.modules)
     with ExitStack() as stack:
         stack.enter_context(clocks.wall_clock())
         stack.callback(_assert_restored, patches)
+        stack.callback(_take_back, taken_back, known)
         stack.callback(patches.restore)
         patches.install()
         yield [patch.value for patch in table if isinstance(patch.value, threads.Lock)]
@@ -425,6 +428,28 @@ def _job_patch(on_silent_job: Callable[[World, Any], None]) -> Patch:
             on_silent_job(world, function)
 
     return Patch(work_item, "run", run)
+
+
+def _originals(table: Iterable[Patch]) -> dict[tuple[int, str], Any]:
+    """Return what each function and class of a table stands for, by its id and name."""
+    return {
+        (id(patch.value), patch.name): vars(patch.owner)[patch.name]
+        # Where several have the name it is the one of `threading` that people import.
+        for patch in sorted(table, key=lambda patch: patch.owner is threading)
+        if callable(patch.value) and patch.name in vars(patch.owner)
+    }
+
+
+def _take_back(originals: Mapping[tuple[int, str], Any], known: frozenset[str]) -> None:
+    """Give modules that were imported meanwhile what they would have got at another time."""
+    for name, module in list(sys.modules.items()):
+        if name in known or not isinstance(module, types.ModuleType):
+            continue
+        namespace = vars(module)
+        for held, value in list(namespace.items()):
+            original = originals.get((id(value), held))
+            if original is not None:
+                namespace[held] = original
 
 
 def _assert_restored(patches: Patches) -> None:

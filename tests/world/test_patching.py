@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import importlib
 import logging
 import os
 import queue
@@ -17,6 +18,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import greenlet
@@ -25,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError, InternalError, Violation
-from harness.explore import explore
+from harness.explore import explore, shared_ground
 from harness.world import patching
 from harness.world.fibers import GRAVEYARD
 from harness.world.here import here
@@ -478,3 +480,26 @@ def test_the_real_clock_and_real_threads_are_back() -> None:
 
     assert time.time() > 1_700_000_000
     assert seen != [threading.get_native_id()]
+
+
+def test_a_module_that_is_imported_meanwhile_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two runs or in one: afterwards it has what it would have got at another time."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names = "from threading import Lock, RLock, get_ident\nfrom time import sleep\n"
+    for module in ("taken_between", "taken_inside"):
+        (tmp_path / f"{module}.py").write_text(names, encoding="utf-8")
+
+    def imports(_: Any) -> None:
+        importlib.import_module("taken_inside")
+
+    with shared_ground():
+        explore(imports, schedules=1)
+        importlib.import_module("taken_between")
+        explore(imports, schedules=1)
+
+    for module in ("taken_between", "taken_inside"):
+        taken = sys.modules.pop(module)
+        assert (taken.Lock, taken.RLock) == (threading.Lock, threading.RLock)
+        assert (taken.sleep, taken.get_ident) == (time.sleep, threading.get_ident)

@@ -662,6 +662,8 @@ class _Explorer:
             strategy.learn(ran)
             if complete and is_counted:
                 self.worth.add(self.sampler, ran.trace)
+            del ran
+            tape.let_go()
             yield trial
         self.worth.pct = getattr(strategy, "pct", {})
 

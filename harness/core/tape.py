@@ -103,6 +103,14 @@ class Tape:
         self.known = known
         self.log = log
 
+    def let_go(self) -> None:
+        """Forget who was asked and what was touched: the run is over, and was learnt from.
+
+        What a run leaves behind holds its tape, in cycles. The log is most of it, and would wait
+        for a collection.
+        """
+        self.pick = self.ask = self.known = self.log = None
+
 
 def replayed(choices: Sequence[int], *, log: Log | None = None) -> Tape:
     """Return a tape that answers `choices`, then 0; a choice that is not to be had becomes 0."""

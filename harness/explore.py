@@ -507,6 +507,8 @@ class _Standing:
             finally:
                 _standing.reset(token)
             self._key = key
+        # What the rules of one exploration look at decides nothing of the next.
+        self._ground.names_locks = False
         return self._ground
 
     def close(self) -> None:
@@ -516,6 +518,26 @@ class _Standing:
 
 
 _standing: ContextVar[_Standing | None] = ContextVar("standing", default=None)
+
+
+class SharedGround:
+    """A preparation that several blocks share, each in whatever context. One thread."""
+
+    def __init__(self) -> None:
+        self._standing = _Standing()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have the explorations inside the block share it."""
+        token = _standing.set(self._standing)
+        try:
+            yield
+        finally:
+            _standing.reset(token)
+
+    def close(self) -> None:
+        """Take everything down."""
+        self._standing.close()
 
 
 @contextmanager
@@ -529,13 +551,12 @@ def shared_ground() -> Iterator[None]:
     if _standing.get() is not None:
         yield
         return
-    standing = _Standing()
-    token = _standing.set(standing)
+    ground = SharedGround()
     try:
-        yield
+        with ground.entered():
+            yield
     finally:
-        _standing.reset(token)
-        standing.close()
+        ground.close()
 
 
 class _Explorer:

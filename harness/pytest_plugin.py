@@ -423,7 +423,12 @@ def _corpus(config: pytest.Config) -> Corpus | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: Any, obj: object) -> list[pytest.Item] | None:
-    """Leave a scenario that a module has imported to the module it stands in."""
+    """Leave a scenario that a module has imported to the module it stands in.
+
+    And have one of a class collected whatever it is called, as those of modules are.
+    """
+    if isinstance(obj, staticmethod) and _scenario(obj.__func__) is not None:
+        obj.__dict__["__test__"] = True
     this = _scenario(obj)
     if this is not None and this.path.resolve() != collector.path.resolve():
         return []

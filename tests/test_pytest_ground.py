@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.test_pytest_plugin import outcomes, run_pytest
 
-#: Says how often the heap was looked through, and whether anything stands when nothing may.
+#: Says for whom the heap was looked through, and whether anything stands when nothing may.
 CONFTEST = """
-import threading, time
+import os, threading, time
 import pytest
 from harness.explore import _Standing
 from harness.world import adoption
 
 scans = []
-run = adoption._Adopting.run
-adoption._Adopting.run = lambda self: (scans.append(1), run(self))[1]
+
+def scan(self, run=adoption._Adopting.run):
+    scans.append(os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].partition(" ")[0])
+    return run(self)
+
+adoption._Adopting.run = scan
 
 @pytest.fixture
 def lock():
@@ -27,12 +32,21 @@ def lock():
 def quick(monkeypatch):
     monkeypatch.setattr(time, "sleep", print)
 
-def pytest_runtest_setup(item):
-    if item.name == "six":
-        import later
+@pytest.fixture(scope="class")
+def kept():
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(time, "sleep", print)
+        yield
 
-def pytest_runtest_teardown(item):
-    print(f"\\n{item.name} scans: {len(scans)}")
+@pytest.fixture(scope="session")
+def given(request):
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(time, "sleep", print)
+        yield
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"scans: {' '.join(scans)}")
+    terminalreporter.write_line(f"{time.sleep}")
 """
 
 STORMS = """
@@ -102,12 +116,22 @@ def five(sim):
     with sim.storm(Elapsed(2)) as storm:
         storm.spawn(both, copies=2)
 
+class TestInside:
+    def test_uses(self, kept): ...
+
+    @staticmethod
+    @scenario
+    def six(sim):
+        '''The fixture of the class is taken down after it.'''
+
 @scenario
-def six(sim):
-    '''Before it conftest.py imports a module with a lock.'''
-    import later
-    with later.lock:
-        pass
+def eight(sim):
+    time.sleep(3600)
+    assert sim.now() == 3600
+
+@pytest.mark.parametrize("given", ["a", "b"], indirect=True)
+@scenario
+def nine(sim, given): ...
 
 @scenario
 def asks_for_one(sim, request):
@@ -118,35 +142,145 @@ LOCK = "import threading\nlock = threading.Lock()\n"
 
 
 def test_scenarios_that_follow_one_another_share_a_preparation(tmp_path: Path) -> None:
-    """Unless a fixture makes something, a module is imported, or anything else comes between."""
+    """Unless a fixture makes something, or anything else comes between."""
     for name, text in {
         "conftest": CONFTEST,
         "storms": STORMS,
         "storms_more": "from harness import scenario\n\n@scenario\ndef seven(sim): ...\n",
         "late": LOCK,
-        "later": LOCK,
     }.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
 
-    done = run_pytest(tmp_path, "-s", "-p", "no:xdist", "--storm-schedules", "5")
+    done = run_pytest(tmp_path, "-p", "no:xdist", "--storm-schedules", "5")
 
-    assert outcomes(done) == "13 passed"
-    scans = [line for line in done.stdout.splitlines() if " scans: " in line]
-    assert scans == [
-        "one[Flight] scans: 1",
-        "one[Unlocked] scans: 1",
-        "two scans: 1",
-        "test_between scans: 1",
-        "three scans: 2",
-        "with_a_fixture scans: 3",
-        "with_another_sleep scans: 4",
-        "four scans: 5",
-        "imports scans: 5",
-        "five scans: 5",
-        "six scans: 6",
-        "asks_for_one scans: 6",
-        "seven scans: 7",
+    assert outcomes(done) == "17 passed"
+    assert "<built-in function sleep>" in done.stdout
+    assert next(
+        line for line in done.stdout.splitlines() if line.startswith("scans: ")
+    ).split() == [
+        "scans:",
+        "one[Flight]",
+        "three",
+        "with_a_fixture",
+        "with_another_sleep",
+        "four",
+        "TestInside::six",
+        "eight",
+        "nine[a]",
+        "nine[b]",
+        "asks_for_one",
+        "seven",
     ]
+
+
+@pytest.mark.parametrize("hook", ["setup", "teardown", "logreport", "protocol"])
+def test_where_a_conftest_has_a_hook_round_items_nothing_is_shared(
+    hook: str, tmp_path: Path
+) -> None:
+    """It may make a lock or replace a name, and what stands would not have seen it."""
+    hooks = {
+        "setup": "def pytest_runtest_setup(item):\n    state.lock = threading.RLock()\n",
+        "teardown": "def pytest_runtest_teardown(item):\n    state.lock = threading.RLock()\n",
+        "logreport": "def pytest_runtest_logreport(report):\n    state.lock = threading.RLock()\n",
+        "protocol": "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_protocol(item, nextitem):\n"
+        "    state.lock = threading.RLock()\n    return (yield)\n",
+    }
+    (tmp_path / "state.py").write_text(
+        "import threading\nlock = threading.RLock()\n", encoding="utf-8"
+    )
+    (tmp_path / "conftest.py").write_text(
+        f"import threading\nimport pytest\nimport state\n\n{hooks[hook]}", encoding="utf-8"
+    )
+    (tmp_path / "storms.py").write_text(
+        """
+import time
+import state
+from harness import Elapsed, scenario
+
+def enter():
+    with state.lock:
+        time.sleep(1)
+
+@scenario
+def one(sim):
+    with sim.storm(Elapsed(2)) as storm:
+        storm.spawn(enter, copies=2)
+
+@scenario
+def two(sim):
+    with sim.storm(Elapsed(2)) as storm:
+        storm.spawn(enter, copies=2)
+""",
+        encoding="utf-8",
+    )
+
+    done = run_pytest(tmp_path, "-p", "no:xdist", "--storm-schedules", "5")
+
+    assert outcomes(done) == "2 passed"
+
+
+def test_items_may_run_in_contexts_of_their_own(tmp_path: Path) -> None:
+    """What stands is left in another context than that in which it was prepared."""
+    (tmp_path / "conftest.py").write_text(
+        "import contextvars, threading\n\n"
+        "def pytest_configure(config):\n"
+        "    import harness.pytest_plugin as plugin\n    inside = plugin._run\n"
+        "    plugin._run = lambda *given: contextvars.copy_context().run(inside, *given)\n\n"
+        "def pytest_unconfigure():\n    print(f'locks of {threading.Lock.__module__}')\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "storms.py").write_text(
+        "from harness import scenario\n\n@scenario\ndef one(sim): ...\n\n"
+        "@scenario\ndef two(sim): ...\n\ndef test_three(): ...\n",
+        encoding="utf-8",
+    )
+
+    done = run_pytest(tmp_path, "-s", "-p", "no:xdist")
+
+    assert " 3 passed " in done.stdout
+    assert "locks of _thread" in done.stdout
+
+
+def test_what_ran_before_decides_no_token(tmp_path: Path) -> None:
+    """A rule that looks at locks has them named; whoever comes after it is none the wiser."""
+    (tmp_path / "storms.py").write_text(
+        """
+import threading
+from harness import Pass, scenario
+
+def take(first, second):
+    with first:
+        with second:
+            pass
+
+@scenario
+def watcher(sim):
+    sim.inject(lambda site: Pass())
+    with sim.storm() as storm:
+        storm.spawn(take, threading.Lock(), threading.Lock())
+
+@scenario
+def victim(sim):
+    a = threading.Lock()
+    b = threading.Lock()
+    c = threading.Lock()
+    d = threading.Lock()
+    with sim.storm() as storm:
+        storm.spawn(take, a, b)
+        storm.spawn(take, c, d)
+        storm.spawn(take, d, c)
+        storm.spawn(take, b, a)
+""",
+        encoding="utf-8",
+    )
+    given = ("-p", "no:xdist", "--storm-strategy", "random", "--no-storm-corpus")
+
+    alone = run_pytest(tmp_path, *given, "-k", "victim")
+    after = run_pytest(tmp_path, *given)
+
+    tokens = [re.findall(r"t1:[\w-]+", done.stdout) for done in (alone, after)]
+    assert tokens[0]
+    assert tokens[0] == tokens[1]
 
 
 def test_nothing_stands_after_an_interrupt(tmp_path: Path) -> None:
@@ -166,6 +300,54 @@ def test_nothing_stands_after_an_interrupt(tmp_path: Path) -> None:
 
     assert done.returncode == pytest.ExitCode.INTERRUPTED
     assert "locks of _thread" in done.stdout
+
+
+def test_who_looks_at_a_failure_finds_everything_real(tmp_path: Path) -> None:
+    """A debugger opens where the next scenario could have begun."""
+    (tmp_path / "storms.py").write_text(
+        "from harness import scenario\n\n@scenario\ndef one(sim):\n    assert sim is None\n\n"
+        "@scenario\ndef two(sim): ...\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "conftest.py").write_text(
+        "import threading\n\ndef pytest_exception_interact():\n"
+        "    print(f'locks of {threading.Lock.__module__}')\n",
+        encoding="utf-8",
+    )
+
+    done = run_pytest(tmp_path, "-s", "-p", "no:xdist")
+
+    assert "locks of _thread" in done.stdout
+
+
+def test_who_ends_the_session_between_two_items_finds_everything_real(tmp_path: Path) -> None:
+    """Fixtures of the session are taken down, and files written, before it is unconfigured."""
+    (tmp_path / "storms.py").write_text(
+        "import pytest, threading\nfrom harness import scenario\n\n"
+        "@pytest.fixture(scope='session')\ndef kept():\n    yield\n"
+        "    print(f'locks of {threading.Lock.__module__}')\n\n"
+        "@scenario\ndef one(sim, kept): ...\n\n@scenario\ndef two(sim, kept): ...\n",
+        encoding="utf-8",
+    )
+    # Where a known plugin would be told: the reports of a conftest.py's own hook share nothing.
+    (tmp_path / "conftest.py").write_text(
+        "import gc, pytest, threading\nfrom harness.pytest_ground import Grounds\n\n"
+        "left = Grounds.pytest_runtest_teardown\n\n"
+        "def leave(self, item, nextitem):\n    left(self, item, nextitem)\n"
+        "    pytest.exit('enough')\n\n"
+        "Grounds.pytest_runtest_teardown = leave\n"
+        "leave.pytest_impl = left.pytest_impl\n"
+        "leave.__module__ = left.__module__\n\n"
+        "def pytest_sessionfinish():\n"
+        "    is_clean = gc.isenabled() and gc.get_freeze_count() < 1000\n"
+        "    print(f'{threading.Lock.__module__} is clean: {is_clean}')\n",
+        encoding="utf-8",
+    )
+
+    done = run_pytest(tmp_path, "-s", "-p", "no:xdist")
+
+    assert "locks of _thread" in done.stdout
+    assert "_thread is clean: True" in done.stdout
 
 
 def test_a_time_out_of_the_second_item_is_one(tmp_path: Path) -> None:

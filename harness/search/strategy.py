@@ -53,6 +53,8 @@ class Strategy(Protocol):
         """Return the tape of run number `run` (from 0), None if nothing is left to explore.
 
         What the tape answers may depend on the seed and on what was learnt, and on nothing else.
+        Once its run was learnt from it asks nobody and has no log any more: `ran` has what was in
+        it.
         """
         ...  # pragma: no cover
 

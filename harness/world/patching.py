@@ -431,23 +431,28 @@ def _job_patch(on_silent_job: Callable[[World, Any], None]) -> Patch:
 
 
 def _originals(table: Iterable[Patch]) -> dict[tuple[int, str], Any]:
-    """Return what each function and class of a table stands for, by its id and name."""
-    return {
-        (id(patch.value), patch.name): vars(patch.owner)[patch.name]
-        # Where several have the name it is the one of `threading` that people import.
-        for patch in sorted(table, key=lambda patch: patch.owner is threading)
-        if callable(patch.value) and patch.name in vars(patch.owner)
-    }
+    """Return what each function and class of a table stands for, by its id and name; or none."""
+    originals: dict[tuple[int, str], Any] = {}
+    # Where several have the name it is the one of `threading` that people import.
+    for patch in sorted(table, key=lambda patch: patch.owner is threading):
+        if callable(patch.value) and patch.name in vars(patch.owner):
+            original = vars(patch.owner)[patch.name]
+            originals[id(patch.value), patch.name] = originals[id(patch.value), ""] = original
+    return originals
 
 
 def _take_back(originals: Mapping[tuple[int, str], Any], known: frozenset[str]) -> None:
-    """Give modules that were imported meanwhile what they would have got at another time."""
+    """Give modules that were imported meanwhile what they would have got at another time.
+
+    What holds a name in a class or a container of such a module keeps it: outside a run it is as
+    good as the real one.
+    """
     for name, module in list(sys.modules.items()):
         if name in known or not isinstance(module, types.ModuleType):
             continue
         namespace = vars(module)
         for held, value in list(namespace.items()):
-            original = originals.get((id(value), held))
+            original = originals.get((id(value), held), originals.get((id(value), "")))
             if original is not None:
                 namespace[held] = original
 

@@ -40,13 +40,13 @@ class Rewriter:
     """Swaps the code of functions under test for code with points; one at a time, on one thread.
 
     Args:
-        hook: Called as `hook(object, site)` before each access; a function that stays the same,
-        since rewritten code
-            is remembered per hook. What it raises appears at the access.
+        hook: called as `hook(object, site)` before each access; a function that stays the same,
+            since rewritten code is remembered per hook. What it raises appears at the access.
         granularity: `sync` for entries of synchronisation operations only, `shared` for all
-        accesses. is_under_test: Says by file name which code is rewritten. handed: Called as
-        `handed(thing, handing)` with what a call hands to code that is not; None if nobody wants to
-        know.
+            accesses.
+        is_under_test: says by file name which code is rewritten.
+        handed: called as `handed(thing, handing)` with what a call hands to code that is not; None
+            if nobody wants to know.
 
     # invariant: while installed, `_swapped` holds every function whose code this object replaced.
     """

@@ -487,7 +487,10 @@ def test_a_module_that_is_imported_meanwhile_keeps_nothing(
 ) -> None:
     """Between two runs or in one: afterwards it has what it would have got at another time."""
     monkeypatch.syspath_prepend(tmp_path)
-    names = "from threading import Lock, RLock, get_ident\nfrom time import sleep\n"
+    names = (
+        "from threading import Lock, RLock, get_ident\nfrom time import sleep\n"
+        "from time import monotonic as clock\n"
+    )
     for module in ("taken_between", "taken_inside"):
         (tmp_path / f"{module}.py").write_text(names, encoding="utf-8")
 
@@ -503,3 +506,4 @@ def test_a_module_that_is_imported_meanwhile_keeps_nothing(
         taken = sys.modules.pop(module)
         assert (taken.Lock, taken.RLock) == (threading.Lock, threading.RLock)
         assert (taken.sleep, taken.get_ident) == (time.sleep, threading.get_ident)
+        assert taken.clock is time.monotonic

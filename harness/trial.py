@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 from harness.checks import LeakBound, Survivor
@@ -28,13 +28,10 @@ from harness.world import account, loops, onlooker, waits
 from harness.world.debugger import Look
 from harness.world.fibers import World
 from harness.world.ground import Ground
+from harness.world.livelock import Spins
 from harness.world.stuck import stuck_together
 from harness.world.threads import is_plumbing
 
-#: How many looks at code that seems to spin must show few states, at most half as many, before it
-#: counts as a livelock; twice as many are taken where they do not, up to a number.
-LOOKS = 8
-LOOKS_MAX = 128
 #: First line of the note that says where an exception went.
 TRACE = "Traceback (most recent call last):"
 #: How many exceptions of one kind a verdict tells of.
@@ -207,11 +204,7 @@ class _Judge:
         self.simulation: _Common | None = None
         self.left_tasks: list[Survivor] = []
         self.overheard: list[BaseException] = []
-        self._looks: list[int] = []
-        # States between which somebody was seen to spin.
-        self._spinning: set[int] = set()
-        # The timers of all loops when a time storm was first suspected.
-        self._timers: list[Any] | None = None
+        self.spins = Spins(world)
 
     def body(self) -> None:
         """Run the function as the main thread, then see what is left."""
@@ -396,52 +389,15 @@ class _Judge:
         return violation
 
     def on_limit(self, limit: str) -> BaseException | None:
-        """Return what ends the run that hit a limit of the kernel, or None to look again later.
-
-        Nothing was written and nobody waits for anything new, but a loop over local variables would
-        look the same. So a few more looks are taken, and only if they keep showing the same few
-        states is it called a livelock.
-        """
+        """Return what ends the run that hit a limit of the kernel, or None to look again later."""
         if limit == "idle":
             circle = stuck_together(self.world)
             return self._deadlock(waits.parked(self.world), circle) if circle else None
         if limit not in ("steps", "spin", "advances"):
             return _Inconclusive(limit)
-        if limit == "advances" and self._timers_from_before():
-            return None
-        look = _fingerprint(self.world)
-        if limit == "advances" or look not in self._spinning:
-            self._looks.append(look)
-            looks = len(self._looks)
-            if looks < LOOKS or looks & (looks - 1):
-                return None
-            seen = set(self._looks)
-            if len(seen) > looks // 2 and looks < LOOKS_MAX:
-                # Several who take turns come round only after a while.
-                return None
-            self._looks = []
-            if len(seen) > looks // 2:
-                self._timers = None
-                self.world.kernel.change()
-                return None
-            self._spinning |= seen
-        if limit != "advances" and self.world.kernel.let_time_pass_beside_spin():
-            return None
-        if limit == "spin":
+        if not self.spins.is_livelock(limit):
             return None
         return self._broken_by_waiting() or self._livelock(limit)
-
-    def _timers_from_before(self) -> bool:
-        """Tell whether a timer of a loop that was armed at the first look is still to come.
-
-        A loop has one timer for the kernel, which it arms anew at each turn; who sleeps for an hour
-        beside a task that polls every second is seen only in the loop's own list.
-        """
-        loops_now: list[Any] = [task.get_loop() for task in waits.pending_tasks(self.world)]
-        armed = [handle for loop in dict.fromkeys(loops_now) for handle in loop._scheduled]
-        if self._timers is None:
-            self._timers = armed
-        return any(handle in armed and not handle.cancelled() for handle in self._timers)
 
     def _livelock(self, limit: str) -> Violation:
         world = self.world
@@ -566,41 +522,3 @@ def _user_frame(frame: FrameType | None) -> FrameType | None:
     while frame is not None and is_plumbing(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
-
-
-def _fingerprint(world: World) -> int:
-    """Return a number for where everybody is and what their variables are: equal, nothing new."""
-    parts: list[object] = []
-    for path, actor in sorted(world.kernel.live.items()):
-        current = actor is world.kernel.current
-        frame = sys._getframe() if current else (actor.fiber.gr_frame if actor.fiber else None)
-        # Where exactly a look catches the one who runs is a matter of counting, not of progress.
-        parts.append((path, _state_of(frame)))
-    parts.extend(
-        (task.path, *[_state_of(frame, 1) for frame in waits.task_frames(task)])
-        for task in waits.pending_tasks(world)
-    )
-    return hash(tuple(parts))
-
-
-def _state_of(frame: FrameType | None, depth: int = 6) -> tuple[object, ...]:
-    found: list[object] = []
-    while frame is not None and len(found) < depth:
-        if not is_plumbing(frame.f_code.co_filename):
-            values = tuple((name, _value(value)) for name, value in frame.f_locals.items())
-            names = frame.f_code.co_names
-            shared = tuple(_value(frame.f_globals.get(name)) for name in names)
-            found.append((frame.f_code.co_qualname, values, shared))
-        frame = frame.f_back
-    return tuple(found)
-
-
-def _value(value: object, depth: int = 1) -> object:
-    """Return what would differ if `value` were another, or had other plain attributes."""
-    if isinstance(value, (int, float, str, bytes, bool, type(None))):
-        return value
-    length = len(value) if isinstance(value, (list, dict, set, tuple)) else -1
-    attributes = getattr(value, "__dict__", None) if depth else None
-    if isinstance(attributes, dict) and not isinstance(value, (type, ModuleType)):
-        return (id(value), length, *(_value(each, 0) for each in list(attributes.values())))
-    return (id(value), length)

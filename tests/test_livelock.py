@@ -260,6 +260,241 @@ def test_spinning_until_another_has_got_somewhere_is_no_livelock(
     assert not found.exhausted
 
 
+class Box:
+    """A value, a flag, and who has looked at it."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.polls = 0
+        self.done = False
+
+
+def polls_under_a_lock(sim: Simulation) -> None:
+    """Two threads look under a lock for a flag that a third sets under it."""
+    box, lock = Box(), threading.Lock()
+
+    def poll() -> None:
+        while True:
+            with lock:
+                if box.done:
+                    return
+
+    def work() -> None:
+        with lock:
+            box.done = True
+
+    with sim.storm() as storm:
+        storm.spawn(poll, copies=2)
+        storm.spawn(work)
+
+
+def tries_again(sim: Simulation) -> None:
+    """Four threads try to get a lock until they do, three times each."""
+    box, lock = Box(), threading.Lock()
+
+    def work() -> None:
+        for _ in range(3):
+            while not lock.acquire(blocking=False):
+                pass
+            box.value += 1
+            lock.release()
+
+    with sim.storm() as storm:
+        storm.spawn(work, copies=4)
+    assert box.value == 12
+
+
+def reads_slowly(sim: Simulation) -> None:
+    """One adds up what another looks at without end until it has."""
+    box, items = Box(), [Meter() for _ in range(4_000)]
+
+    def add() -> None:
+        box.value = sum(item.count for item in items)
+        box.done = True
+
+    def poll() -> None:
+        while not box.done:
+            time.sleep(0)
+
+    with sim.storm() as storm:
+        storm.spawn(poll)
+        storm.spawn(add)
+
+
+def counts_its_looks(sim: Simulation) -> None:
+    """Three threads count how often they look for what a fourth does in three hundred steps."""
+    box = Box()
+
+    def poll() -> None:
+        while not box.done:
+            box.polls += 1
+
+    def work() -> None:
+        for _ in range(300):
+            box.value += 1
+        box.done = True
+
+    with sim.storm() as storm:
+        storm.spawn(poll, copies=3)
+        storm.spawn(work)
+
+
+async def counts_its_turns(_: AsyncSimulation) -> None:
+    """A task counts how often it looks whether another has ended."""
+    box = Box()
+
+    async def work() -> None:
+        for _ in range(30):
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(work())
+    while not task.done():
+        box.polls += 1
+        await asyncio.sleep(0)
+
+
+async def gives_way_until_a_timer(_: AsyncSimulation) -> None:
+    """A task gives way until one that sleeps has ended, and one until its time is up."""
+    slow = asyncio.create_task(asyncio.sleep(1))
+    while not slow.done():
+        await asyncio.sleep(0)
+    assert asyncio.get_running_loop().time() == 1.0
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            while True:
+                await asyncio.sleep(0)
+    assert asyncio.get_running_loop().time() == 2.0
+
+
+async def gives_way_beside_a_thread(_: AsyncSimulation) -> None:
+    """A task gives way until its timer, which is due before the one of a thread."""
+    ends: list[float] = []
+    sleeper = threading.Thread(target=lambda: (time.sleep(5), ends.append(time.monotonic())))
+    sleeper.start()
+    slow = asyncio.create_task(asyncio.sleep(1))
+    began = time.monotonic()
+    while not slow.done():
+        await asyncio.sleep(0)
+    ends.append(time.monotonic())
+    while sleeper.is_alive():
+        await asyncio.sleep(0)
+    assert [end - began for end in ends] == [1.0, 5.0]
+
+
+def gives_way_beside_many_sleeps(_: Simulation) -> None:
+    """A thread sleeps a hundred and fifty times, and the main thread gives way until it has."""
+
+    def sleep() -> None:
+        for _nap in range(150):
+            time.sleep(1)
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    while sleeper.is_alive():
+        time.sleep(0)
+    assert time.monotonic() == 150.0
+
+
+def looks_at_the_clock(_: Simulation) -> None:
+    """Nobody waits for time, but who looks again and again sees it pass, from each clock."""
+    for clock, seconds in ((time.monotonic, 30.0), (time.time, 1.0), (time.perf_counter, 0.001)):
+        end = clock() + seconds
+        while clock() < end:
+            time.sleep(0)
+
+
+async def looks_at_the_clock_of_the_loop(_: AsyncSimulation) -> None:
+    """The same, beside a task whose timer is due before."""
+    loop = asyncio.get_running_loop()
+    nap = asyncio.create_task(asyncio.sleep(2.5))
+    while loop.time() < 2:
+        await asyncio.sleep(0)
+    assert not nap.done()
+    while loop.time() < 3:
+        await asyncio.sleep(0)
+    await nap
+
+
+@pytest.mark.parametrize("strategy", ["portfolio", "pct:2", "pct:3", "pos"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        polls_under_a_lock,
+        tries_again,
+        reads_slowly,
+        counts_its_looks,
+        counts_its_turns,
+        gives_way_until_a_timer,
+        gives_way_beside_a_thread,
+        looks_at_the_clock,
+        looks_at_the_clock_of_the_loop,
+    ],
+)
+def test_looking_again_and_again_until_something_is_so_is_no_livelock(
+    program: Callable[[Any], Any], strategy: str
+) -> None:
+    """Whatever those who look do meanwhile, and whatever the others wait for."""
+    found = explore(program, schedules=20, strategy=strategy)
+
+    assert found.verdict == "holds", found.violation or found.why_inconclusive
+
+
+def test_many_sleeps_beside_who_gives_way_are_no_livelock() -> None:
+    """As long as there is something new each time: here, how often the other has slept."""
+    found = explore(gives_way_beside_many_sleeps, schedules=2)
+
+    assert found.verdict == "holds", found.violation or found.why_inconclusive
+
+
+async def hands_on_for_long(_: AsyncSimulation) -> None:
+    """Three tasks move three hundred jobs between queues; the last two may change places."""
+    jobs, results = asyncio.Queue[int](), asyncio.Queue[int]()
+    for number in range(300):
+        jobs.put_nowait(number)
+
+    async def work() -> None:
+        while True:
+            number = await jobs.get()
+            await asyncio.sleep(0)
+            await results.put(number)
+            jobs.task_done()
+
+    workers = [asyncio.create_task(work()) for _ in range(3)]
+    await jobs.join()
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    last = [results.get_nowait() for _ in range(300)][-2:]
+    assert last == sorted(last)
+
+
+async def gives_way_for_long(_: AsyncSimulation) -> None:
+    """After a thousand turns of one task, two begin; the second may come first."""
+    for _turn in range(1_000):
+        await asyncio.sleep(0)
+    order: list[int] = []
+
+    async def come(number: int) -> None:
+        order.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(come(0))
+        group.create_task(come(1))
+    assert order == [0, 1]
+
+
+@pytest.mark.parametrize("strategy", ["portfolio", "random"])
+@pytest.mark.parametrize("program", [hands_on_for_long, gives_way_for_long])
+def test_who_goes_on_is_a_choice_however_long_nothing_has_changed(
+    program: Callable[[Any], Any], strategy: str
+) -> None:
+    """Tasks that only talk through queues and futures are not for that reason taken in turn."""
+    found = explore(program, schedules=20, strategy=strategy)
+
+    assert found.verdict == "Failed"
+
+
 @pytest.mark.parametrize("program", [spins_beside_a_task, turns_often])
 def test_a_run_that_is_recorded_looks_at_the_same_steps(program: Callable[[Any], Any]) -> None:
     """A loop has a short way where nothing is recorded; who spins is seen at the same steps."""

@@ -45,8 +45,11 @@ IDLE_LOOK = 64
 #: Behind every other actor.
 CLOCK_PATH: Path = (1 << 30,)
 
-#: Decisions without a change after which the current actor, if it never left, must let others run.
+#: How often somebody may be passed over while nothing changes, and how long its turn is then: in
+#: decisions.
 FAIR_TURN = 500
+#: How many may wait for a turn before it takes longer to come: where many do, it is no bad luck.
+FEW = 16
 
 #: Entries after which a run is no longer logged: it spins, most likely, and would fill memory.
 LOG_MAX = 500_000
@@ -73,6 +76,7 @@ class Actor:
         "fired",
         "key",
         "last_ran",
+        "left",
         "name",
         "path",
         "points",
@@ -97,7 +101,9 @@ class Actor:
         self.timer = 0
         # Its timer came due and it has not run since.
         self.fired = False
+        # At which step it went on, and at which another went on instead.
         self.last_ran = 0
+        self.left = 0
         # How many scheduling points in the code under test it has met.
         self.points = 0
         # How often it went on after a wait; how often it asked for a lock while that is counted.
@@ -146,7 +152,8 @@ class Limits:
         total_steps: points of a whole run; beyond it the run is inconclusive.
         virtual_ns: virtual time of a whole run in nanoseconds; beyond it the run is inconclusive.
         actors: threads of a whole run; beyond it the run is inconclusive.
-        spins: how often those who wait for time get a turn beside one who spins.
+        spins: how often those who wait for time get a turn beside one who spins, if nothing is new
+            afterwards.
     """
 
     spins: int = 100
@@ -183,14 +190,14 @@ class Kernel:
         "_busy_since",
         "_favoured",
         "_favoured_since",
-        "_limits",
         "_parks",
         "_parks_seen",
         "_roots",
+        "_starved",
         "_timed",
         "_total_steps",
-        "_turn_started",
         "advances",
+        "asked",
         "born",
         "changed",
         "choose",
@@ -198,6 +205,7 @@ class Kernel:
         "cost_ns",
         "current",
         "early",
+        "limits",
         "live",
         "log",
         "next_look",
@@ -233,21 +241,24 @@ class Kernel:
         self.settling: list[Actor] = []
         self.advances = 0
         self.born = 0
-        # The step at which something last changed.
+        # The step at which something last changed, and at which somebody asked for the time when
+        # nothing had for long.
         self.changed = 0
-        self._limits = limits or Limits()
-        self._total_steps = self._limits.total_steps
+        self.asked = -1
+        self.limits = limits or Limits()
+        self._total_steps = self.limits.total_steps
         self.overrun: Any = overrun
         self._roots = 0
         self._armed = 0
         self._armed_midway = 0
-        self._turn_started = 0
         self.next_look = FAIR_TURN
         # How often those who wait for time have had a turn beside one who spins.
         self.spins = 0
         # Who goes on without a choice, for the others have spun, and since when.
         self._favoured: Actor | None = None
         self._favoured_since = 0
+        # It goes on though others do change something: they have done so for very long.
+        self._starved = False
         self._parks = self._parks_seen = self._busy_since = 0
         self.early = passing.early if passing is not None else 0
         self.cost_ns = passing.cost_ns if passing is not None else 0
@@ -270,7 +281,7 @@ class Kernel:
             path = (*parent.path, parent.children)
         actor = Actor(path, name)
         self.born += 1
-        if self.born > self._limits.actors:
+        if self.born > self.limits.actors:
             self.overrun("actors")
         self.live[path] = actor
         actor.runnable = True
@@ -373,8 +384,7 @@ class Kernel:
         other = runnable[choice - 1]
         if other.path >= current.path:
             other = runnable[choice]
-        self._turn_started = steps
-        other.last_ran = steps
+        current.left = other.last_ran = steps
         self.current = other
         return other
 
@@ -402,7 +412,7 @@ class Kernel:
     def resume(self, actor: Actor) -> Actor:
         """Make `actor` the current one."""
         assert actor.runnable, "only who can run is resumed"
-        self._turn_started = actor.last_ran = self.steps
+        actor.last_ran = self.steps
         self.current = actor
         return actor
 
@@ -436,12 +446,22 @@ class Kernel:
             self._advance(deadline)
         return self._fire()
 
-    def let_time_pass_beside_spin(self) -> bool:
-        """Give those who wait for time a turn beside one who spins; tell if there was one."""
+    def let_time_pass_beside_spin(self, timer_ns: int | None = None) -> bool:
+        """Give those who wait for time a turn beside one who spins; tell if there was one.
+
+        Args:
+            timer_ns: when somebody waits for it of whom the kernel does not know: the next timer of
+                a loop that never rests.
+        """
         self.spins += 1
-        if self.spins > self._limits.spins or not self.let_time_pass():
+        deadlines = [each for each in (timer_ns, self._next_deadline()) if each is not None]
+        if not deadlines:
             return False
+        if min(deadlines) > self.now_ns:
+            self._advance(min(deadlines))
+        self._fire()
         self.change()
+        self._busy_since = self.steps
         return True
 
     def _next_deadline(self) -> int | None:
@@ -472,7 +492,7 @@ class Kernel:
     def _charge(self) -> None:
         """Let a decision cost its time."""
         self.now_ns += self.cost_ns
-        if self.now_ns > self._limits.virtual_ns:
+        if self.now_ns > self.limits.virtual_ns:
             self.overrun("virtual_ns")
         self._fire()
 
@@ -508,13 +528,13 @@ class Kernel:
     def _advance(self, deadline: int) -> None:
         self.now_ns = deadline
         self.advances += 1
-        if deadline > self._limits.virtual_ns:
+        if deadline > self.limits.virtual_ns:
             self.overrun("virtual_ns")
-        if self.advances == self._limits.advances // 2:
+        if self.advances == self.limits.advances // 2:
             self._armed_midway = self._armed
         if self.advances >= IDLE_LOOK and self.advances & (self.advances - 1) == 0:
             self.overrun("idle")
-        if self.advances > self._limits.advances:
+        if self.advances > self.limits.advances:
             # Who armed a timer half the way ago and still waits for it does not just rearm it: the
             # one who sleeps for an hour is about to do something for those who poll every second.
             if any(
@@ -538,7 +558,8 @@ class Kernel:
                 return self.current
             self._favoured = None
         if not self._timed:
-            self.next_look = steps + FAIR_TURN // 2
+            # A prime: whoever goes round is met at every step of its round, whatever that takes.
+            self.next_look = steps + FAIR_TURN // 2 + 1
             return self._favour(self._fair_turn(steps))
         fair = self._favour(self._fair_turn(steps)) if steps % FAIR_TURN == 0 else None
         if fair is None and self.early and self._next_deadline() is not None:
@@ -556,7 +577,7 @@ class Kernel:
     def _has_its_turn(self, steps: int) -> bool:
         return (
             self.current is self._favoured
-            and self.changed < self._favoured_since
+            and (self._starved or self.changed < self._favoured_since)
             and steps - self._favoured_since < FAIR_TURN
         )
 
@@ -565,11 +586,7 @@ class Kernel:
             self.log.append((self.current.turn, 0, UNSEEN, None))
             self.log = None
         waiting = [actor for actor in self.runnable if actor is not self.current]
-        # Where decisions cost time, who spins until a deadline comes is getting there.
-        patience = self._limits.steps * (10 if self.cost_ns else 1)
-        if self.spins:
-            # Who has been seen to spin is not waited for as long again.
-            patience = 2 * FAIR_TURN
+        patience = self.patience()
         if self._parks != self._parks_seen:
             self._parks_seen = self._parks
             self._busy_since = steps
@@ -578,7 +595,32 @@ class Kernel:
             self.overrun("steps")
         elif steps - self._busy_since > 2 * patience and self._next_deadline() is not None:
             self.overrun("spin")
-        turn = steps - self._turn_started
-        if waiting and turn >= FAIR_TURN and (quiet >= FAIR_TURN or turn > 2 * patience):
-            return min(waiting, key=lambda actor: (actor.last_ran, actor.path))
+        if waiting:
+            longest = min(waiting, key=_left_at)
+            passed_over = steps - _left_at(longest)[0]
+            if passed_over >= patience_of(len(waiting), quiet, patience):
+                self._starved = quiet < FAIR_TURN
+                return longest
         return None
+
+    def patience(self) -> int:
+        """Return after how many steps without a change somebody is looked at who may spin."""
+        if self.spins:
+            # Who has been seen to spin is not waited for as long again.
+            return 2 * FAIR_TURN
+        # Where decisions cost time, who spins until a deadline comes is getting there.
+        return self.limits.steps * (10 if self.cost_ns else 1)
+
+
+def patience_of(waiting: int, quiet: int, patience: int) -> int:
+    """Return how often one of `waiting` may be passed over before it gets a turn."""
+    return 2 * patience if quiet < FAIR_TURN else fair_turn(waiting)
+
+
+def fair_turn(waiting: int) -> int:
+    """Return for how many steps some go on so that each of `waiting` gets its turn."""
+    return min(FAIR_TURN * (1 + waiting // FEW), 10 * FAIR_TURN)
+
+
+def _left_at(actor: Actor) -> tuple[int, Path]:
+    return max(actor.left, actor.last_ran), actor.path

@@ -8,6 +8,7 @@ answered by time-machine, which reaches them in C. It does not know who sleeps, 
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 import time_machine
 
 from harness.core.clock import SECOND_NS, to_ns
+from harness.core.kernel import FAIR_TURN
 
 from .here import here
 
@@ -67,7 +69,7 @@ def perf_counter() -> float:
 def perf_counter_ns() -> int:
     """Return virtual nanoseconds since the start of the run. Stands for `time.perf_counter_ns`."""
     world = here.world
-    return _real_perf_counter_ns() if world is None else world.kernel.now_ns
+    return _real_perf_counter_ns() if world is None else world.read_clock()
 
 
 def ctime(seconds: float | None = None, /) -> str:
@@ -90,7 +92,10 @@ class _RunTraveller(time_machine.Traveller):
         world = here.world
         if world is None:
             return self._present_ns + _real_perf_counter_ns()
-        return EPOCH_NS + world.kernel.now_ns
+        kernel = world.kernel
+        if kernel.steps - kernel.changed >= FAIR_TURN:
+            world.heed(sys._getframe(1))
+        return EPOCH_NS + kernel.now_ns
 
 
 @contextmanager

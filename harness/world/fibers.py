@@ -27,7 +27,7 @@ from greenlet import getcurrent, greenlet
 
 from harness.core.access import ABORT, AWAIT, BARRIER, BIRTH, PENDING, RELEASE, WRITE, Log
 from harness.core.history import Event, History, Who
-from harness.core.kernel import Actor, Kernel, Limits, Passing
+from harness.core.kernel import FAIR_TURN, Actor, Kernel, Limits, Passing
 from harness.core.tape import Pick, Redundant, Tape
 from harness.errors import HarnessError
 from harness.faults import PASS, Faults, Site, SiteKind, Verdict
@@ -463,6 +463,8 @@ class World:
     def read_clock(self) -> int:
         """Return the virtual time, in nanoseconds, to code that asks for it."""
         kernel = self.kernel
+        if kernel.steps - kernel.changed >= FAIR_TURN:
+            self.heed(sys._getframe(2))
         if (
             kernel.early
             and not (self.silenced or self.stopping or kernel.current is None)
@@ -474,6 +476,14 @@ class World:
             if self.on_stall is not None:
                 self.on_stall()
         return kernel.now_ns
+
+    def heed(self, asker: FrameType) -> None:
+        """Note who asks for the time though nothing has changed for long: it may wait for it."""
+        if asker.f_code.co_name == "time" and asker.f_back is not None:
+            # By `loop.time()`.
+            asker = asker.f_back
+        if not _is_library(asker.f_code.co_filename):
+            self.kernel.asked = self.kernel.steps
 
     def sleep(self, nanoseconds: int) -> None:
         """Wait for a span of virtual time; 0 is a point."""

@@ -27,7 +27,7 @@ from typing import Any
 
 from harness.core.access import AWAIT, LOOP, NUMBERED, READ, RELEASE, UNSEEN, WRITE
 from harness.core.clock import to_ns
-from harness.core.kernel import FAIR_TURN, Actor, Kernel
+from harness.core.kernel import FEW, Actor, Kernel, fair_turn, patience_of
 from harness.errors import HarnessError, InternalError, unsupported
 from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Site, Verdict
 
@@ -719,6 +719,12 @@ class ReadyQueue(deque[Any]):
         self.plain = False
         # The loop is in `run_forever`, not in somebody's own version of it.
         self.forever = False
+        # How often in a row the first was passed over, and since which step.
+        self.passed_over = 0
+        self.passed_since = 0
+        # From which step to which turns are taken in order, or were the last time.
+        self.fair_since = -1
+        self.fair_until = -1
 
     def popleft(self) -> Any:
         """Take the handle that runs next."""
@@ -761,12 +767,38 @@ class ReadyQueue(deque[Any]):
             handle = self._watch(handle)
         return handle
 
+    def _starves(self, kernel: Kernel) -> bool:
+        """Tell whether the first has been passed over for too long; if so, be fair from now on."""
+        quiet = kernel.steps - kernel.changed
+        patience = patience_of(len(self), quiet, kernel.patience())
+        if kernel.steps - self.passed_since < patience:
+            return False
+        self._be_fair()
+        return True
+
+    def _be_fair(self) -> None:
+        self.fair_since = self.world.kernel.steps
+        self.fair_until = self.fair_since + fair_turn(len(self))
+
+    def has_been_fair(self) -> bool:
+        """Tell whether all have had turns since something changed; have them take turns if not."""
+        kernel = self.world.kernel
+        if not self:
+            return True
+        if kernel.steps < self.fair_until:
+            return False
+        if self.fair_since >= kernel.changed:
+            return True
+        self._be_fair()
+        return False
+
     def _take_turns(self, kernel: Kernel) -> Any:
         """Take the handle that has waited longest, as a real loop does, and as no choice.
 
-        Where nothing has changed for long somebody spins, most likely, and what that one waits for
+        Where one is passed over for long somebody spins, most likely, and what that one waits for
         may depend on any of the others.
         """
+        self.passed_over = 0
         if kernel.log is not None and kernel.current is not None:
             kernel.log.append((kernel.current.turn, 0, UNSEEN, None))
         return _popleft(self)
@@ -784,7 +816,7 @@ class ReadyQueue(deque[Any]):
     def choose(self) -> Any:
         """Take the handle that runs next, one of several."""
         kernel = self.world.kernel
-        if kernel.steps - kernel.changed >= FAIR_TURN:
+        if kernel.steps < self.fair_until or (self.passed_over >= FEW and self._starves(kernel)):
             return self._take_turns(kernel)
         if self.fifo:
             width = self._width_of_ties()
@@ -794,19 +826,27 @@ class ReadyQueue(deque[Any]):
             width = len(self)
         index = self.draw(width)
         if index == 0:
+            self.passed_over = 0
             return _popleft(self)
         handle = self[index]
         if not self.free:
             kind = type(handle._callback)
             if kind is FunctionType and type(handle) is Handle:
                 # The usual cases of what follows.
+                self.passed_over = 0
                 return _popleft(self)
             if kind is not _Step:
                 first = self._first_of_chain(index)
                 if first != index:
                     index = first
                     handle = self[index]
-        if self.world.history is not None and index:
+        if not index:
+            self.passed_over = 0
+            return _popleft(self)
+        if not self.passed_over:
+            self.passed_since = kernel.steps
+        self.passed_over += 1
+        if self.world.history is not None:
             account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])
         del self[index]
         return handle
@@ -1046,7 +1086,7 @@ class WatchedQueue(ReadyQueue):
         if tape.pick is None:
             return super().choose()
         kernel = self.world.kernel
-        if kernel.steps - kernel.changed >= FAIR_TURN:
+        if kernel.steps < self.fair_until or (self.passed_over >= FEW and self._starves(kernel)):
             return self._take_turns(kernel)
         width = self._width_of_ties() if self.fifo else len(self)
         if width < 2:
@@ -1073,8 +1113,14 @@ class WatchedQueue(ReadyQueue):
         return self._take(place)
 
     def _take(self, place: int) -> Any:
+        if not place:
+            self.passed_over = 0
+            return _popleft(self)
+        if not self.passed_over:
+            self.passed_since = self.world.kernel.steps
+        self.passed_over += 1
         handle = self[place]
-        if self.world.history is not None and place:
+        if self.world.history is not None:
             account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])
         del self[place]
         return handle

@@ -890,7 +890,8 @@ class _Function:
         """Return what pushed the value that was last stored to `local` in the code before `at`."""
         for store in range(at, -1, -1):
             if (
-                self._names[store].startswith("STORE_FAST")
+                self._stacks[store] is not None
+                and self._names[store].startswith("STORE_FAST")
                 and _first(self._list[store].arg) == local
             ):
                 return self._operand(store)

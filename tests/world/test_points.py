@@ -23,6 +23,7 @@ import bytecode
 import pytest
 from _pytest.assertion.rewrite import rewrite_asserts
 
+from harness import Simulation, explore
 from harness.world import points, rewriting
 from harness.world.points import (
     IMMUTABLE_TYPES,
@@ -1043,6 +1044,21 @@ def test_keyword_arguments_reach_their_call(tmp_path: Path) -> None:
 
     assert len(recorder.seen) > 10
     assert during == module.act(module.S(), {})
+
+
+def has_a_handler_that_nothing_can_reach(_: Simulation) -> None:
+    """Python 3.11 leaves the code of one whose `try` is empty where it was."""
+    found = 1
+    try:
+        pass
+    except ValueError:
+        found = 2
+    assert repr(found) == "1"
+
+
+def test_code_that_nothing_can_reach_is_no_trouble() -> None:
+    """Where a value that is handed on comes from is looked for in what may run."""
+    assert explore(has_a_handler_that_nothing_can_reach, schedules=1).verdict == "holds"
 
 
 def test_a_receiver_is_kept_through_everything_its_arguments_do(tmp_path: Path) -> None:

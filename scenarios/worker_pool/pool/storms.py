@@ -335,7 +335,12 @@ async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -
 
 @scenario(
     Node,
-    catches={KeepAliveAsLock: Failed, PayloadGoesWithWorker: PayloadsKept, NoInit: CleanedOnce},
+    catches={
+        KeepAliveAsLock: Failed,
+        PayloadGoesWithWorker: PayloadsKept,
+        NoInit: CleanedOnce,
+        DeletesFreshLock: CleanedOnce,
+    },
 )
 async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> None:
     """Who cleans up dies once it has the lock: the others go on when that is older than TTL."""
@@ -621,7 +626,14 @@ async def jobs_go_where_they_belong(sim: AsyncSimulation, cls: type[Node]) -> No
 
 @scenario(
     Node,
-    catches={WatchesAnew: CopiesFollow, WaitsForWatchers: CopiesFollow, OriginalFix: NoJobLost},
+    catches={
+        WatchesAnew: CopiesFollow,
+        WaitsForWatchers: CopiesFollow,
+        OriginalFix: NoJobLost,
+        NoInit: (SingleOwner, NothingLeft),
+        PayloadGoesWithWorker: (PayloadsKept, NoJobLost),
+        KeepsOldOwner: NoJobLost,
+    },
 )
 async def workers_come_and_go(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A worker is added and removed three times: everyone hears of it, and one watches once."""
@@ -635,7 +647,13 @@ async def workers_come_and_go(sim: AsyncSimulation, cls: type[Node]) -> None:
             await fleet.nodes["node-2"].remove_worker(worker)
 
     async with sim.storm(
-        CopiesFollow(fleet), NoJobLost(fleet), NothingLeft(fleet), LocksFree(fleet), LeakBound()
+        CopiesFollow(fleet),
+        NoJobLost(fleet),
+        SingleOwner(fleet),
+        PayloadsKept(fleet),
+        NothingLeft(fleet),
+        LocksFree(fleet),
+        LeakBound(),
     ) as storm:
         storm.spawn(come_and_go)
         # A job that was under way to a worker that left is delivered again after a grace.

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from harness import MaxInFlight, explore
+from harness import AsyncSimulation, MaxInFlight, explore
 from harness.world.here import here
 
 
@@ -264,6 +264,27 @@ def test_a_run_cut_off_inside_a_generator_is_silent(capsys: pytest.CaptureFixtur
         assert explore(program, schedules=3).verdict == "MaxInFlight"
     gc.collect()
     assert capsys.readouterr().err == ""
+
+
+async def completes_coroutines(_: AsyncSimulation) -> None:
+    """What is to be completed is begun in the order given: a set of coroutines goes by address."""
+    begun: list[int] = []
+
+    async def begin(number: int) -> int:
+        begun.append(number)
+        return number
+
+    done = [await each for each in asyncio.as_completed([begin(each) for each in range(12)])]
+    assert begun == done == list(range(12))
+
+    again = begin(12)
+    for each in asyncio.as_completed([again, again], timeout=1):
+        assert await each == 12
+
+
+def test_coroutines_are_begun_in_the_order_given() -> None:
+    """By `asyncio.as_completed`, which makes a set of them; each once."""
+    assert explore(completes_coroutines, schedules=1).verdict == "holds"
 
 
 def test_all_tasks_have_one_order_whatever_ran_before() -> None:

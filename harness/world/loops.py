@@ -18,7 +18,7 @@ import selectors
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import PurePath
@@ -53,6 +53,7 @@ _real_call_soon = _base_loop.call_soon
 _real_create_task = _base_loop.create_task
 _real_default_handler = _base_loop.default_exception_handler
 _real_cancel_all = _runners._cancel_all_tasks
+_real_as_completed = asyncio.as_completed
 _real_all_tasks = asyncio.all_tasks
 _TimerHandle = asyncio.TimerHandle
 
@@ -508,6 +509,26 @@ def all_tasks(loop: Any = None) -> set[Any]:
     """
     tasks: set[Any] = _real_all_tasks(loop)
     return tasks if here.world is None else set(_in_order(tasks))
+
+
+class _AsTasks:
+    """What `asyncio.as_completed` takes a set of, with the tasks made in the order given."""
+
+    def __init__(self, awaitables: Iterable[Any]) -> None:
+        self.awaitables = awaitables
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([asyncio.ensure_future(each) for each in dict.fromkeys(self.awaitables)])
+
+
+def as_completed(fs: Any, *, timeout: float | None = None) -> Any:
+    """Return an iterator of what is done; stands for `asyncio.as_completed`.
+
+    The real one makes tasks of a set of coroutines, which goes by address.
+    """
+    if here.world is not None and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):
+        fs = _AsTasks(fs)
+    return _real_as_completed(fs, timeout=timeout)
 
 
 def _in_order(tasks: set[Any]) -> list[Any]:

@@ -202,6 +202,8 @@ def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     yield asyncio.runners, "signal", _NoSignals()
     yield asyncio, "all_tasks", loops.all_tasks
     yield asyncio.tasks, "all_tasks", loops.all_tasks
+    yield asyncio, "as_completed", loops.as_completed
+    yield asyncio.tasks, "as_completed", loops.as_completed
     yield asyncio.tasks, "Task", loops.SimTask
     yield asyncio.futures, "Future", loops.SimFuture
 

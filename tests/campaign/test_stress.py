@@ -131,6 +131,7 @@ def test_nothing_is_lost_or_counted_twice(
     patch.setattr(module, "Runner", alone(poison))
     patch.setattr(module, "FALLS_MAX", 1_000)
     patch.setattr(module, "GLANCE_SECONDS", 0.0)
+    patch.setattr(module, "LAST_SECONDS", 0.0)
     ledger = Kept()
     campaign = Campaign(made, cast("Ledger", ledger), ["storms.py"])
     tally = dealt(campaign, Scripted(script, Counter(), micros), slots)

@@ -402,6 +402,11 @@ def looks_at_the_clock(_: Simulation) -> None:
         end = clock() + seconds
         while clock() < end:
             time.sleep(0)
+    for clock in (time.monotonic, time.time):
+        end = clock() + 0.05
+        while clock() < end:
+            # Not even a point.
+            pass
 
 
 async def looks_at_the_clock_of_the_loop(_: AsyncSimulation) -> None:

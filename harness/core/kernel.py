@@ -491,10 +491,7 @@ class Kernel:
 
     def _charge(self) -> None:
         """Let a decision cost its time."""
-        self.now_ns += self.cost_ns
-        if self.now_ns > self.limits.virtual_ns:
-            self.overrun("virtual_ns")
-        self._fire()
+        self.work(self.cost_ns)
 
     def _with_clock(self, current: Actor | None) -> Actor:
         """Say who goes on where the clock may, too; it takes its turn, then it is asked again."""
@@ -523,6 +520,13 @@ class Kernel:
         """Let time pass as on a machine that stands still for so long."""
         self.early -= 1
         self.now_ns += nanoseconds
+        self._fire()
+
+    def work(self, nanoseconds: int) -> None:
+        """Let time pass while the current actor does something that takes so long."""
+        self.now_ns += nanoseconds
+        if self.now_ns > self.limits.virtual_ns:
+            self.overrun("virtual_ns")
         self._fire()
 
     def _advance(self, deadline: int) -> None:

@@ -93,6 +93,7 @@ class _RunTraveller(time_machine.Traveller):
         if world is None:
             return self._present_ns + _real_perf_counter_ns()
         kernel = world.kernel
+        world.wear_on()
         if kernel.steps - kernel.changed >= FAIR_TURN:
             world.heed(sys._getframe(1))
         return EPOCH_NS + kernel.now_ns

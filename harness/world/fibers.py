@@ -42,6 +42,11 @@ MAX_STOPS = 20
 #: How long a slow machine stands still.
 STALL_NS = 3_600 * 10**9
 
+#: How often somebody may ask for the time between two points before it passes, and how far then, in
+#: nanoseconds; the next time twice as far.
+ASKED_OFTEN = 20_000
+ASKED_NS = 1_000_000
+
 #: How many fibers a run keeps for the next: their stacks take memory.
 SPARE_MAX = 64
 
@@ -117,6 +122,8 @@ class World:
         "_next_ident",
         "_ordinals",
         "_tracer",
+        "asked",
+        "asked_at",
         "at_end",
         "backgrounds",
         "before_teardown",
@@ -187,6 +194,9 @@ class World:
         self.failure: BaseException | None = None
         # Points are off while this is above 0.
         self.silenced = 0
+        # At which step somebody asked for the time, and how often more without another.
+        self.asked_at = -1
+        self.asked = 0
         # How many loops are running.
         self.loops = 0
         # Above 0, switching must save and restore what CPython keeps per operating-system thread:
@@ -463,6 +473,7 @@ class World:
     def read_clock(self) -> int:
         """Return the virtual time, in nanoseconds, to code that asks for it."""
         kernel = self.kernel
+        self.wear_on()
         if kernel.steps - kernel.changed >= FAIR_TURN:
             self.heed(sys._getframe(2))
         if (
@@ -476,6 +487,19 @@ class World:
             if self.on_stall is not None:
                 self.on_stall()
         return kernel.now_ns
+
+    def wear_on(self) -> None:
+        """Let time pass for who asks for it again and again and does nothing else.
+
+        Called whenever somebody asks.
+        """
+        kernel = self.kernel
+        if kernel.steps != self.asked_at:
+            self.asked_at, self.asked = kernel.steps, 0
+            return
+        self.asked += 1
+        if self.asked % ASKED_OFTEN == 0:
+            kernel.work(ASKED_NS << min(self.asked // ASKED_OFTEN - 1, 40))
 
     def heed(self, asker: FrameType) -> None:
         """Note who asks for the time though nothing has changed for long: it may wait for it."""

@@ -19,14 +19,12 @@ from typing import Any, Final
 from harness.core.clock import to_ns
 
 from . import waits
-from .fibers import World
+from .fibers import ASKED_NS, World
 from .threads import is_plumbing
 
 #: Looks before somebody is said to go round; those who show more than these are let go on.
 LOOKS: Final = 8
 LOOKS_MAX: Final = 128
-#: How far time moves, in nanoseconds, for who asks for it again and again; then twice as far.
-ASKED_NS: Final = 1_000_000
 #: While there is something new each time, time may pass so many times as often.
 AS_LONG: Final = 10
 
@@ -96,6 +94,7 @@ class Spins:
         if kernel.asked > kernel.changed:
             # Whoever changes anything in between asks for another time.
             self._asked = self._asked + 1 if kernel.changed == self._moved else 0
+            # A millisecond, then twice as far each time.
             due.append(kernel.now_ns + (ASKED_NS << min(self._asked, 40)))
         if not kernel.let_time_pass_beside_spin(min(due, default=None)):
             return False

@@ -18,7 +18,7 @@ from .sites import (
     IMMUTABLE_TYPES,
 )
 from .threads import Lock, is_plumbing
-from .touched import LOOKING_INTO, log_access, look_at, number_of
+from .touched import log_access, log_in_passing, number_of
 
 
 def at_point(subject: object, site: Any) -> None:
@@ -33,8 +33,8 @@ def at_point(subject: object, site: Any) -> None:
     current.points += 1
     kind = type(subject)
     if kind in IMMUTABLE_TYPES:
-        if kind is tuple and site.looks and kernel.log is not None and site.name in LOOKING_INTO:
-            look_at(kernel.log, world, current.turn, subject, LOOKING_INTO[site.name])
+        if kernel.log is not None:
+            log_in_passing(kernel.log, world, current.turn, subject, site)
         return
     # Looked up here first: this is done at each point.
     is_sync = KNOWN.get(kind)

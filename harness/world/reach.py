@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS
+from harness.core.access import READ, WRITE
+
+from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS, OVER_IMMUTABLES, WRITING_METHODS
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _SYNCHRONISATION = (
@@ -57,16 +59,35 @@ def make_room(answers: dict[Any, Any]) -> None:
 _ROOM: Final = 4_096
 
 
-def behind(lens: object, depth: int) -> Iterator[object]:
-    """Yield the containers that a view or an iterator looks at."""
-    for held in gc.get_referents(lens):
-        if isinstance(held, MUTABLE_CONTAINERS):
-            yield held
-        elif depth and (type(held) in LENSES or type(held).__module__ == "itertools"):
+def is_iterator(kind: type) -> bool:
+    """Tell whether who reads an object of a class takes something from it."""
+    known = _ITERATORS.get(kind)
+    if known is None:
+        make_room(_ITERATORS)
+        known = _ITERATORS[kind] = any("__next__" in vars(base) for base in kind.__mro__)
+    return known
+
+
+_ITERATORS: Final[dict[type, bool]] = {}
+
+
+def behind(lens: object, depth: int) -> Iterator[tuple[object, int]]:
+    """Yield the containers and iterators that a view or an iterator uses, and how."""
+    for each in gc.get_referents(lens):
+        held, mode = each, READ
+        if type(each) is types.BuiltinFunctionType:
+            held, mode = each.__self__, WRITE if each.__name__ in WRITING_METHODS else READ
+        kind = type(held)
+        if issubclass(kind, MUTABLE_CONTAINERS):
+            yield held, mode
+        elif is_iterator(kind):
+            yield held, WRITE
+        if depth and (kind in LENSES or kind is tuple or kind.__module__ == "itertools"):
             yield from behind(held, depth - 1)
 
 
 EMPTY: Final[dict[object, object]] = {}
+VIEWS: Final = frozenset(map(type, (EMPTY.keys(), EMPTY.values(), EMPTY.items())))
 LENSES: Final = frozenset(
     map(
         type,
@@ -102,7 +123,7 @@ def held_by(thing: Any) -> Iterable[object]:
         return (thing.__self__,)
     if kind is types.GeneratorType:
         return gc.get_referents(thing) if is_plumbing(thing.gi_code.co_filename) else ()
-    if not issubclass(kind, MUTABLE_CONTAINERS) and not is_generated(kind):
+    if not (issubclass(kind, MUTABLE_CONTAINERS) or is_iterator(kind) or is_generated(kind)):
         if len(OPAQUE) > _ROOM:
             OPAQUE.intersection_update(ATOMS)
         OPAQUE.add(kind)
@@ -116,10 +137,12 @@ _WALKS: Final[dict[type, Callable[[Any], Iterable[object]]]] = {
     deque: iter,
 }
 #: Nothing is held by them.
-ATOMS: Final = IMMUTABLE_TYPES - {tuple, types.BuiltinFunctionType}
+ATOMS: Final = IMMUTABLE_TYPES - OVER_IMMUTABLES - {tuple, types.BuiltinFunctionType}
 #: With classes of which there is nothing to look at, unless all their attributes count.
 OPAQUE: set[type] = set(ATOMS)
-_SEEN_THROUGH: Final = frozenset({functools.partial, memoryview, types.MappingProxyType})
+_SEEN_THROUGH: Final = frozenset(
+    {functools.partial, memoryview, types.MappingProxyType, type(iter(()))}
+)
 
 
 def attributes_of(thing: Any) -> Iterator[tuple[str, object]]:

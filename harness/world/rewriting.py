@@ -189,9 +189,7 @@ class _Function:
             callee = self._names[call.callee] if call.callee >= 0 else ""
             if self._stacks[at] is None:
                 continue
-            if callee in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR") and self._method_call(
-                at, call
-            ):
+            if callee in _LOOKUPS and self._method_call(at, call):
                 self._hand_to_method(at, call)
                 continue
             self._reader_call(at, call)
@@ -243,8 +241,7 @@ class _Function:
             blocks=blocks,
         )
         if call.before in self._inserted:
-            self._keep_receiver(call.callee)
-            self._append(at, Instr("SWAP", 2), Instr("POP_TOP"))
+            self._kept_receiver(call)
         return True
 
     def _keep_receiver(self, load: int) -> None:
@@ -262,6 +259,12 @@ class _Function:
             keep += [Instr("SWAP", 3, location=where), Instr("SWAP", 2, location=where)]
         # The copy precedes any point that lies at the lookup itself, which only looks at the top.
         self._inserted.setdefault(load, [])[:0] = keep
+
+    def _kept_receiver(self, call: _Call) -> Callable[[int], list[Instr]]:
+        """Keep the receiver of a call, and return what pushes it before the call."""
+        self._keep_receiver(call.callee)
+        self._append(call.at, Instr("SWAP", 2), Instr("POP_TOP"))
+        return self._copy(call.kept_depth)
 
     def _reader_call(self, at: int, call: _Call) -> None:
         function = self._value(call.callee)
@@ -301,6 +304,10 @@ class _Function:
         if not self._hands():
             return
         function = self._value(call.callee)
+        mode = self._naming(at, call, function)
+        if mode is not None:
+            self._hand_named(call, mode)
+            return
         handing = self._handing_of(call.callee, function)
         if handing is None:
             return
@@ -308,13 +315,6 @@ class _Function:
             self._hand_spread(at, handing)
             return
         is_reader = self._has_reader_point(function, call)
-        if is_reader and function in _NAMING and call.arguments > 1:
-            mode = WRITE if function in sites.WRITERS else READ
-            pair = [*self._copy(call.first_depth)(2), *self._copy(call.first_depth - 1)(3)]
-            self._tell(
-                call.before, [*pair, Instr("BUILD_TUPLE", 2)], Handing(mode, objects="named")
-            )
-            return
         stack = self._stacks[at]
         assert stack is not None
         names_on_top = int(self._names[at] == "CALL_KW")
@@ -328,6 +328,34 @@ class _Function:
                 self._hand(call.before, depth, handing, stack)
         self._hand_callee(call, function, handing)
 
+    def _naming(self, at: int, call: _Call, function: Any) -> int | None:
+        """Return how a call uses an attribute that it names, None if it does not."""
+        if self._names[at] == "CALL_FUNCTION_EX":
+            return None
+        if self._has_reader_point(function, call):
+            is_about_one = function in _NAMING and call.arguments > 1
+            return (WRITE if function in sites.WRITERS else READ) if is_about_one else None
+        name = self._method(call.callee) or getattr(function, "__name__", "")
+        is_known = function is _UNKNOWN or isinstance(function, types.WrapperDescriptorType)
+        return _NAMING_METHODS.get(name) if is_known and call.arguments else None
+
+    def _hand_named(self, call: _Call, mode: int) -> None:
+        """Tell of the attribute that a call names: of its first argument, unless it is a method."""
+        name, first = self._method(call.callee), self._copy(call.first_depth)
+        second = self._copy(call.first_depth - 1)
+        if call.arguments > 1 + (name == "__setattr__") or not name:
+            pair = [*first(2), *second(3)]
+        elif self._is_super(call.callee):
+            pair = [*self._load_self(2), *first(3)]
+        else:
+            pair = [*self._kept_receiver(call)(2), *first(3)]
+        self._tell_named(call.before, pair, mode)
+
+    def _tell_named(self, before: int, pair: list[Instr], mode: int) -> None:
+        if self._hands():
+            pair = [*pair, Instr("BUILD_TUPLE", 2)]
+            self._tell(before, pair, Handing(mode, objects="named"))
+
     def _hands(self) -> bool:
         return self._rewriting.handed is not None and self._rewriting.granularity != "sync"
 
@@ -338,7 +366,7 @@ class _Function:
         if self._has_points(function):
             return None
         if isinstance(function, _GETTERS):
-            return Handing(READ, inside=False, objects="all")
+            return Handing(READ, inside=_goes_deep(function), objects="all")
         if _is_listed(function, sites.CARRIERS):
             return None
         if _is_listed(function, sites.OPENERS):
@@ -350,17 +378,19 @@ class _Function:
         return Handing(WRITE, objects="generated")
 
     def _handing_of_unknown(self, callee: int) -> Handing | None:
-        name = self._names[callee] if callee >= 0 else ""
-        if name in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE"):
+        if callee >= 0 and self._names[callee] in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE"):
             return None
-        if name in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR"):
-            if self._attribute(callee) in sites.CARRYING_METHODS:
-                return Handing(READ, inside=False)
-            if self._attribute(callee) in sites.SHOWING_METHODS:
-                return _EXPRESSION
-        elif self._makes(self._value_or_maker(callee)):
-            return Handing(READ, inside=False, objects="all")
-        return Handing(READ)
+        name = self._method(callee)
+        if not name and self._makes(self._value_or_maker(callee)):
+            return Handing(READ, objects="all")
+        if name in sites.CARRYING_METHODS:
+            return Handing(READ, inside=False)
+        if name in ("format", "vformat") and self._may_name_attributes(self._operand(callee)):
+            return Handing(READ, objects="all")
+        return _EXPRESSION if name in sites.SHOWING_METHODS else Handing(READ)
+
+    def _may_name_attributes(self, template: int) -> bool:
+        return not self._is_constant(template) or "." in str(self._list[template].arg)
 
     def _value_or_maker(self, at: int) -> Any:
         """Return what an item pushes, or the class or function whose result it is, if known."""
@@ -451,9 +481,7 @@ class _Function:
                     self._value(receiver), (type, types.ModuleType)
                 ):
                     return
-                self._tell(call.before, self._copy(call.kept_depth)(2), _EXPRESSION)
-                self._keep_receiver(callee)
-                self._append(call.at, Instr("SWAP", 2), Instr("POP_TOP"))
+                self._tell(call.before, self._kept_receiver(call)(2), _EXPRESSION)
         elif isinstance(function, functools.partial) or (
             function is _UNKNOWN and self._is_variable(callee)
         ):
@@ -482,7 +510,7 @@ class _Function:
         """Say no for what is known to be no container, and no object that counts."""
         if value is _UNKNOWN or isinstance(value, (*sites.MUTABLE_CONTAINERS, tuple, *_GETTERS)):
             return True
-        if isinstance(value, (functools.partial, types.MappingProxyType)):
+        if isinstance(value, (functools.partial, types.MappingProxyType, Iterator)):
             return True
         return handing.objects != "none" and self._facts.is_user_class(type(value))
 
@@ -588,8 +616,12 @@ class _Function:
         if not self._is_data_of_module(self._operand(at), name):
             self._hand_setting(at, name)
             return
-        push = self._load_self if self._is_super(at) else self._copy(1)
+        is_super = self._is_super(at)
+        push = self._load_self if is_super else self._copy(1)
         self._insert(at, at, push, ("read", f".{name}", False), shared=True)
+        if is_super:
+            # It passes over what comes first, and what the object has itself.
+            self._tell_named(at, [*self._load_self(2), Instr("LOAD_CONST", name)], READ)
 
     def _hand_setting(self, at: int, name: str) -> None:
         """Tell of what is looked up in a module under test, though no point, and may be rebound."""
@@ -599,8 +631,7 @@ class _Function:
         # A constant, by its name, unless somebody is seen to rebind it.
         is_named |= name.isupper() and name not in self._facts.attributes
         if self._hands() and not is_named and file and self._facts.is_under_test(file):
-            pair = [*self._copy(1)(2), Instr("LOAD_CONST", name), Instr("BUILD_TUPLE", 2)]
-            self._tell(at, pair, Handing(READ, objects="named"))
+            self._tell_named(at, [*self._copy(1)(2), Instr("LOAD_CONST", name)], READ)
 
     def _visit_attribute_change(self, at: int) -> None:
         operation = "write" if self._names[at] == "STORE_ATTR" else "delete"
@@ -747,6 +778,12 @@ class _Function:
             self._names[at]
         ]
         self._insert(at, at, self._copy(depth), ("match", what, False), shared=True)
+        if what == ".":
+            names = self._origin(at, 1)
+            by_name = self._list[names].arg if self._is_constant(names) else ()
+            # Those without a name by how many they are.
+            for each in (*by_name, *filter(None, [self._list[at].arg])):
+                self._tell_named(at, [*self._copy(depth)(2), Instr("LOAD_CONST", each)], READ)
 
     def _visit_with(self, at: int) -> None:
         self._insert(
@@ -821,6 +858,11 @@ class _Function:
 
     def _global(self, at: int) -> str:
         return self._attribute(at)
+
+    def _method(self, callee: int) -> str:
+        """Return the name of what is looked up to be called, "" if it is no attribute."""
+        is_attribute = callee >= 0 and self._names[callee] in _LOOKUPS
+        return self._attribute(callee) if is_attribute else ""
 
     def _is_method_load(self, at: int) -> bool:
         arg = self._list[at].arg
@@ -1177,7 +1219,9 @@ _CALLABLES: Final = (types.BuiltinFunctionType, types.FunctionType, type)
 _GETTERS: Final = (operator.attrgetter, operator.itemgetter)
 _UNSEEN: Final = (types.MethodDescriptorType, types.WrapperDescriptorType, operator.methodcaller)
 #: Values of these hold nothing.
-_ATOMS: Final = sites.IMMUTABLE_TYPES - {tuple, bytes, types.BuiltinFunctionType}
+_ATOMS: Final = (
+    sites.IMMUTABLE_TYPES - sites.OVER_IMMUTABLES - {tuple, bytes, types.BuiltinFunctionType}
+)
 #: Where the function is that these call.
 _BEHIND: Final = {
     functools.partial: "func",
@@ -1185,6 +1229,18 @@ _BEHIND: Final = {
     types.MethodType: "__func__",
 }
 _NAMING: Final = frozenset({delattr, getattr, hasattr, setattr})
+_NAMING_METHODS: Final = {
+    "__delattr__": WRITE,
+    "__getattr__": READ,
+    "__getattribute__": READ,
+    "__setattr__": WRITE,
+}
+_LOOKUPS: Final = frozenset({"LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR"})
+
+
+def _goes_deep(getter: Any) -> bool:
+    """Say whether a getter takes an attribute of an attribute."""
+    return any("." in str(name) for name in getter.__reduce__()[1])
 
 
 def _is_listed(function: Any, known: frozenset[Any]) -> bool:

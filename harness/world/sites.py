@@ -113,6 +113,11 @@ def part_of(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big") << 8
 
 
+# Iterators over what never changes. To step through one is no point, but others may have it, too.
+OVER_IMMUTABLES: Final[frozenset[type]] = frozenset(
+    map(type, (iter(b""), iter(""), iter("é"), iter(()), iter(range(0)), iter(range(1 << 70))))
+)
+
 # Reading these, or stepping through them, can neither see nor make a difference to another actor.
 IMMUTABLE_TYPES: Final[frozenset[type]] = frozenset(
     {
@@ -129,12 +134,7 @@ IMMUTABLE_TYPES: Final[frozenset[type]] = frozenset(
         type(None),
         type(Ellipsis),
         type(NotImplemented),
-        type(iter(b"")),
-        type(iter("")),
-        type(iter("é")),
-        type(iter(())),
-        type(iter(range(0))),
-        type(iter(range(1 << 70))),
+        *OVER_IMMUTABLES,
         types.BuiltinFunctionType,
         types.CodeType,
     },

@@ -11,6 +11,8 @@ import itertools
 import types
 from collections import Counter, OrderedDict, defaultdict
 from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
 from sys import getrefcount
 from typing import Any, Final
 from weakref import ReferenceType, ref
@@ -23,21 +25,23 @@ from .reach import (
     EMPTY,
     LENSES,
     OPAQUE,
+    VIEWS,
     WRITTEN_IN_PYTHON,
     attributes_of,
     behind,
     dict_of,
     held_by,
     is_generated,
+    is_iterator,
     make_room,
 )
 from .sites import (
     LOOKING,
     MUTABLE_CONTAINERS,
     ORIGINS,
+    OVER_IMMUTABLES,
     CodeSite,
     Handing,
-    part_of,
 )
 from .threads import is_plumbing
 
@@ -65,10 +69,21 @@ def at_hand_over(thing: object, handing: Handing) -> None:
 _HANDED: Final = CodeSite("", "", 0, -1, "hand", "", writes=False, sync=False, shared=True)
 
 
+@lru_cache(maxsize=4_096)
+def _handed_as(name: str) -> CodeSite:
+    """Return what stands for the place where the part `name` of an object is handed on."""
+    site = replace(_HANDED, name=name)
+    object.__setattr__(site, "called", _HANDED.called)
+    return site
+
+
 def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
     """Note an access to data, with what lies behind a view or an iterator."""
-    log.append((turn, number_of(world, subject) + site.part, site.mode, site))
     kind = type(subject)
+    if is_iterator(kind) and not site.part:
+        _log_iterator(log, world, turn, subject, site)
+    else:
+        log.append((turn, number_of(world, subject) + site.part, site.mode, site))
     if site.part:
         if site.mode == READ:
             if site.origins.get(kind, _NOT_YET) is not None:
@@ -94,12 +109,44 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
     if kind in LENSES or kind.__module__ == "itertools":
         # It lives so shortly that another one would get its address.
         world.kept.append(subject)
-        for container in behind(subject, 3):
-            log.append((turn, number_of(world, container), READ, site))
+        for held, mode in behind(subject, 3):
+            _log_behind(log, world, turn, held, mode)
             if kind in _WORKING:
-                look_at(log, world, turn, container, _INSIDE)
+                look_at(log, world, turn, held, _INSIDE)
     elif kind is types.GeneratorType and is_plumbing(subject.gi_code.co_filename):
         look_at(log, world, turn, subject, _OF_A_LIBRARY)
+
+
+def log_in_passing(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
+    """Note what is read in what never changes, or taken from an iterator over it."""
+    kind = type(subject)
+    if kind is tuple:
+        if site.looks and site.name in LOOKING_INTO:
+            look_at(log, world, turn, subject, LOOKING_INTO[site.name])
+    # One that a loop has made for itself nobody else has.
+    elif kind in OVER_IMMUTABLES and (site.name != "next" or _is_met(world, subject)):
+        _log_iterator(log, world, turn, subject, _HANDED)
+
+
+def _is_met(world: Any, iterator: object) -> bool:
+    found = world.numbers.get(id(iterator))
+    return found is not None and found[1] is type(iterator)
+
+
+def _log_iterator(log: Log, world: Any, turn: Any, iterator: object, site: Any) -> None:
+    """Note that something is taken from an iterator: nobody else gets that."""
+    is_met = _is_met(world, iterator)
+    log.append((turn, number_of(world, iterator), WRITE, site))
+    if not is_met and _is_met(world, iterator):
+        # It can be told from one that comes later only as long as it lives.
+        world.kept.append(iterator)
+
+
+def _log_behind(log: Log, world: Any, turn: Any, held: object, mode: int) -> None:
+    if is_iterator(type(held)):
+        _log_iterator(log, world, turn, held, _HANDED)
+    else:
+        _log_handed(log, world, turn, held, mode)
 
 
 def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
@@ -125,7 +172,7 @@ def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> Non
     elif origin is _BARED:
         _bare(log, world, turn, subject)
     elif origin is not None and name not in dict_of(subject):
-        log.append((turn, number_of(world, origin) + site.part, READ, _HANDED))
+        log.append((turn, number_of(world, origin) + site.part, READ, _handed_as(site.name)))
 
 
 def _origin(holder: type, name: str) -> object:
@@ -225,20 +272,37 @@ def _log_attributes(log: Log, world: Any, turn: Any, subject: object, mode: int)
     if attributes:
         number = number_of(world, subject)
         for name, _ in attributes:
-            log.append((turn, number + part_of("." + name), mode, _HANDED))
+            part = _handed_as("." + name)
+            log.append((turn, number + part.part, mode, part))
     return [value for _, value in attributes]
 
 
 def _log_named(log: Log, world: Any, turn: Any, pair: Any, mode: int) -> None:
-    """Note an attribute that is used by its name; one of a module is a global of it as well."""
+    """Note an attribute that is used by its name, or so many by their places in a pattern.
+
+    One of a module is a global of it as well.
+    """
     subject, name = pair
     if mode != READ and issubclass(type(subject), type):
         _forget_origins()
+    if isinstance(name, int):
+        for each in inspect.getattr_static(type(subject), "__match_args__", ())[:name]:
+            _log_named(log, world, turn, (subject, each), READ)
     if isinstance(name, str):
-        log.append((turn, number_of(world, subject) + part_of("." + name), mode, _HANDED))
+        part = _handed_as("." + name)
+        log.append((turn, number_of(world, subject) + part.part, mode, part))
+        if mode == READ:
+            _log_bases(log, world, turn, subject, part)
         if type(subject) is types.ModuleType:
-            key = number_of(world, vars(subject)) + part_of("global " + name)
-            log.append((turn, key, mode, _HANDED))
+            part = _handed_as("global " + name)
+            log.append((turn, number_of(world, vars(subject)) + part.part, mode, part))
+
+
+def _log_bases(log: Log, world: Any, turn: Any, subject: Any, part: CodeSite) -> None:
+    holder = subject if issubclass(type(subject), type) else type(subject)
+    for base in holder.__mro__:
+        if part.name[1:] in vars(base):
+            log.append((turn, number_of(world, base) + part.part, READ, part))
 
 
 def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> None:
@@ -248,8 +312,8 @@ def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> No
     containers do; if there are objects among it, too, no log tells which.
     """
     mode, objects = handing.mode, handing.objects
-    if handing.itself and issubclass(type(thing), MUTABLE_CONTAINERS):
-        _log_handed(log, world, turn, thing, mode)
+    if handing.itself:
+        _log_itself(log, world, turn, thing, handing)
     atoms = ATOMS if objects == "all" else OPAQUE
     if objects == "none" and (not handing.inside or atoms.issuperset(map(type, held_by(thing)))):
         return
@@ -285,6 +349,20 @@ def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> No
         goes_on = True
         if not is_private and issubclass(type(held), MUTABLE_CONTAINERS):
             _log_handed(log, world, turn, held, mode)
+        elif not is_private and is_iterator(type(held)):
+            _log_iterator(log, world, turn, held, _HANDED)
+
+
+def _log_itself(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> None:
+    kind = type(thing)
+    if issubclass(kind, MUTABLE_CONTAINERS):
+        _log_handed(log, world, turn, thing, handing.mode)
+    elif kind in VIEWS:
+        for held, _ in behind(thing, 0):
+            _log_handed(log, world, turn, held, handing.mode)
+    elif handing.inside and is_iterator(kind):
+        # Who only passes it on takes nothing from it.
+        _log_iterator(log, world, turn, thing, _HANDED)
 
 
 def _is_open(kind: type, objects: str) -> bool:

@@ -6,7 +6,7 @@ nobody knows would count as well.
 """
 
 # The expressions are what is tested, also those that are better written otherwise.
-# ruff: noqa: FURB171, PIE804, RUF005, RUF017, S301, UP031
+# ruff: noqa: B905, FURB171, PIE804, PLW0108, RUF005, RUF017, S301, UP031, UP032
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import random
 import string
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.programs import prices
@@ -62,6 +62,14 @@ class Plain:
         self.milk = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """Its attributes are changed by the method of another class."""
+
+    tea: int = 1
+    milk: int = 1
+
+
 class Kind:
     """Two attributes of the class."""
 
@@ -69,9 +77,36 @@ class Kind:
     milk = 1
 
 
+class Special(Kind):
+    """It has its own, and tells those of the class above."""
+
+    tea = 0
+
+    def __init__(self) -> None:
+        self.milk = 0
+
+    def both(self) -> tuple[int, int]:
+        """Pass over its own."""
+        return super().tea, super().milk
+
+
+class Announcing:
+    """It tells others first what it is going to change."""
+
+    def __init__(self) -> None:
+        self.__dict__["tea"] = 1
+
+    def __setattr__(self, name: str, value: int) -> None:
+        """Have the class above set it."""
+        Kind.tea = value
+        Kind.milk = value
+        super().__setattr__(name, value)
+
+
 DUMP = functools.partial(json.dumps)
 BOTH = operator.itemgetter("tea", "milk")
 ATTRIBUTES = operator.attrgetter("tea", "milk")
+WITHIN = operator.attrgetter("it.tea", "it.milk")
 
 
 def pair(thing: Any) -> str:
@@ -83,6 +118,21 @@ def _sliced(shelf: Shelf) -> list[int]:
     copied = [0]
     copied[:] = shelf.thing
     return copied
+
+
+def _matched_by_name(shelf: Shelf) -> int:
+    match shelf.thing:
+        case Plain(tea=2, milk=1):
+            return 2
+        case _:
+            return 0
+
+
+def _matched_by_place(shelf: Shelf) -> tuple[int, int]:
+    match shelf.thing:
+        case Order(tea, milk):
+            return tea, milk
+    raise AssertionError("it is an order")
 
 
 def _added(shelf: Shelf) -> list[int]:
@@ -137,7 +187,7 @@ OF_A_DICT: Table = {
     "itemgetter made there": lambda shelf: operator.itemgetter("tea", "milk")(shelf.thing),
     "d.__or__({})": lambda shelf: shelf.thing.__or__({}),
     "Template": lambda shelf: string.Template("$tea $milk").substitute(shelf.thing),
-    "format": lambda shelf: "{}".format(shelf.thing),  # noqa: UP032 - that is what is tested
+    "format": lambda shelf: "{}".format(shelf.thing),
     "print": lambda shelf: (
         (file := io.StringIO(), print(shelf.thing, file=file)) and file.getvalue()
     ),
@@ -203,6 +253,23 @@ OF_AN_OBJECT: Table = {
     "sort(attrgetter)": _sorted_by_attributes,
     "dumps(default)": lambda shelf: json.dumps(shelf.thing, default=vars),
     "getattr": lambda shelf: [getattr(shelf.thing, name) for name in ("tea", "milk")],
+    "object.__getattribute__": lambda shelf: (
+        object.__getattribute__(shelf.thing, "tea"),
+        object.__getattribute__(shelf.thing, "milk"),
+    ),
+    "o.__getattribute__": lambda shelf: (
+        shelf.thing.__getattribute__("tea"),
+        shelf.thing.__getattribute__("milk"),
+    ),
+    "match": _matched_by_name,
+    "format": lambda shelf: "{0.tea} {0.milk}".format(shelf.thing),
+    "format by name": lambda shelf: "{o.tea} {o.milk}".format(o=shelf.thing),
+    "format within": lambda shelf: "{0[0].tea} {0[0].milk}".format([shelf.thing]),
+    "Formatter": lambda shelf: string.Formatter().format("{0.tea} {0.milk}", shelf.thing),
+}
+OF_AN_OBJECT_WITHIN: Table = {
+    "attrgetter": lambda shelf: WITHIN(shelf.thing),
+    "attrgetter made there": lambda shelf: operator.attrgetter("it.tea", "it.milk")(shelf.thing),
 }
 OF_A_DATACLASS: Table = {
     "asdict": lambda shelf: str(dataclasses.asdict(shelf.thing)),
@@ -216,7 +283,13 @@ OF_A_DATACLASS: Table = {
     "f-string": lambda shelf: f"{shelf.thing}",
     "%s": lambda shelf: "%s" % shelf.thing,
     "hash": lambda shelf: 2 if hash(shelf.thing) == hash(Order(2, 1)) else 1,
+    "match": _matched_by_place,
 }
+OF_A_VIEW: Table = {
+    "& in a view": lambda shelf: {1: 2}.get(len(shelf.thing & {"tea", "milk"})),
+    "- a view": lambda shelf: {1: 2}.get(len({"tea", "milk"} - shelf.thing)),
+}
+OF_A_METHOD: Table = {"map": lambda shelf: list(shelf.thing)}
 
 
 def _change_dict(thing: dict[str, int]) -> None:
@@ -255,6 +328,20 @@ def _change_object(thing: Any) -> None:
     thing.milk = 2
 
 
+def _change_within(thing: Any) -> None:
+    _change_object(thing.it)
+
+
+def _change_by_method(thing: Any) -> None:
+    object.__setattr__(thing, "tea", 2)
+    object.__setattr__(thing, "milk", 2)
+
+
+def _change_behind(thing: Any) -> None:
+    _change_dict(STOCK)
+    assert thing is not None, "that is what the other one reads"
+
+
 def _change_by_name(thing: Any) -> None:
     for name in ("tea", "milk"):
         setattr(thing, name, 2)
@@ -281,11 +368,31 @@ def _new_class() -> Any:
     return Kind()
 
 
+def _new_special() -> Any:
+    _new_class()
+    return Special()
+
+
+def _new_within() -> Any:
+    within = Plain()
+    within.it = Plain()
+    return within
+
+
+def _new_stock() -> dict[str, int]:
+    STOCK.clear()
+    return STOCK
+
+
 def _new_module() -> None:
     prices.tea = prices.milk = 1
 
 
+#: What a view or an iterator looks at that was made before anybody runs.
+STOCK: dict[str, int] = {}
 ATTRIBUTE_BY_ATTRIBUTE: Table = {"both": lambda shelf: (shelf.thing.tea, shelf.thing.milk)}
+BY_NAME: Table = {**ATTRIBUTE_BY_ATTRIBUTE, "getattr": OF_AN_OBJECT["getattr"]}
+SUPER: Table = {"super": lambda shelf: shelf.thing.both()}
 SETTINGS: Table = {"module": lambda _: (prices.tea, prices.milk), "global": lambda _: prices.both()}
 
 TABLES: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Table]] = {
@@ -300,7 +407,13 @@ TABLES: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Table]] = {
     "dataclass": (Order, _change_object, OF_A_DATACLASS),
     "by name": (Plain, _change_by_name, ATTRIBUTE_BY_ATTRIBUTE),
     "by its dict": (Plain, _change_by_dict, ATTRIBUTE_BY_ATTRIBUTE),
-    "class": (_new_class, _change_class, ATTRIBUTE_BY_ATTRIBUTE),
+    "class": (_new_class, _change_class, BY_NAME),
+    "class above": (_new_special, _change_class, SUPER),
+    "within": (_new_within, _change_within, OF_AN_OBJECT_WITHIN),
+    "by another class": (Plain, _change_by_method, ATTRIBUTE_BY_ATTRIBUTE),
+    "frozen": (Frozen, _change_by_method, ATTRIBUTE_BY_ATTRIBUTE),
+    "view": (lambda: _new_stock().keys(), _change_behind, OF_A_VIEW),
+    "method": (lambda: map(_new_stock().get, ["tea", "milk"]), _change_behind, OF_A_METHOD),
     "setting": (_new_module, _change_module, SETTINGS),
 }
 
@@ -320,6 +433,92 @@ def told_whole(kind: str, reader: str) -> Callable[[Any], None]:
             storm.spawn(lambda: change(shelf.thing))
             storm.spawn(tell)
         assert str(shelf.told).count("2") != 1, "half of it was told"
+
+    return program
+
+
+def announced(sim: Any) -> None:
+    """One reads what is announced, and then what has not been changed yet."""
+    Kind.tea = Kind.milk = 1
+    thing = Announcing()
+    told: list[int] = []
+
+    def change() -> None:
+        thing.tea = 2
+
+    def read() -> None:
+        told.extend((Kind.tea, thing.tea))
+
+    with sim.storm() as storm:
+        storm.spawn(change)
+        storm.spawn(read)
+    assert told != [2, 1], "it was announced and not done"
+
+
+# --- what two take from --------------------------------------------------------------------------
+
+
+def _first_of(things: Iterator[Any]) -> Any:
+    for each in things:
+        return each
+    return None
+
+
+def _both_of(things: Iterator[Any]) -> Any:
+    try:
+        one, other = things
+    except ValueError:
+        return None
+    return one, other
+
+
+def _endless() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+#: By the name of what is shared: how it is made, and what each does with it.
+ITERATORS: dict[str, tuple[Callable[[], Iterator[Any]], Callable[[Any], Any]]] = {
+    "for": (lambda: iter([10, 20]), _first_of),
+    "for in a range": (lambda: iter(range(2)), _first_of),
+    "for in count": (itertools.count, _first_of),
+    "for in enumerate": (lambda: enumerate("ab"), _first_of),
+    "for in a generator": (_endless, _first_of),
+    "for behind zip": (lambda: iter("ab"), lambda it: _first_of(zip(it, "ab"))),
+    "next": (lambda: iter(range(2)), next),
+    "next of a tuple": (lambda: iter((1, 2)), lambda it: next(it)),
+    "next of a text": (lambda: iter("ab"), lambda it: next(it, None)),
+    "list": (lambda: zip([1, 2], "ab"), lambda it: list(it)),
+    "sum": (lambda: iter([1, 2, 3]), lambda it: sum(it)),
+    "in": (lambda: iter((1, 2)), lambda it: 2 in it),
+    "unpacked": (lambda: iter("ab"), _both_of),
+    "[*it]": (lambda: iter("ab"), lambda it: [*it]),
+    "join": (lambda: iter("ab"), lambda it: "".join(it)),
+    "reduce": (lambda: iter((1, 2)), lambda it: functools.reduce(operator.add, it, 0)),
+    "islice": (itertools.count, lambda it: list(itertools.islice(it, 2))),
+    "zip": (itertools.count, lambda it: list(zip(it, "ab"))),
+    "listed zip": (itertools.count, lambda it: [each for each, _ in zip(it, "ab")]),
+    "map": (lambda: iter((1, 2)), lambda it: list(map(str, it))),
+}
+
+
+def shared_out(name: str) -> Callable[[Any], None]:
+    """Return a program in which two take from one iterator, and the second may come first."""
+    make, take = ITERATORS[name]
+
+    def program(sim: Any) -> None:
+        shelf = Shelf(make())
+        took: dict[str, Any] = {}
+
+        def customer(who: str) -> None:
+            took[who] = take(shelf.thing)
+
+        with sim.storm() as storm:
+            storm.spawn(customer, "first")
+            storm.spawn(customer, "second")
+        assert took["first"] == take(make()), "the second was first"
 
     return program
 
@@ -349,6 +548,18 @@ def _private(_: Shelf) -> str:
     return json.dumps(payload) + json.dumps([[2], {"y": {}}]) + f"{[payload]}"
 
 
+def _of_ones_own(_: Shelf) -> int:
+    numbers = iter(range(3))
+    total = next(numbers) + sum(numbers)
+    for place, number in enumerate((1, 2)):
+        total += place * number
+    for number in map(abs, itertools.islice(itertools.count(), 2)):
+        total += number
+    for number, each in zip(itertools.count(), (1, 2), strict=False):
+        total += number * each
+    return total
+
+
 # One reads, or passes on, what is in a list; the other changes what is in that.
 SILENT: Table = {
     "made on the spot": _private,
@@ -368,6 +579,7 @@ SILENT: Table = {
 # Both do the same.
 HARMLESS: Table = {
     "made on the spot": _private,
+    "iterators of one's own": _of_ones_own,
     "dumps": lambda shelf: json.dumps([shelf.thing]),
     "f-string": lambda shelf: f"{shelf.thing}",
     "+": lambda shelf: shelf.thing + shelf.thing,
@@ -416,6 +628,23 @@ def two_and_many(sim: Any) -> None:
     with sim.storm() as storm:
         storm.spawn(lambda: other.append(1))
         storm.spawn(lambda: json.dumps(many))
+
+
+def two_of_a_pattern(sim: Any) -> None:
+    """One attribute is matched by its name, another one changed."""
+    thing = Order()
+
+    def change() -> None:
+        thing.milk = 2
+
+    def read() -> None:
+        match thing:
+            case Order(tea=1):
+                pass
+
+    with sim.storm() as storm:
+        storm.spawn(change)
+        storm.spawn(read)
 
 
 def two_attributes(sim: Any) -> None:

@@ -5,13 +5,14 @@ Exhaustive search may call a program correct only if it has seen every order tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from harness.explore import explore, shared_ground
 from tests.programs import handed_over
-from tests.programs.handed_over import HARMLESS, SILENT, TABLES
+from tests.programs.handed_over import HARMLESS, ITERATORS, SILENT, TABLES
 
 READERS = [(kind, name) for kind, (_, _, table) in TABLES.items() for name in table]
 
@@ -27,6 +28,23 @@ def one_ground() -> Iterator[None]:
 def test_who_reads_it_whole_may_come_between_two_changes(kind: str, name: str) -> None:
     """He tells half of what is new: that order is tried, whoever is first in the plain run."""
     program = handed_over.told_whole(kind, name)
+
+    verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
+
+    assert verdicts == {"Failed"}
+
+
+def test_an_attribute_is_set_where_the_class_above_sets_it() -> None:
+    """Not where the assignment stands that calls `__setattr__`."""
+    found = explore(handed_over.announced, strategy="exhaustive")
+
+    assert found.verdict == "Failed"
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+def test_who_takes_from_an_iterator_may_be_second(name: str) -> None:
+    """What one has taken, the other one does not get: both orders are tried."""
+    program = handed_over.shared_out(name)
 
     verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
 
@@ -49,9 +67,12 @@ def test_two_who_only_look_do_not_depend_on_each_other(name: str) -> None:
     assert found.summary == "Holds (exhausted: 1 trace)"
 
 
-def test_an_attribute_that_is_read_by_its_name_is_that_attribute() -> None:
+@pytest.mark.parametrize("program", [handed_over.two_attributes, handed_over.two_of_a_pattern])
+def test_an_attribute_that_is_read_by_its_name_is_that_attribute(
+    program: Callable[[Any], None],
+) -> None:
     """Who changes another one makes no difference."""
-    found = explore(handed_over.two_attributes, strategy="exhaustive")
+    found = explore(program, strategy="exhaustive")
 
     assert found.summary == "Holds (exhausted: 1 trace)"
 

@@ -12,14 +12,21 @@ import gc
 import queue
 import threading
 import types
-from collections import deque
+from argparse import Namespace
+from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from harness.core.access import READ, WRITE
 
-from .sites import IMMUTABLE_TYPES, MUTABLE_CONTAINERS, OVER_IMMUTABLES, WRITING_METHODS
+from .sites import (
+    IMMUTABLE_TYPES,
+    MUTABLE_CONTAINERS,
+    OTHER_CONTAINERS,
+    OVER_IMMUTABLES,
+    WRITING_METHODS,
+)
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _SYNCHRONISATION = (
@@ -59,6 +66,18 @@ def make_room(answers: dict[Any, Any]) -> None:
 _ROOM: Final = 4_096
 
 
+def is_container(kind: type) -> bool:
+    """Tell whether what lies in an object of a class is logged as the object itself."""
+    known = _CONTAINERS.get(kind)
+    if known is None:
+        make_room(_CONTAINERS)
+        known = _CONTAINERS[kind] = issubclass(kind, (*MUTABLE_CONTAINERS, *OTHER_CONTAINERS))
+    return known
+
+
+_CONTAINERS: Final[dict[type, bool]] = {}
+
+
 def is_iterator(kind: type) -> bool:
     """Tell whether who reads an object of a class takes something from it."""
     known = _ITERATORS.get(kind)
@@ -78,7 +97,7 @@ def behind(lens: object, depth: int) -> Iterator[tuple[object, int]]:
         if type(each) is types.BuiltinFunctionType:
             held, mode = each.__self__, WRITE if each.__name__ in WRITING_METHODS else READ
         kind = type(held)
-        if issubclass(kind, MUTABLE_CONTAINERS):
+        if is_container(kind):
             yield held, mode
         elif is_iterator(kind):
             yield held, WRITE
@@ -123,7 +142,9 @@ def held_by(thing: Any) -> Iterable[object]:
         return (thing.__self__,)
     if kind is types.GeneratorType:
         return gc.get_referents(thing) if is_plumbing(thing.gi_code.co_filename) else ()
-    if not (issubclass(kind, MUTABLE_CONTAINERS) or is_iterator(kind) or is_generated(kind)):
+    if issubclass(kind, (UserList, UserDict)):
+        return dict_of(thing).values()
+    if not (is_container(kind) or is_iterator(kind) or is_generated(kind)):
         if len(OPAQUE) > _ROOM:
             OPAQUE.intersection_update(ATOMS)
         OPAQUE.add(kind)
@@ -135,24 +156,31 @@ _WALKS: Final[dict[type, Callable[[Any], Iterable[object]]]] = {
     list: iter,
     tuple: iter,
     deque: iter,
+    memoryview: lambda view: (memory_of(view),),
 }
 #: Nothing is held by them.
 ATOMS: Final = IMMUTABLE_TYPES - OVER_IMMUTABLES - {tuple, types.BuiltinFunctionType}
 #: With classes of which there is nothing to look at, unless all their attributes count.
 OPAQUE: set[type] = set(ATOMS)
-_SEEN_THROUGH: Final = frozenset(
-    {functools.partial, memoryview, types.MappingProxyType, type(iter(()))}
-)
+_SEEN_THROUGH: Final = frozenset({functools.partial, types.MappingProxyType, type(iter(()))})
+
+
+def memory_of(view: memoryview) -> object:
+    """Return what a memoryview looks at, None if it was released."""
+    try:
+        return view.obj
+    except ValueError:
+        return None
 
 
 def attributes_of(thing: Any) -> Iterator[tuple[str, object]]:
     """Yield what an instance of a class written in Python has, without running any code for it."""
     kind = type(thing)
-    if not kind.__flags__ & WRITTEN_IN_PYTHON or issubclass(kind, type) or is_synchronisation(kind):
+    if not has_attributes(kind) or issubclass(kind, type) or is_synchronisation(kind):
         return
     for base in kind.__mro__:
         for name, descriptor in vars(base).items():
-            if type(descriptor) is types.MemberDescriptorType:
+            if type(descriptor) is types.MemberDescriptorType and name != "__dict__":
                 with suppress(AttributeError):
                     yield name, descriptor.__get__(thing)
     yield from dict_of(thing).items()
@@ -167,20 +195,30 @@ def dict_of(thing: Any) -> Mapping[str, object]:
         dicts = (vars(base)["__dict__"] for base in kind.__mro__ if "__dict__" in vars(base))
         found = next(dicts, None)
         make_room(_dicts)
-        descriptor = _dicts[kind] = found if type(found) is types.GetSetDescriptorType else None
+        descriptor = _dicts[kind] = found if type(found) in _OF_C else None
     return _NOEMPTY if descriptor is None else descriptor.__get__(thing)
 
 
 _dicts: dict[type, Any] = {}
+_OF_C: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _NOEMPTY: Final[Mapping[str, object]] = types.MappingProxyType({})
 
-WRITTEN_IN_PYTHON: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+
+def has_attributes(kind: type) -> bool:
+    """Tell whether a class is written in Python, or has nothing but attributes."""
+    return bool(kind.__flags__ & _WRITTEN_IN_PYTHON) or kind is types.SimpleNamespace
+
+
+_WRITTEN_IN_PYTHON: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 _generated: dict[type, bool] = {}
 
 
 def is_generated(kind: type) -> bool:
-    """Tell whether `dataclass` has written the methods by which an object is shown or compared."""
+    """Tell whether who shows or compares objects of a class reads their attributes.
+
+    `dataclass` has written such methods, and namespaces have them.
+    """
     known = _generated.get(kind)
     if known is None:
         methods = [getattr(kind, name, None) for name in ("__eq__", "__repr__")]
@@ -188,7 +226,8 @@ def is_generated(kind: type) -> bool:
             each.__code__.co_filename for each in methods if isinstance(each, types.FunctionType)
         ]
         make_room(_generated)
-        known = _generated[kind] = hasattr(kind, "__dataclass_fields__") and any(
-            file.startswith("<") or is_plumbing(file) for file in files
+        is_written = any(file.startswith("<") or is_plumbing(file) for file in files)
+        known = _generated[kind] = issubclass(kind, types.SimpleNamespace) or (
+            is_written and (hasattr(kind, "__dataclass_fields__") or issubclass(kind, Namespace))
         )
     return known

@@ -508,9 +508,7 @@ class _Function:
 
     def _may_hold(self, value: Any, handing: Handing) -> bool:
         """Say no for what is known to be no container, and no object that counts."""
-        if value is _UNKNOWN or isinstance(value, (*sites.MUTABLE_CONTAINERS, tuple, *_GETTERS)):
-            return True
-        if isinstance(value, (functools.partial, types.MappingProxyType, Iterator)):
+        if value is _UNKNOWN or isinstance(value, _HOLDING):
             return True
         return handing.objects != "none" and self._facts.is_user_class(type(value))
 
@@ -1003,7 +1001,9 @@ class _Function:
             location, what, sync=sync, shared=shared, blocks=blocks, is_global=push is None
         )
         hook_of_all = self._rewriting.hook
-        function: Any = _for_containers(hook_of_all) if containers_only else hook_of_all
+        function: Any = hook_of_all
+        if containers_only:
+            function = _for_containers(hook_of_all, self._rewriting.handed)
         if push is None:
             # The site carries the namespace: a dict among the constants would spoil their hash.
             name = (False, "namespace") if PY312 else "namespace"
@@ -1144,12 +1144,14 @@ class _Function:
 
 
 @functools.cache
-def _for_containers(hook: Hook) -> Hook:
+def _for_containers(hook: Hook, handed: Handed | None) -> Hook:
     """Return the hook for places where a container is one possibility among many."""
 
     def at_container(thing: object, site: CodeSite) -> None:
         if isinstance(thing, sites.MUTABLE_CONTAINERS):
             hook(thing, site)
+        elif handed is not None and type(thing) not in _ATOMS:
+            handed(thing, _OPERAND)
 
     return at_container
 
@@ -1215,6 +1217,12 @@ _STORING: Final = {
 _OPERAND: Final = Handing(READ, inside=False)
 _EXPRESSION: Final = Handing(READ, objects="generated")
 
+#: Values of these may hold what somebody looks into.
+_HOLDING: Final = (
+    *(*sites.MUTABLE_CONTAINERS, *sites.OTHER_CONTAINERS, tuple, memoryview, Iterator),
+    *(operator.attrgetter, operator.itemgetter, functools.partial, types.MappingProxyType),
+    types.SimpleNamespace,
+)
 _CALLABLES: Final = (types.BuiltinFunctionType, types.FunctionType, type)
 _GETTERS: Final = (operator.attrgetter, operator.itemgetter)
 _UNSEEN: Final = (types.MethodDescriptorType, types.WrapperDescriptorType, operator.methodcaller)

@@ -4,6 +4,7 @@ It knows names and types only; no byte code (see `rewriting.py`) and no scheduli
 business).
 """
 
+import array
 import asyncio
 import bisect
 import collections
@@ -140,7 +141,10 @@ IMMUTABLE_TYPES: Final[frozenset[type]] = frozenset(
     },
 )
 
+#: To read these where nobody can tell what is read is a point.
 MUTABLE_CONTAINERS: Final = (list, dict, set, bytearray, collections.deque)
+#: These count as containers only where they are used like one.
+OTHER_CONTAINERS: Final = (array.array, collections.UserList, collections.UserDict)
 
 # Public operations of threading, queue, concurrent.futures, asyncio and their like.
 SYNC_METHODS: Final = frozenset(

@@ -704,10 +704,10 @@ class SimpleQueue:
         finally:
             self._getters.remove(current)
 
-    def _log(self, world: World) -> None:
+    def _log(self, world: World, mode: int = WRITE) -> None:
         current, log = world.kernel.current, world.kernel.log
         if log is not None and current is not None:
-            log.append((current.turn, -self._number, WRITE, None))
+            log.append((current.turn, -self._number, mode, None))
 
     def put_nowait(self, item: Any) -> None:
         """Add `item`."""
@@ -719,10 +719,12 @@ class SimpleQueue:
 
     def empty(self) -> bool:
         """Tell whether there is no item."""
-        return not self._items
+        return not self.qsize()
 
     def qsize(self) -> int:
         """Return the number of items."""
+        if here.world is not None:
+            self._log(here.world, READ)
         return len(self._items)
 
     __class_getitem__ = classmethod(lambda cls, _item: cls)

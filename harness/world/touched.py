@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict, defaultdict
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 from sys import getrefcount
 from typing import Any, Final
 from weakref import ReferenceType, ref
@@ -26,18 +27,19 @@ from .reach import (
     LENSES,
     OPAQUE,
     VIEWS,
-    WRITTEN_IN_PYTHON,
     attributes_of,
     behind,
     dict_of,
+    has_attributes,
     held_by,
+    is_container,
     is_generated,
     is_iterator,
     make_room,
+    memory_of,
 )
 from .sites import (
     LOOKING,
-    MUTABLE_CONTAINERS,
     ORIGINS,
     OVER_IMMUTABLES,
     CodeSite,
@@ -80,6 +82,8 @@ def _handed_as(name: str) -> CodeSite:
 def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
     """Note an access to data, with what lies behind a view or an iterator."""
     kind = type(subject)
+    if kind is memoryview:
+        subject = memory_of(subject)
     if is_iterator(kind) and not site.part:
         _log_iterator(log, world, turn, subject, site)
     else:
@@ -171,6 +175,8 @@ def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> Non
         log.append((turn, 0, UNSEEN, site))
     elif origin is _BARED:
         _bare(log, world, turn, subject)
+    elif origin is _OPENED:
+        look_at(log, world, turn, subject, LOOKING_INTO["deepcopy()"])
     elif origin is not None and name not in dict_of(subject):
         log.append((turn, number_of(world, origin) + site.part, READ, _handed_as(site.name)))
 
@@ -184,6 +190,8 @@ def _origin(holder: type, name: str) -> object:
     if name == "__dict__":
         return _BARED
     found = inspect.getattr_static(holder, name, None)
+    if isinstance(found, property) and isinstance(found.fget, attrgetter):
+        return _OPENED
     if hasattr(type(found), "__get__"):
         return None if isinstance(found, _PLAIN_DESCRIPTORS) else _WORKED_OUT
     return next((base for base in holder.__mro__ if name in vars(base)), None)
@@ -198,6 +206,7 @@ def _forget_origins() -> None:
 _NOT_YET: Final = object()
 _WORKED_OUT: Final = object()
 _BARED: Final = object()
+_OPENED: Final = object()
 #: It is a class or a module: what is known of one says nothing about the next.
 _IN_ITSELF: Final = object()
 
@@ -347,7 +356,7 @@ def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> No
         met.add(id(held))
         is_private = is_private and getrefcount(held) == _ALONE
         goes_on = True
-        if not is_private and issubclass(type(held), MUTABLE_CONTAINERS):
+        if not is_private and is_container(type(held)):
             _log_handed(log, world, turn, held, mode)
         elif not is_private and is_iterator(type(held)):
             _log_iterator(log, world, turn, held, _HANDED)
@@ -355,11 +364,13 @@ def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> No
 
 def _log_itself(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> None:
     kind = type(thing)
-    if issubclass(kind, MUTABLE_CONTAINERS):
+    if is_container(kind):
         _log_handed(log, world, turn, thing, handing.mode)
-    elif kind in VIEWS:
+    elif kind in VIEWS or kind is types.MappingProxyType:
         for held, _ in behind(thing, 0):
             _log_handed(log, world, turn, held, handing.mode)
+    elif kind is memoryview:
+        _log_handed(log, world, turn, memory_of(thing), handing.mode)
     elif handing.inside and is_iterator(kind):
         # Who only passes it on takes nothing from it.
         _log_iterator(log, world, turn, thing, _HANDED)
@@ -368,7 +379,7 @@ def _log_itself(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -
 def _is_open(kind: type, objects: str) -> bool:
     """Tell whether the attributes of the objects of a class count."""
     if objects == "all":
-        return bool(kind.__flags__ & WRITTEN_IN_PYTHON)
+        return has_attributes(kind)
     return objects == "generated" and is_generated(kind)
 
 

@@ -10,6 +10,7 @@ nobody knows would count as well.
 
 from __future__ import annotations
 
+import array
 import collections
 import copy
 import dataclasses
@@ -20,10 +21,12 @@ import itertools
 import json
 import operator
 import pickle
+import queue
 import random
 import string
 import threading
 import types
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -88,6 +91,12 @@ class Special(Kind):
     def both(self) -> tuple[int, int]:
         """Pass over its own."""
         return super().tea, super().milk
+
+
+class Both(Plain):
+    """What tells its attributes is written in C."""
+
+    both = property(operator.attrgetter("tea", "milk"))
 
 
 class Announcing:
@@ -289,6 +298,28 @@ OF_A_VIEW: Table = {
     "& in a view": lambda shelf: {1: 2}.get(len(shelf.thing & {"tea", "milk"})),
     "- a view": lambda shelf: {1: 2}.get(len({"tea", "milk"} - shelf.thing)),
 }
+OF_A_NAMESPACE: Table = {
+    "repr": lambda shelf: repr(shelf.thing),
+    "f-string": lambda shelf: f"{shelf.thing}",
+    "==": lambda shelf: 2 if shelf.thing == types.SimpleNamespace(tea=2, milk=1) else 1,
+    "vars": lambda shelf: str(vars(shelf.thing)),
+    "copy": lambda shelf: pair(copy.copy(shelf.thing)),
+}
+OF_A_PROXY: Table = {"| {}": lambda shelf: shelf.thing | {}}
+OF_AN_ARRAY: Table = {
+    "a + []": lambda shelf: shelf.thing + array.array("i"),
+    "f-string": lambda shelf: f"{shelf.thing}",
+}
+OF_A_LIST_IN_PYTHON: Table = {
+    "a + []": lambda shelf: shelf.thing + [],
+    "f-string": lambda shelf: f"{shelf.thing}",
+}
+OF_A_DICT_IN_PYTHON: Table = {
+    "d | {}": lambda shelf: shelf.thing | {},
+    "f-string": lambda shelf: f"{shelf.thing}",
+}
+OF_WHAT_A_VIEW_CHANGES: Table = {"[]": lambda shelf: (shelf.thing.obj[0], shelf.thing.obj[1])}
+OF_A_PROPERTY: Table = {"property": lambda shelf: shelf.thing.both}
 OF_A_METHOD: Table = {"map": lambda shelf: list(shelf.thing)}
 
 
@@ -311,6 +342,11 @@ def _change_by_library(thing: list[int]) -> None:
 def _change_rows(thing: list[list[int]]) -> None:
     thing[0].append(2)
     thing[0].append(2)
+
+
+def _change_places(thing: Any) -> None:
+    thing[0] = 2
+    thing[1] = 2
 
 
 def _change_set(thing: set[int]) -> None:
@@ -412,6 +448,18 @@ TABLES: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Table]] = {
     "within": (_new_within, _change_within, OF_AN_OBJECT_WITHIN),
     "by another class": (Plain, _change_by_method, ATTRIBUTE_BY_ATTRIBUTE),
     "frozen": (Frozen, _change_by_method, ATTRIBUTE_BY_ATTRIBUTE),
+    "namespace": (lambda: types.SimpleNamespace(tea=1, milk=1), _change_object, OF_A_NAMESPACE),
+    "options": (lambda: Namespace(tea=1, milk=1), _change_object, {"repr": OF_A_NAMESPACE["repr"]}),
+    "property": (Both, _change_object, OF_A_PROPERTY),
+    "array": (lambda: array.array("i"), _change_list, OF_AN_ARRAY),
+    "UserList": (collections.UserList, _change_list, OF_A_LIST_IN_PYTHON),
+    "UserDict": (collections.UserDict, _change_dict, OF_A_DICT_IN_PYTHON),
+    "memoryview": (
+        lambda: memoryview(bytearray(b"\1\1")),
+        _change_places,
+        OF_WHAT_A_VIEW_CHANGES,
+    ),
+    "proxy": (lambda: types.MappingProxyType(_new_stock()), _change_behind, OF_A_PROXY),
     "view": (lambda: _new_stock().keys(), _change_behind, OF_A_VIEW),
     "method": (lambda: map(_new_stock().get, ["tea", "milk"]), _change_behind, OF_A_METHOD),
     "setting": (_new_module, _change_module, SETTINGS),
@@ -453,6 +501,50 @@ def announced(sim: Any) -> None:
         storm.spawn(change)
         storm.spawn(read)
     assert told != [2, 1], "it was announced and not done"
+
+
+# --- what is promised to come later ---------------------------------------------------------------
+
+
+def _tested(shelf: Shelf) -> bool:
+    thing = shelf.thing
+    return bool(True if thing else False)  # noqa: SIM210 - that is what is tested
+
+
+#: By the name of what is used: how it is made, how it is changed, and who sees that it was.
+CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shelf], Any]]] = {
+    "test of a UserList": (collections.UserList, lambda thing: thing.append(1), _tested),
+    "test of an array": (lambda: array.array("i"), lambda thing: thing.append(1), _tested),
+    "test of a view": (lambda: _new_stock().keys(), lambda _: STOCK.update(tea=1), _tested),
+    "SimpleQueue.empty": (
+        lambda: queue.SimpleQueue(),
+        lambda thing: thing.put(1),
+        lambda shelf: not shelf.thing.empty(),
+    ),
+    "SimpleQueue.qsize": (
+        lambda: queue.SimpleQueue(),
+        lambda thing: thing.put(1),
+        lambda shelf: shelf.thing.qsize(),
+    ),
+}
+
+
+def seen_later(name: str) -> Callable[[Any], None]:
+    """Return a program which promises that a change has been made when it is looked for."""
+    make, change, look = CHANGES[name]
+
+    def program(sim: Any) -> None:
+        shelf = Shelf(make())
+
+        def tell() -> None:
+            shelf.told = look(shelf)
+
+        with sim.storm() as storm:
+            storm.spawn(lambda: change(shelf.thing))
+            storm.spawn(tell)
+        assert shelf.told, "it was looked for before"
+
+    return program
 
 
 # --- what two take from --------------------------------------------------------------------------
@@ -645,6 +737,18 @@ def two_of_a_pattern(sim: Any) -> None:
     with sim.storm() as storm:
         storm.spawn(change)
         storm.spawn(read)
+
+
+def two_who_ask_a_queue(sim: Any) -> None:
+    """Two ask whether there is anything."""
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def ask() -> None:
+        waiting.empty()
+        waiting.qsize()
+
+    with sim.storm() as storm:
+        storm.spawn(ask, copies=2)
 
 
 def two_attributes(sim: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.explore import explore, shared_ground
 from tests.programs import handed_over
-from tests.programs.handed_over import HARMLESS, ITERATORS, SILENT, TABLES
+from tests.programs.handed_over import CHANGES, HARMLESS, ITERATORS, SILENT, TABLES
 
 READERS = [(kind, name) for kind, (_, _, table) in TABLES.items() for name in table]
 
@@ -41,6 +41,16 @@ def test_an_attribute_is_set_where_the_class_above_sets_it() -> None:
     assert found.verdict == "Failed"
 
 
+@pytest.mark.parametrize("name", CHANGES)
+def test_who_looks_for_a_change_may_come_before_it(name: str) -> None:
+    """He sees nothing of it yet: that order is tried, whoever is first in the plain run."""
+    program = handed_over.seen_later(name)
+
+    verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
+
+    assert verdicts == {"Failed"}
+
+
 @pytest.mark.parametrize("name", ITERATORS)
 def test_who_takes_from_an_iterator_may_be_second(name: str) -> None:
     """What one has taken, the other one does not get: both orders are tried."""
@@ -63,6 +73,13 @@ def test_who_does_not_look_into_it_depends_on_nothing_there(name: str) -> None:
 def test_two_who_only_look_do_not_depend_on_each_other(name: str) -> None:
     """Nor do two who each make what they hand on, wherever it lies."""
     found = explore(handed_over.looked_at_twice(name), strategy="exhaustive")
+
+    assert found.summary == "Holds (exhausted: 1 trace)"
+
+
+def test_two_who_ask_a_queue_do_not_depend_on_each_other() -> None:
+    """Who asks it changes nothing."""
+    found = explore(handed_over.two_who_ask_a_queue, strategy="exhaustive")
 
     assert found.summary == "Holds (exhausted: 1 trace)"
 

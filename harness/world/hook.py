@@ -13,7 +13,7 @@ from typing import Any, Final
 from harness.core.access import LOOP, NUMBERED, READ, WRITE, Log
 
 from .here import here
-from .reach import KNOWN, is_synchronisation, make_room
+from .reach import KNOWN, is_hidden, is_synchronisation, make_room
 from .sites import (
     IMMUTABLE_TYPES,
 )
@@ -42,6 +42,9 @@ def at_point(subject: object, site: Any) -> None:
         is_sync = is_synchronisation(kind)
     if not site.shared and not is_sync:
         if kernel.log is not None:
+            if is_hidden(kind):
+                number = number_of(world, subject)
+                kernel.log.append((current.turn, number, WRITE, site))
             _log_asynchronous(kernel.log, current, subject, site)
         return
     if site.writes and not (is_sync and _only_takes(kind, site.name)):

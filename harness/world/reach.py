@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
+import datetime
+import enum
 import functools
 import gc
+import numbers
+import pathlib
 import queue
+import re
+import struct
+import sys
 import threading
 import types
+import uuid
+import weakref
 from argparse import Namespace
 from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,6 +65,56 @@ def is_synchronisation(cls: type) -> bool:
             getattr(cls, "_harness_sync", False)
         )
     return known
+
+
+def is_hidden(kind: type) -> bool:
+    """Tell whether a library, or C, keeps in objects of a class what no log would tell."""
+    known = _HIDDEN.get(kind)
+    if known is None:
+        make_room(_HIDDEN)
+        known = _HIDDEN[kind] = not (
+            issubclass(kind, _UNCHANGING)
+            or kind in _BARE
+            or is_container(kind)
+            or is_generated(kind)
+            or is_synchronisation(kind)
+            or not _is_of_a_library(kind)
+        )
+    return known
+
+
+def has_state(kind: type) -> bool:
+    """Tell whether a method of an object of a class may change what no point of its own tells."""
+    known = STATES.get(kind)
+    if known is None:
+        make_room(STATES)
+        known = STATES[kind] = is_hidden(kind) or is_container(kind) or kind is memoryview
+    return known
+
+
+STATES: Final[dict[type, bool]] = {}
+
+
+def _is_of_a_library(kind: type) -> bool:
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file is None:
+        return kind.__module__ in sys.builtin_module_names
+    return "-packages" in file or (is_plumbing(file) and not kind.__module__.startswith("harness."))
+
+
+_HIDDEN: Final[dict[type, bool]] = {}
+#: Their objects never change, or have what counts as something else.
+_UNCHANGING: Final = (
+    *(bool, bytes, complex, float, frozenset, int, str, tuple, type),
+    *(*OVER_IMMUTABLES, range, slice, memoryview),
+    *(asyncio.Future, contextvars.ContextVar, contextvars.Token, functools.partial),
+    *(datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, enum.Enum),
+    *(numbers.Number, pathlib.PurePath, re.Match, re.Pattern, struct.Struct, uuid.UUID),
+    *(types.BuiltinFunctionType, types.CodeType, types.CoroutineType, types.FunctionType),
+    *(types.MappingProxyType, types.MethodType, types.ModuleType, weakref.ref),
+)
+#: They have nothing.
+_BARE: Final = frozenset({object, *map(type, (None, ..., NotImplemented))})
 
 
 def make_room(answers: dict[Any, Any]) -> None:
@@ -144,7 +204,7 @@ def held_by(thing: Any) -> Iterable[object]:
         return gc.get_referents(thing) if is_plumbing(thing.gi_code.co_filename) else ()
     if issubclass(kind, (UserList, UserDict)):
         return dict_of(thing).values()
-    if not (is_container(kind) or is_iterator(kind) or is_generated(kind)):
+    if not (is_container(kind) or is_iterator(kind) or is_generated(kind) or is_hidden(kind)):
         if len(OPAQUE) > _ROOM:
             OPAQUE.intersection_update(ATOMS)
         OPAQUE.add(kind)

@@ -28,6 +28,7 @@ from bytecode.instr import CellVar, FreeVar, TryBegin, TryEnd
 from harness.core.access import READ, WRITE
 
 from . import sites, stack_flow
+from .reach import STATES, has_state, is_hidden
 from .sites import CodeSite, Granularity, Handing
 
 Hook = Callable[[object, CodeSite], object]
@@ -177,6 +178,8 @@ class _Function:
             visit = _VISIT.get(name)
             if visit is not None and self._stacks[at] is not None:
                 visit(self, at)
+        if self._hands():
+            self._hand_receivers()
         constants_changed = self._rewrite_nested()
         if not (self._inserted or self._handing or constants_changed):
             return self._code
@@ -328,6 +331,44 @@ class _Function:
                 self._hand(call.before, depth, handing, stack)
         self._hand_callee(call, function, handing)
 
+    def _hand_receivers(self) -> None:
+        """Tell of the receivers of methods that nobody knows: a library may change what it keeps.
+
+        They are told where the method is looked up, unless others might come between that and the
+        call: to keep a receiver until then takes longer.
+        """
+        for at, call in self._calls.items():
+            name = self._method(call.callee)
+            if not name or not self._is_method_load(call.callee) or name in _TOLD_BY_NAME:
+                continue
+            if self._stacks[at] is None or not self._may_be_hidden(self._operand(call.callee)):
+                continue
+            mode = READ if name in sites.SHOWING_METHODS else WRITE
+            handing = Handing(mode, inside=False, hidden=True)
+            between = range(call.callee + 1, at)
+            if self._inserted.keys().isdisjoint(range(call.callee + 1, at + 1)) and all(
+                self._names[each].startswith(_HARMLESS) for each in between if self._names[each]
+            ):
+                place, push = call.callee, self._copy(1)
+            else:
+                place, push = call.before, self._kept_receiver(call)
+            handed: Any = self._rewriting.handed
+            told = self._told(_for_hidden(handed), push(2), handing, self._list[place])
+            self._handing.setdefault(place, []).extend(told)
+
+    def _may_be_hidden(self, receiver: int) -> bool:
+        """Say no for what is known to be no object of a library."""
+        if self._is_scalar(receiver) or self._is_made(receiver) or self._is_self(receiver):
+            return False
+        value = self._value(receiver)
+        return value is _UNKNOWN or has_state(type(value))
+
+    def _is_self(self, at: int) -> bool:
+        if at >= 0 and "LOAD_FAST" in self._names[at]:
+            return _last(self._list[at].arg) in _OWN and self._code.co_argcount > 0
+        call = self._calls.get(at)
+        return call is not None and self._value(call.callee) is super
+
     def _naming(self, at: int, call: _Call, function: Any) -> int | None:
         """Return how a call uses an attribute that it names, None if it does not."""
         if self._names[at] == "CALL_FUNCTION_EX":
@@ -375,7 +416,7 @@ class _Function:
             return _EXPRESSION
         if isinstance(function, type) and issubclass(function, BaseException):
             return Handing(READ, inside=False)
-        return Handing(WRITE, objects="generated")
+        return Handing(WRITE, hidden=True, objects="generated")
 
     def _handing_of_unknown(self, callee: int) -> Handing | None:
         if callee >= 0 and self._names[callee] in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE"):
@@ -387,7 +428,7 @@ class _Function:
             return Handing(READ, inside=False)
         if name in ("format", "vformat") and self._may_name_attributes(self._operand(callee)):
             return Handing(READ, objects="all")
-        return _EXPRESSION if name in sites.SHOWING_METHODS else Handing(READ)
+        return _EXPRESSION if name in sites.SHOWING_METHODS else Handing(READ, hidden=True)
 
     def _may_name_attributes(self, template: int) -> bool:
         return not self._is_constant(template) or "." in str(self._list[template].arg)
@@ -509,6 +550,8 @@ class _Function:
     def _may_hold(self, value: Any, handing: Handing) -> bool:
         """Say no for what is known to be no container, and no object that counts."""
         if value is _UNKNOWN or isinstance(value, _HOLDING):
+            return True
+        if handing.hidden and is_hidden(type(value)):
             return True
         return handing.objects != "none" and self._facts.is_user_class(type(value))
 
@@ -1156,6 +1199,21 @@ def _for_containers(hook: Hook, handed: Handed | None) -> Hook:
     return at_container
 
 
+@functools.cache
+def _for_hidden(handed: Handed) -> Handed:
+    """Return what is told of receivers, most of which are objects under test."""
+
+    def at_receiver(thing: object, handing: Handing) -> None:
+        # Looked up here first: this is done at most calls.
+        is_one = STATES.get(type(thing))
+        if is_one is None:
+            is_one = has_state(type(thing))
+        if is_one:
+            handed(thing, handing)
+
+    return at_receiver
+
+
 # Instructions that neither raise nor branch nor run other code.
 _HARMLESS: Final = (
     *(
@@ -1215,7 +1273,7 @@ _STORING: Final = {
 
 # What an expression without a call does to its operands: it looks at them, or at all in them.
 _OPERAND: Final = Handing(READ, inside=False)
-_EXPRESSION: Final = Handing(READ, objects="generated")
+_EXPRESSION: Final = Handing(READ, hidden=True, objects="generated")
 
 #: Values of these may hold what somebody looks into.
 _HOLDING: Final = (
@@ -1243,6 +1301,15 @@ _NAMING_METHODS: Final = {
     "__getattribute__": READ,
     "__setattr__": WRITE,
 }
+#: Methods of which a point tells, or that are told otherwise.
+_TOLD_BY_NAME: Final = frozenset(
+    {
+        *(sites.SYNC_METHODS | sites.CONTAINER_METHODS | sites.LOOKING_METHODS),
+        *(sites.CARRYING_METHODS | _NAMING_METHODS.keys()),
+    }
+)
+#: What code under test calls the object of a class of its own.
+_OWN: Final = frozenset({"cls", "self"})
 _LOOKUPS: Final = frozenset({"LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR"})
 
 

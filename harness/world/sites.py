@@ -95,6 +95,7 @@ class Handing:
         mode: `READ` or `WRITE` of `core.access`, for each container that counts.
         itself: whether what is handed counts, if it is a container.
         inside: whether what lies in it counts, and in that.
+        hidden: whether it counts as well if only a library knows what it is.
         objects: whose attributes count as read: of no object, of those whose methods `dataclass`
             has written, or of all; or what is handed is an object and the name of its attribute.
         is_private: what is handed was made on the spot; what only it holds does not count either,
@@ -104,6 +105,7 @@ class Handing:
     mode: int = READ
     itself: bool = True
     inside: bool = True
+    hidden: bool = False
     objects: Literal["none", "generated", "all", "named"] = "none"
     is_private: bool = False
 

@@ -34,6 +34,7 @@ from .reach import (
     held_by,
     is_container,
     is_generated,
+    is_hidden,
     is_iterator,
     make_room,
     memory_of,
@@ -89,6 +90,8 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
     else:
         log.append((turn, number_of(world, subject) + site.part, site.mode, site))
     if site.part:
+        if is_hidden(kind):
+            log.append((turn, number_of(world, subject), site.mode, _HANDED))
         if site.mode == READ:
             if site.origins.get(kind, _NOT_YET) is not None:
                 _log_origin(log, world, turn, subject, site)
@@ -374,6 +377,8 @@ def _log_itself(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -
     elif handing.inside and is_iterator(kind):
         # Who only passes it on takes nothing from it.
         _log_iterator(log, world, turn, thing, _HANDED)
+    elif handing.hidden and is_hidden(kind):
+        log.append((turn, number_of(world, thing), handing.mode, _HANDED))
 
 
 def _is_open(kind: type, objects: str) -> bool:

@@ -6,12 +6,13 @@ nobody knows would count as well.
 """
 
 # The expressions are what is tested, also those that are better written otherwise.
-# ruff: noqa: B905, FURB171, PIE804, PLW0108, RUF005, RUF017, S301, UP031, UP032
+# ruff: noqa: B905, FURB171, LOG001, PIE804, PLW0108, RUF005, RUF017, S301, UP031, UP032
 
 from __future__ import annotations
 
 import array
 import collections
+import contextvars
 import copy
 import dataclasses
 import functools
@@ -19,16 +20,19 @@ import heapq
 import io
 import itertools
 import json
+import logging
 import operator
 import pickle
 import queue
 import random
+import re
 import string
 import threading
 import types
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 from tests.programs import prices
 
@@ -112,6 +116,7 @@ class Announcing:
         super().__setattr__(name, value)
 
 
+PATTERN = re.compile("tea")
 DUMP = functools.partial(json.dumps)
 BOTH = operator.itemgetter("tea", "milk")
 ATTRIBUTES = operator.attrgetter("tea", "milk")
@@ -404,6 +409,10 @@ def _new_class() -> Any:
     return Kind()
 
 
+#: What only a context of its own changes.
+TABLE = contextvars.ContextVar("TABLE", default=0)
+
+
 def _new_special() -> Any:
     _new_class()
     return Special()
@@ -516,6 +525,71 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shel
     "test of a UserList": (collections.UserList, lambda thing: thing.append(1), _tested),
     "test of an array": (lambda: array.array("i"), lambda thing: thing.append(1), _tested),
     "test of a view": (lambda: _new_stock().keys(), lambda _: STOCK.update(tea=1), _tested),
+    "StringIO": (
+        io.StringIO,
+        lambda thing: thing.write("x"),
+        lambda shelf: shelf.thing.getvalue(),
+    ),
+    "StringIO with arguments": (
+        io.StringIO,
+        lambda thing: thing.write(*["x"]),
+        lambda shelf: shelf.thing.getvalue(),
+    ),
+    "print": (
+        io.StringIO,
+        lambda thing: print("x", file=thing),
+        lambda shelf: shelf.thing.getvalue(),
+    ),
+    "Random": (
+        lambda: random.Random(1),
+        lambda thing: thing.random(),
+        lambda shelf: shelf.thing.random() > 0.5,
+    ),
+    "Logger": (
+        lambda: logging.Logger("till", logging.ERROR),
+        lambda thing: thing.setLevel(logging.INFO),
+        lambda shelf: shelf.thing.isEnabledFor(logging.INFO),
+    ),
+    "attribute of a Logger": (
+        lambda: logging.Logger("till"),
+        lambda thing: setattr(thing, "disabled", True),
+        lambda shelf: not shelf.thing.isEnabledFor(logging.INFO),
+    ),
+    "Context": (
+        contextvars.copy_context,
+        lambda thing: thing.run(TABLE.set, 1),
+        lambda shelf: shelf.thing.run(TABLE.get),
+    ),
+    "array": (
+        lambda: array.array("i"),
+        lambda thing: thing.fromlist([1]),
+        lambda shelf: shelf.thing.tolist(),
+    ),
+    "memoryview": (
+        lambda: memoryview(bytearray(1)),
+        lambda thing: operator.setitem(thing, 0, 1),
+        lambda shelf: any(shelf.thing.tolist()),
+    ),
+    "generator": (
+        lambda: _endless(),
+        lambda thing: thing.send(None),
+        lambda shelf: shelf.thing.send(None),
+    ),
+    "Element": (
+        lambda: ElementTree.Element("cup"),
+        lambda thing: thing.set("of", "tea"),
+        lambda shelf: shelf.thing.get("of"),
+    ),
+    "text of an Element": (
+        lambda: ElementTree.Element("cup"),
+        lambda thing: setattr(thing, "text", "tea"),
+        lambda shelf: b"tea" in ElementTree.tostring(shelf.thing),
+    ),
+    "note of an exception": (
+        ValueError,
+        lambda thing: thing.add_note("late"),
+        lambda shelf: getattr(shelf.thing, "__notes__", []),
+    ),
     "SimpleQueue.empty": (
         lambda: queue.SimpleQueue(),
         lambda thing: thing.put(1),
@@ -667,11 +741,15 @@ SILENT: Table = {
     "key": lambda shelf: 1 in {2: shelf.thing},
     "len": lambda shelf: len([shelf.thing]),
     "zip": lambda shelf: isinstance([shelf.thing], list),
+    "pattern": lambda _: PATTERN.match("tea"),
+    "one's own file": lambda _: io.StringIO().write("x"),
 }
 # Both do the same.
 HARMLESS: Table = {
     "made on the spot": _private,
     "iterators of one's own": _of_ones_own,
+    "pattern": lambda _: PATTERN.match("tea"),
+    "one's own files": lambda _: io.StringIO().write("x"),
     "dumps": lambda shelf: json.dumps([shelf.thing]),
     "f-string": lambda shelf: f"{shelf.thing}",
     "+": lambda shelf: shelf.thing + shelf.thing,

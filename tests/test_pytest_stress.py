@@ -181,7 +181,7 @@ def test_the_command_line_beats_the_profile_and_that_a_setting_of_the_file(
     )
 
     def said(*arguments: str) -> dict[str, Any]:
-        config = pytester.parseconfigure(*LOADED, *arguments)
+        config = pytester.parseconfigure(*LOADED, "-p", "no:asyncio", *arguments)
         return {name: _said(config, name) for name in ("schedules", "order", "time", "corpus")}
 
     settings = {"schedules": "7", "order": "any", "time": None}
@@ -194,7 +194,7 @@ def test_the_command_line_beats_the_profile_and_that_a_setting_of_the_file(
         "corpus": True,
     }
     assert said("-o", "storm_profile=ci") == {**settings, "schedules": "50", "corpus": False}
-    stress = pytester.parseconfigure(*LOADED, "--storm-profile", "stress")
+    stress = pytester.parseconfigure(*LOADED, "-p", "no:asyncio", "--storm-profile", "stress")
     assert _profile(stress) == {"schedules": "1920"}
 
 

@@ -169,6 +169,26 @@ def waits_together(sim: Simulation) -> None:
         sim.settle()
 
 
+def many_wait_together(sim: Simulation) -> None:
+    """Eight threads look under one lock, in a function each calls: together they are everywhere."""
+    meter, lock = Meter(), threading.Lock()
+
+    def is_done() -> bool:
+        count = meter.count
+        return count > 0
+
+    def look() -> None:
+        while True:
+            with lock:
+                known = is_done()
+            if known:
+                return
+
+    with sim.storm() as storm:
+        storm.spawn(look, copies=8)
+        sim.settle()
+
+
 async def turns_for_nobody(sim: AsyncSimulation) -> None:
     """Look, eight tasks in turn and each in several steps, for something that nobody does."""
     meter = Meter()
@@ -199,6 +219,7 @@ async def polls_for_no_task(_: AsyncSimulation) -> None:
         polls_for_nobody,
         waits_under_a_lock,
         waits_together,
+        many_wait_together,
         turns_for_nobody,
         polls_for_no_task,
     ],

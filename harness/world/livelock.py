@@ -13,6 +13,7 @@ It does not know what a verdict looks like.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from types import FrameType, ModuleType
 from typing import Any, Final
 
@@ -29,18 +30,28 @@ LOOKS_MAX: Final = 128
 AS_LONG: Final = 10
 
 
+#: Where each is and what its variables are: paths of threads and tasks, and a number for that.
+Look = frozenset[tuple[Any, int]]
+
+
 class Spins:
     """What was seen of those who spin. One run, called where the kernel has seen nothing change."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._looks: list[int] = []
+        self._looks = 0
+        # What was seen in these, and how much of it of each.
+        self._seen: set[tuple[Any, int]] = set()
+        self._states: Counter[Any] = Counter()
         # States between which somebody was seen to spin.
-        self._spinning: set[int] = set()
+        self._spinning: set[tuple[Any, int]] = set()
         # The timers of all loops when a time storm was first suspected.
         self._timers: list[Any] | None = None
-        # The state at each move of time, when that was, and how often it was for who had asked.
-        self._waited: list[int] = []
+        # Moves of time, how many found anything new, and what was seen at them.
+        self._waits = 0
+        self._news = 0
+        self._met: set[tuple[Any, int]] = set()
+        # When the last was, and how often it was for who had asked.
         self._moved = -1
         self._asked = 0
 
@@ -51,29 +62,31 @@ class Spins:
             limit: `steps` or `spin`, where points go by, or `advances`, where only time does.
         """
         if limit == "advances":
-            return not self._timers_from_before() and self._goes_round(_fingerprint(self._world))
+            return not self._timers_from_before() and self._goes_round(_look_at(self._world))
         owed = [loop for loop in self._loops() if not loop._ready.has_been_fair()]
         if owed:
             return False
-        look = _fingerprint(self._world)
-        if look not in self._spinning and not self._goes_round(look):
+        look = _look_at(self._world)
+        if not look <= self._spinning and not self._goes_round(look):
             return False
         return not self._let_time_pass(look) and limit != "spin"
 
-    def _goes_round(self, look: int) -> bool:
-        """Tell whether the looks so far show the same few states; forget them if so or if not."""
-        self._looks.append(look)
-        looks = len(self._looks)
+    def _goes_round(self, look: Look) -> bool:
+        """Tell whether the looks so far show few states of each; if so or if not, begin anew."""
+        self._looks += 1
+        self._states.update(path for path, _ in look - self._seen)
+        self._seen |= look
         # Of several who take turns one alone may show anything new.
         around = max(1, len(self._world.kernel.runnable))
-        if looks < min(LOOKS * around, LOOKS_MAX) or looks & (looks - 1):
+        most = max(LOOKS_MAX, LOOKS * around)
+        if self._looks < LOOKS * around or self._looks & (self._looks - 1):
             return False
-        seen = set(self._looks)
-        is_new = len(seen) > looks // (2 * around)
-        if is_new and looks < LOOKS_MAX:
+        is_new = max(self._states.values()) > max(LOOKS, self._looks // around) // 2
+        if is_new and self._looks < most:
             # Several who take turns come round only after a while.
             return False
-        self._looks = []
+        seen, self._seen, self._looks = self._seen, set(), 0
+        self._states.clear()
         if is_new:
             self._timers = None
             self._world.kernel.change()
@@ -83,12 +96,14 @@ class Spins:
 
     # --- time -------------------------------------------------------------------------------------
 
-    def _let_time_pass(self, look: int) -> bool:
+    def _let_time_pass(self, look: Look) -> bool:
         """Give those who wait for time a turn; tell if there was one."""
         kernel = self._world.kernel
-        self._waited.append(look)
-        waited, most = len(self._waited), kernel.limits.spins
-        if waited > most and (waited > AS_LONG * most or len(set(self._waited)) <= waited // 2):
+        self._waits += 1
+        self._news += not look <= self._met
+        self._met |= look
+        most = kernel.limits.spins
+        if self._waits > most * (AS_LONG if self._news > self._waits // 2 else 1):
             return False
         due = [to_ns(each._when) for each in self._armed() if not each.cancelled()]
         if kernel.asked > kernel.changed:
@@ -122,19 +137,19 @@ class Spins:
 # --- what there is to see -------------------------------------------------------------------------
 
 
-def _fingerprint(world: World) -> int:
-    """Return a number for where everybody is and what their variables are: equal, nothing new."""
-    parts: list[object] = []
-    for path, actor in sorted(world.kernel.live.items()):
+def _look_at(world: World) -> Look:
+    """Return where everybody is and what their variables are: equal, nothing new."""
+    parts: list[tuple[object, int]] = []
+    for path, actor in world.kernel.live.items():
         current = actor is world.kernel.current
         frame = sys._getframe() if current else (actor.fiber.gr_frame if actor.fiber else None)
         # Where exactly a look catches the one who runs is a matter of counting, not of progress.
-        parts.append((path, _state_of(frame)))
+        parts.append((path, hash(_state_of(frame))))
     parts.extend(
-        (task.path, *[_state_of(frame, 1) for frame in waits.task_frames(task)])
+        (task.path, hash(tuple(_state_of(frame, 1) for frame in waits.task_frames(task))))
         for task in waits.pending_tasks(world)
     )
-    return hash(tuple(parts))
+    return frozenset(parts)
 
 
 def _state_of(frame: FrameType | None, depth: int = 6) -> tuple[object, ...]:

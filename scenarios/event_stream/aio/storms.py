@@ -100,7 +100,6 @@ async def one_event_reaches_every_name(sim: AsyncSimulation, cls: type[Streamer]
 @scenario(
     Streamer,
     catches={
-        Spin: Livelock,
         Poll: Elapsed,
         SlowPoll: Elapsed,
         NotifyFirst: Deadlock,
@@ -124,7 +123,6 @@ async def event_wakes_a_parked_receiver(sim: AsyncSimulation, cls: type[Streamer
 @scenario(
     Streamer,
     catches={
-        Spin: Livelock,
         LeakedWatcher: LeakBound,
         DeafOncePark: EndsCancelled,
     },
@@ -465,7 +463,6 @@ async def late_ack_moves_back(sim: AsyncSimulation, cls: type[Streamer]) -> None
 @scenario(
     Streamer,
     catches={
-        Spin: Livelock,
         Poll: Elapsed,
         SlowPoll: Elapsed,
         NotifyFirst: Deadlock,
@@ -491,7 +488,6 @@ async def early_baseline_sees_the_watcher(sim: AsyncSimulation, cls: type[Stream
     Streamer,
     catches={
         SendsFromAnywhere: Deadlock,
-        Spin: Livelock,
         Poll: Elapsed,
         SlowPoll: Elapsed,
         NotifyFirst: Deadlock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from harness import AsyncSimulation, Simulation, explore
 from harness.core.kernel import Kernel
+from harness.core.tape import Tape
 from harness.core.token import Token
 from harness.explore import record, run_token
 
@@ -519,6 +521,43 @@ def test_who_goes_on_is_a_choice_however_long_nothing_has_changed(
     found = explore(program, schedules=20, strategy=strategy)
 
     assert found.verdict == "Failed"
+
+
+async def the_last_comes_first(_: AsyncSimulation) -> None:
+    """Of two the last comes first, long after one was passed over by another's thirty turns."""
+    order: list[int] = []
+
+    async def come(number: int) -> None:
+        order.append(number)
+
+    async def turn(turns: int) -> None:
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(turn(turns)) for turns in (0, 30)]
+    await asyncio.sleep(1)
+    await turn(1_000)
+    assert all(task.done() for task in tasks)
+    await asyncio.gather(come(0), come(1))
+    assert order == [1, 0]
+
+
+def test_who_had_its_turn_is_not_passed_over_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was passed over for long and then ran alone gives nobody else a turn."""
+
+    class Last:
+        """Always lets the last go on."""
+
+        def tape(self, _run: int) -> Tape:
+            return Tape(lambda options: options - 1)
+
+        def learn(self, ran: Any) -> None:
+            """Nothing."""
+
+    monkeypatch.setattr(sys.modules["harness.explore"], "make_strategy", lambda *_, **__: Last())
+    found = explore(the_last_comes_first, schedules=1)
+
+    assert found.verdict == "holds", found.violation
 
 
 @pytest.mark.parametrize("program", [spins_beside_a_task, turns_often])

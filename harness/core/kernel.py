@@ -617,7 +617,7 @@ class Kernel:
 
 
 def patience_of(waiting: int, quiet: int, patience: int) -> int:
-    """Return how often one of `waiting` may be passed over before it gets a turn."""
+    """Return for how many steps one of `waiting` may be passed over before it gets a turn."""
     return 2 * patience if quiet < FAIR_TURN else fair_turn(waiting)
 
 

@@ -8,7 +8,6 @@ answered by time-machine, which reaches them in C. It does not know who sleeps, 
 from __future__ import annotations
 
 import datetime
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from typing import Any
 import time_machine
 
 from harness.core.clock import SECOND_NS, to_ns
-from harness.core.kernel import FAIR_TURN
 
 from .here import here
 
@@ -92,11 +90,8 @@ class _RunTraveller(time_machine.Traveller):
         world = here.world
         if world is None:
             return self._present_ns + _real_perf_counter_ns()
-        kernel = world.kernel
-        world.wear_on()
-        if kernel.steps - kernel.changed >= FAIR_TURN:
-            world.heed(sys._getframe(1))
-        return EPOCH_NS + kernel.now_ns
+        world.hear(2)
+        return EPOCH_NS + world.kernel.now_ns
 
 
 @contextmanager

@@ -122,8 +122,6 @@ class World:
         "_next_ident",
         "_ordinals",
         "_tracer",
-        "asked",
-        "asked_at",
         "at_end",
         "backgrounds",
         "before_teardown",
@@ -136,6 +134,7 @@ class World:
         "faults",
         "generators",
         "hash_numbers",
+        "heard_at",
         "history",
         "idents",
         "kept",
@@ -152,6 +151,7 @@ class World:
         "order",
         "own",
         "points",
+        "questions",
         "refused",
         "roots",
         "silenced",
@@ -194,9 +194,9 @@ class World:
         self.failure: BaseException | None = None
         # Points are off while this is above 0.
         self.silenced = 0
-        # At which step somebody asked for the time, and how often more without another.
-        self.asked_at = -1
-        self.asked = 0
+        # At which step somebody asked for the time, and how often without another.
+        self.heard_at = -1
+        self.questions = 0
         # How many loops are running.
         self.loops = 0
         # Above 0, switching must save and restore what CPython keeps per operating-system thread:
@@ -473,9 +473,7 @@ class World:
     def read_clock(self) -> int:
         """Return the virtual time, in nanoseconds, to code that asks for it."""
         kernel = self.kernel
-        self.wear_on()
-        if kernel.steps - kernel.changed >= FAIR_TURN:
-            self.heed(sys._getframe(2))
+        self.hear(3)
         if (
             kernel.early
             and not (self.silenced or self.stopping or kernel.current is None)
@@ -488,26 +486,29 @@ class World:
                 self.on_stall()
         return kernel.now_ns
 
-    def wear_on(self) -> None:
-        """Let time pass for who asks for it again and again and does nothing else.
+    def hear(self, frames: int) -> None:
+        """Note that somebody asks for the time: who does so without end may wait for it to pass.
 
-        Called whenever somebody asks.
+        Args:
+            frames: how many of them are between here and who asks.
         """
         kernel = self.kernel
-        if kernel.steps != self.asked_at:
-            self.asked_at, self.asked = kernel.steps, 0
+        if kernel.steps != self.heard_at:
+            self.heard_at, self.questions = kernel.steps, 0
+        self.questions += 1
+        is_often = self.questions % ASKED_OFTEN == 0
+        if not is_often and kernel.steps - kernel.changed < FAIR_TURN:
             return
-        self.asked += 1
-        if self.asked % ASKED_OFTEN == 0:
-            kernel.work(ASKED_NS << min(self.asked // ASKED_OFTEN - 1, 40))
-
-    def heed(self, asker: FrameType) -> None:
-        """Note who asks for the time though nothing has changed for long: it may wait for it."""
-        if asker.f_code.co_name == "time" and asker.f_back is not None:
+        asker: FrameType | None = sys._getframe(frames)
+        if asker is not None and asker.f_code.co_name == "time":
             # By `loop.time()`.
             asker = asker.f_back
-        if not _is_library(asker.f_code.co_filename):
-            self.kernel.asked = self.kernel.steps
+        if asker is None or _is_library(asker.f_code.co_filename):
+            return
+        kernel.asked = kernel.steps
+        if is_often:
+            # It does nothing else, not even a point: nobody would notice.
+            kernel.work(ASKED_NS << min(self.questions // ASKED_OFTEN - 1, 40))
 
     def sleep(self, nanoseconds: int) -> None:
         """Wait for a span of virtual time; 0 is a point."""

@@ -759,7 +759,10 @@ class ReadyQueue(deque[Any]):
         ):
             # The usual case, and the hot path: no other thread could go on.
             kernel.steps += 1
-            return _popleft(self) if len(self) == 1 else self.choose()
+            if len(self) > 1:
+                return self.choose()
+            self.passed_over = 0
+            return _popleft(self)
         return self.popleft_slowly()
 
     def popleft_slowly(self) -> Any:
@@ -780,10 +783,7 @@ class ReadyQueue(deque[Any]):
             self.look_again()
         if kernel.early and not world.silenced:
             self._let_timers_race(world)
-        if len(self) > 1 and not world.silenced:
-            handle = self.choose()
-        else:
-            handle = _popleft(self)
+        handle = self.choose() if len(self) > 1 and not world.silenced else self._take(0)
         if world.wary or world.history is not None:
             handle = self._watch(handle)
         return handle
@@ -819,10 +819,9 @@ class ReadyQueue(deque[Any]):
         Where one is passed over for long somebody spins, most likely, and what that one waits for
         may depend on any of the others.
         """
-        self.passed_over = 0
         if kernel.log is not None and kernel.current is not None:
             kernel.log.append((kernel.current.turn, 0, UNSEEN, None))
-        return _popleft(self)
+        return self._take(0)
 
     def _let_timers_race(self, world: World) -> None:
         """Let the next timer of the loop be due, though there is something to run: a choice."""
@@ -842,34 +841,32 @@ class ReadyQueue(deque[Any]):
         if self.fifo:
             width = self._width_of_ties()
             if width < 2:
-                return _popleft(self)
+                return self._take(0)
         else:
             width = len(self)
         index = self.draw(width)
-        if index == 0:
-            self.passed_over = 0
-            return _popleft(self)
-        handle = self[index]
-        if not self.free:
+        if index and not self.free:
+            handle = self[index]
             kind = type(handle._callback)
             if kind is FunctionType and type(handle) is Handle:
                 # The usual cases of what follows.
-                self.passed_over = 0
-                return _popleft(self)
-            if kind is not _Step:
-                first = self._first_of_chain(index)
-                if first != index:
-                    index = first
-                    handle = self[index]
-        if not index:
+                index = 0
+            elif kind is not _Step:
+                index = self._first_of_chain(index)
+        return self._take(index)
+
+    def _take(self, place: int) -> Any:
+        """Take the handle at a place; whoever stands first is passed over if it is another."""
+        if not place:
             self.passed_over = 0
             return _popleft(self)
         if not self.passed_over:
-            self.passed_since = kernel.steps
+            self.passed_since = self.world.kernel.steps
         self.passed_over += 1
+        handle = self[place]
         if self.world.history is not None:
             account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])
-        del self[index]
+        del self[place]
         return handle
 
     def _width_of_ties(self) -> int:
@@ -1111,7 +1108,7 @@ class WatchedQueue(ReadyQueue):
             return self._take_turns(kernel)
         width = self._width_of_ties() if self.fifo else len(self)
         if width < 2:
-            return _popleft(self)
+            return self._take(0)
         if tape.known is not None:
             choice = tape.known(width)
             place = choice if self.free else self._first_of_chain(choice)
@@ -1132,19 +1129,6 @@ class WatchedQueue(ReadyQueue):
             place = list(turns.values())[self.world.ask(options)]
         tape.note(firsts[place], width)
         return self._take(place)
-
-    def _take(self, place: int) -> Any:
-        if not place:
-            self.passed_over = 0
-            return _popleft(self)
-        if not self.passed_over:
-            self.passed_since = self.world.kernel.steps
-        self.passed_over += 1
-        handle = self[place]
-        if self.world.history is not None:
-            account.out_of_turn(self.world, _doer(handle), _doer(self[0])[1])
-        del self[place]
-        return handle
 
 
 def _sleeps(task: SimTask) -> bool:

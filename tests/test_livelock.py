@@ -172,7 +172,7 @@ def waits_together(sim: Simulation) -> None:
 
 
 def many_wait_together(sim: Simulation) -> None:
-    """Eight threads look under one lock, in a function each calls: together they are everywhere."""
+    """Eight threads look, in a function each calls: together they are in more states than looks."""
     meter, lock = Meter(), threading.Lock()
 
     def is_done() -> bool:
@@ -180,11 +180,9 @@ def many_wait_together(sim: Simulation) -> None:
         return count > 0
 
     def look() -> None:
-        while True:
+        while not is_done():
             with lock:
-                known = is_done()
-            if known:
-                return
+                meter.count  # noqa: B018 - a point
 
     with sim.storm() as storm:
         storm.spawn(look, copies=8)

@@ -623,6 +623,15 @@ class AsyncStorm(_Nursery):
         self._judge()
 
 
+def let_go(simulation: _Common) -> None:
+    """Take apart what refers to itself, once the run is judged: it is freed at once."""
+    for storm in simulation.storms:
+        storm._judges.clear()
+        for outcome in storm._outcomes:
+            outcome.actor = outcome.runner = None
+    simulation.storms.clear()
+
+
 def _is_of(name: str, crew: str) -> bool:
     return name == crew or name.startswith(f"{crew}/")
 

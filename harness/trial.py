@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from harness.checks import LeakBound, Survivor
@@ -23,7 +23,15 @@ from harness.core.kernel import Actor, Limits, Passing
 from harness.core.tape import Redundant, Tape
 from harness.errors import HarnessError, InternalError, Violation
 from harness.faults import Fired
-from harness.simulation import AsyncSimulation, Simulation, _Common, is_left, survivor_of, survivors
+from harness.simulation import (
+    AsyncSimulation,
+    Simulation,
+    _Common,
+    is_left,
+    let_go,
+    survivor_of,
+    survivors,
+)
 from harness.world import account, loops, onlooker, waits
 from harness.world.debugger import Look
 from harness.world.fibers import World
@@ -165,6 +173,8 @@ def run(
             if unwatch is not None:
                 unwatch()
             world.dispose()
+            if judge.simulation is not None:
+                let_go(judge.simulation)
     if violation is not None:
         verdict = violation.check
         violation.__traceback__ = None
@@ -498,11 +508,7 @@ def _let_go(violation: Violation) -> None:
         seen.add(id(exc))
         causes += [exc.__cause__, exc.__context__]
         causes += exc.exceptions if isinstance(exc, BaseExceptionGroup) else ()
-        frames = [
-            frame
-            for frame in traceback.extract_tb(exc.__traceback__)
-            if not frame.filename.startswith(_PACKAGE)
-        ]
+        frames = traceback.extract_tb(_without_ours(exc.__traceback__))
         exc.__traceback__ = None
         notes = [note for note in getattr(exc, "__notes__", ()) if not note.startswith(TRACE)]
         if frames:
@@ -511,6 +517,18 @@ def _let_go(violation: Violation) -> None:
         if notes:
             # The same exception may be raised in many runs.
             exc.__notes__ = notes
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of the harness, before anything is made of them."""
+    kept = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            kept.append(trace)
+        trace = trace.tb_next
+    for each in reversed(kept):
+        trace = TracebackType(trace, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return trace
 
 
 def _source_at(exc: BaseException) -> str:

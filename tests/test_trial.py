@@ -19,7 +19,15 @@ from typing import Any
 
 import pytest
 
-from harness import AsyncSimulation, MaxInFlight, explore
+from harness import (
+    AsyncSimulation,
+    Calls,
+    Elapsed,
+    LeakBound,
+    MaxInFlight,
+    Simulation,
+    explore,
+)
 from harness.world.here import here
 
 
@@ -120,6 +128,49 @@ def test_a_failure_that_is_kept_holds_nothing_of_its_run(scenario: Callable[[Any
         shown = "".join(traceback.format_exception(cause))
         assert ", in fail\n" in shown
         assert "the account is not empty" in shown
+
+
+def ask_together(sim: Simulation) -> None:
+    """Ask a pool, with promises that watch its gauge."""
+    pool = sim.pool("origin", latency=1.0)
+    with sim.storm(Calls(pool, 2), MaxInFlight(pool, 2), LeakBound(), Elapsed(1.0)) as storm:
+        storm.spawn(pool.call, copies=2)
+
+
+async def ask_together_in_tasks(sim: AsyncSimulation) -> None:
+    """Ask a pool, with promises that watch its gauge."""
+    pool = sim.pool("origin", latency=1.0)
+    async with sim.storm(Calls(pool, 2), MaxInFlight(pool, 2), LeakBound(), Elapsed(1.0)) as storm:
+        storm.spawn(pool.call, copies=2)
+
+
+@pytest.mark.parametrize("scenario", [ask_together, ask_together_in_tasks])
+def test_a_run_that_holds_is_freed_without_a_collection(scenario: Callable[[Any], Any]) -> None:
+    """Nothing of a storm and its promises refers to itself once they are judged."""
+    before: list[weakref.ref[Any]] = []
+    left: list[object] = []
+
+    def note(sim: object) -> None:
+        left.extend(each() for each in before if each() is not None)
+        before.extend((weakref.ref(here.world), weakref.ref(sim)))
+
+    if asyncio.iscoroutinefunction(scenario):
+
+        async def noted(sim: Any) -> None:
+            note(sim)
+            await scenario(sim)
+    else:
+
+        def noted(sim: Any) -> None:  # type: ignore[misc] # the other of two
+            note(sim)
+            scenario(sim)
+
+    # There are collections after the last run. A run that is cut off keeps its judges.
+    done = explore(noted, schedules=3, strategy="urw")
+
+    assert done.verdict == "holds"
+    assert len(before) > 2
+    assert left == []
 
 
 def test_who_swallows_the_end_of_the_run_is_left_behind_and_named(tmp_path: Path) -> None:

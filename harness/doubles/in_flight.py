@@ -92,7 +92,7 @@ class InFlight:
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call `callback(value)` after every entry and exit; return what undoes that.
 
-        It is called in the thread that entered or left.         No lock is held meanwhile: a
+        It is called in the thread that entered or left. No lock is held meanwhile: a
         callback may read every counter, and in real threads two calls may swap places.
         """
         with self._lock:

@@ -31,6 +31,8 @@ from .watchdog import Watchdog
 
 #: Objects in the youngest generation after which garbage is collected between two runs.
 GARBAGE = 20_000
+#: Collections of the younger generations to one of all.
+FULL_EVERY = 8
 
 
 @dataclass(slots=True)
@@ -70,7 +72,8 @@ class Ground:
             for lock in self.own_locks:
                 lock.reset()
             if gc.get_count()[0] > GARBAGE:
-                gc.collect()
+                # What has survived so far is seldom garbage: it is looked through now and then.
+                gc.collect(1 if gc.get_count()[2] < FULL_EVERY else 2)
 
     def guard(self, world: World, root: Callable[..., object]) -> None:
         """Make sure that points were where they must have been: without them all is green.

@@ -125,10 +125,6 @@ class Grounds:
         """Have fixtures of the session taken down, and summaries written, where all is real."""
         self._leave()
 
-    def pytest_unconfigure(self) -> None:
-        """Leave nothing behind, whatever ended the session."""
-        self._leave()
-
 
 def _is_undisturbed(item: pytest.Item) -> bool:
     """Say whether all hooks that are called round an item are those of known plugins."""

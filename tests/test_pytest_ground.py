@@ -141,15 +141,21 @@ def asks_for_one(sim, request):
 LOCK = "import threading\nlock = threading.Lock()\n"
 
 
+def write(folder: Path, **files: str) -> None:
+    """Write `storms.py`, `conftest.py` and others, by name."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
 def test_scenarios_that_follow_one_another_share_a_preparation(tmp_path: Path) -> None:
     """Unless a fixture makes something, or anything else comes between."""
-    for name, text in {
-        "conftest": CONFTEST,
-        "storms": STORMS,
-        "storms_more": "from harness import scenario\n\n@scenario\ndef seven(sim): ...\n",
-        "late": LOCK,
-    }.items():
-        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    write(
+        tmp_path,
+        conftest=CONFTEST,
+        storms=STORMS,
+        storms_more="from harness import scenario\n\n@scenario\ndef seven(sim): ...\n",
+        late=LOCK,
+    )
 
     done = run_pytest(tmp_path, "-p", "no:xdist", "--storm-schedules", "5")
 
@@ -185,14 +191,11 @@ def test_where_a_conftest_has_a_hook_round_items_nothing_is_shared(
         "protocol": "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_protocol(item, nextitem):\n"
         "    state.lock = threading.RLock()\n    return (yield)\n",
     }
-    (tmp_path / "state.py").write_text(
-        "import threading\nlock = threading.RLock()\n", encoding="utf-8"
-    )
-    (tmp_path / "conftest.py").write_text(
-        f"import threading\nimport pytest\nimport state\n\n{hooks[hook]}", encoding="utf-8"
-    )
-    (tmp_path / "storms.py").write_text(
-        """
+    write(tmp_path, state="import threading\nlock = threading.RLock()\n")
+    write(tmp_path, conftest=f"import threading\nimport pytest\nimport state\n\n{hooks[hook]}")
+    write(
+        tmp_path,
+        storms="""
 import time
 import state
 from harness import Elapsed, scenario
@@ -211,7 +214,6 @@ def two(sim):
     with sim.storm(Elapsed(2)) as storm:
         storm.spawn(enter, copies=2)
 """,
-        encoding="utf-8",
     )
 
     done = run_pytest(tmp_path, "-p", "no:xdist", "--storm-schedules", "5")
@@ -221,18 +223,18 @@ def two(sim):
 
 def test_items_may_run_in_contexts_of_their_own(tmp_path: Path) -> None:
     """What stands is left in another context than that in which it was prepared."""
-    (tmp_path / "conftest.py").write_text(
-        "import contextvars, threading\n\n"
+    write(
+        tmp_path,
+        conftest="import contextvars, threading\n\n"
         "def pytest_configure(config):\n"
         "    import harness.pytest_plugin as plugin\n    inside = plugin._run\n"
         "    plugin._run = lambda *given: contextvars.copy_context().run(inside, *given)\n\n"
         "def pytest_unconfigure():\n    print(f'locks of {threading.Lock.__module__}')\n",
-        encoding="utf-8",
     )
-    (tmp_path / "storms.py").write_text(
-        "from harness import scenario\n\n@scenario\ndef one(sim): ...\n\n"
+    write(
+        tmp_path,
+        storms="from harness import scenario\n\n@scenario\ndef one(sim): ...\n\n"
         "@scenario\ndef two(sim): ...\n\ndef test_three(): ...\n",
-        encoding="utf-8",
     )
 
     done = run_pytest(tmp_path, "-s", "-p", "no:xdist")
@@ -243,8 +245,9 @@ def test_items_may_run_in_contexts_of_their_own(tmp_path: Path) -> None:
 
 def test_what_ran_before_decides_no_token(tmp_path: Path) -> None:
     """A rule that looks at locks has them named; whoever comes after it is none the wiser."""
-    (tmp_path / "storms.py").write_text(
-        """
+    write(
+        tmp_path,
+        storms="""
 import threading
 from harness import Pass, scenario
 
@@ -271,7 +274,6 @@ def victim(sim):
         storm.spawn(take, d, c)
         storm.spawn(take, b, a)
 """,
-        encoding="utf-8",
     )
     given = ("-p", "no:xdist", "--storm-strategy", "random", "--no-storm-corpus")
 
@@ -285,15 +287,15 @@ def victim(sim):
 
 def test_nothing_stands_after_an_interrupt(tmp_path: Path) -> None:
     """What comes in the summary of a session that was interrupted is real again."""
-    (tmp_path / "storms.py").write_text(
-        "from harness import scenario\n\n@scenario\ndef one(sim): ...\n\n"
+    write(
+        tmp_path,
+        storms="from harness import scenario\n\n@scenario\ndef one(sim): ...\n\n"
         "@scenario\ndef two(sim):\n    raise KeyboardInterrupt\n\n@scenario\ndef three(sim): ...\n",
-        encoding="utf-8",
     )
-    (tmp_path / "conftest.py").write_text(
-        "import threading\n\ndef pytest_terminal_summary(terminalreporter):\n"
+    write(
+        tmp_path,
+        conftest="import threading\n\ndef pytest_terminal_summary(terminalreporter):\n"
         "    terminalreporter.write_line(f'locks of {threading.Lock.__module__}')\n",
-        encoding="utf-8",
     )
 
     done = run_pytest(tmp_path, "-p", "no:xdist")
@@ -304,15 +306,15 @@ def test_nothing_stands_after_an_interrupt(tmp_path: Path) -> None:
 
 def test_who_looks_at_a_failure_finds_everything_real(tmp_path: Path) -> None:
     """A debugger opens where the next scenario could have begun."""
-    (tmp_path / "storms.py").write_text(
-        "from harness import scenario\n\n@scenario\ndef one(sim):\n    assert sim is None\n\n"
+    write(
+        tmp_path,
+        storms="from harness import scenario\n\n@scenario\ndef one(sim):\n    assert sim is None\n\n"
         "@scenario\ndef two(sim): ...\n",
-        encoding="utf-8",
     )
-    (tmp_path / "conftest.py").write_text(
-        "import threading\n\ndef pytest_exception_interact():\n"
+    write(
+        tmp_path,
+        conftest="import threading\n\ndef pytest_exception_interact():\n"
         "    print(f'locks of {threading.Lock.__module__}')\n",
-        encoding="utf-8",
     )
 
     done = run_pytest(tmp_path, "-s", "-p", "no:xdist")
@@ -322,16 +324,17 @@ def test_who_looks_at_a_failure_finds_everything_real(tmp_path: Path) -> None:
 
 def test_who_ends_the_session_between_two_items_finds_everything_real(tmp_path: Path) -> None:
     """Fixtures of the session are taken down, and files written, before it is unconfigured."""
-    (tmp_path / "storms.py").write_text(
-        "import pytest, threading\nfrom harness import scenario\n\n"
+    write(
+        tmp_path,
+        storms="import pytest, threading\nfrom harness import scenario\n\n"
         "@pytest.fixture(scope='session')\ndef kept():\n    yield\n"
         "    print(f'locks of {threading.Lock.__module__}')\n\n"
         "@scenario\ndef one(sim, kept): ...\n\n@scenario\ndef two(sim, kept): ...\n",
-        encoding="utf-8",
     )
     # Where a known plugin would be told: the reports of a conftest.py's own hook share nothing.
-    (tmp_path / "conftest.py").write_text(
-        "import gc, pytest, threading\nfrom harness.pytest_ground import Grounds\n\n"
+    write(
+        tmp_path,
+        conftest="import gc, pytest, threading\nfrom harness.pytest_ground import Grounds\n\n"
         "left = Grounds.pytest_runtest_teardown\n\n"
         "def leave(self, item, nextitem):\n    left(self, item, nextitem)\n"
         "    pytest.exit('enough')\n\n"
@@ -341,7 +344,6 @@ def test_who_ends_the_session_between_two_items_finds_everything_real(tmp_path: 
         "def pytest_sessionfinish():\n"
         "    is_clean = gc.isenabled() and gc.get_freeze_count() < 1000\n"
         "    print(f'{threading.Lock.__module__} is clean: {is_clean}')\n",
-        encoding="utf-8",
     )
 
     done = run_pytest(tmp_path, "-s", "-p", "no:xdist")
@@ -352,8 +354,9 @@ def test_who_ends_the_session_between_two_items_finds_everything_real(tmp_path: 
 
 def test_a_time_out_of_the_second_item_is_one(tmp_path: Path) -> None:
     """Its handler is put in place while something stands, and no task may swallow what it says."""
-    (tmp_path / "storms.py").write_text(
-        """
+    write(
+        tmp_path,
+        storms="""
 import asyncio
 from harness import scenario
 
@@ -370,7 +373,6 @@ async def two(sim):
 @scenario
 def three(sim): ...
 """,
-        encoding="utf-8",
     )
 
     done = run_pytest(tmp_path, "-p", "no:xdist", "--timeout", "1.5")

@@ -42,7 +42,7 @@ ROWS = {
     "request_queue.asgi": f"{QUEUE} E1 E2 E3 E4 E5 R1 R2",
     "request_queue.history": "C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C13",
     "request_queue.timeout": "W1 W2 W3 W4 W5 W6 W7 W8 W9",
-    "request_queue.wsgi": f"{QUEUE} E1 E2 E3 E4 E5 E6 E7 R1 R2",
+    "request_queue.wsgi": f"{QUEUE} E1 E2 E3 E4 E5 E6 E7 R1 R2 R3",
     # P0, J3 and J8 are levels of the original, L1 and L2 its later tests and history.
     "worker_pool.pool": (
         "P0 P-M1 P-M2 P-M3 P-M4 P-M5 P-M6 P-M7 P-M8 P-M9 J3 J8 J-M1 J-M2 J-M4 J-M5 J-M6 J-M7 J-M8 "

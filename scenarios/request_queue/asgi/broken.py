@@ -326,6 +326,19 @@ class LastComesFirst(Bucket):
         super().release()
 
 
+class ServesItsLineFromTheEnd(RequestQueue):
+    """E2: has buckets that serve their line from its end.
+
+    Bug: as above, seen by who is in the queue: the last to come is the first to be sent back.
+    Seen in: no issue that we know of.
+    Caught by: one_fetch_for_a_few (Failed).
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._buckets = [LastComesFirst() for _ in self._buckets]
+
+
 class LosesTheToken(Bucket):
     """E3: drops the token of a waiter that leaves at the instant at which it comes.
 

@@ -28,7 +28,8 @@ class Site:
     """An application behind a queue, and its clients. One event loop.
 
     `arrived` and `answered` hold the numbers of the clients, in the order in which they came to the
-    queue and got their answers; `headers` and `texts` what the answers said. `working` are tasks
+    queue and got their answers; `headers` and `texts` what the answers said; `gauges` how many
+    requests were in course whenever a slow client was being sent something. `working` are tasks
     that a page has left behind.
     """
 
@@ -39,6 +40,7 @@ class Site:
         page: Callable[["Site", Scope, Send], Any] | None = None,
         *,
         lingers: bool = False,
+        slow: bool = False,
         unreachable: bool = False,
         **settings: Any,
     ) -> None:
@@ -49,6 +51,7 @@ class Site:
             origin: where the page of every path is fetched from.
             page: what answers instead of the page that waits for its turn and fetches.
             lingers: clients stay connected when they have been answered.
+            slow: what is sent to clients takes a moment, in which others run.
             unreachable: what is sent to clients does not arrive.
             **settings: further arguments of the queue.
         """
@@ -58,9 +61,11 @@ class Site:
         self.answered: list[int] = []
         self.headers: list[dict[str, str]] = []
         self.texts: list[str] = []
+        self.gauges: list[int] = []
         self.working: list[asyncio.Task[None]] = []
         self._page_of = page or fetch
         self._lingers = lingers
+        self._slow = slow
         self._unreachable = unreachable
         self._clients = 0
 
@@ -93,12 +98,22 @@ class Site:
         }
         client = _Client(leaves_after, unreachable=self._unreachable)
         try:
-            await app(scope, client.receive, client.send)
+            await app(
+                scope, client.receive, self._send_slowly(client) if self._slow else client.send
+            )
         finally:
             if not self._lingers:
                 client.end()
         self.answered.append(number)
         return self._noted(client)
+
+    def _send_slowly(self, client: "_Client") -> Send:
+        async def send(message: Message) -> None:
+            await asyncio.sleep(0)
+            self.gauges.append(self.queue.in_course)
+            await client.send(message)
+
+        return send
 
     def _noted(self, client: "_Client") -> tuple[int, float]:
         at = round(time.monotonic(), 9)

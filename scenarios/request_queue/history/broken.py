@@ -1,7 +1,9 @@
 """Earlier versions of the queue, each as one change to the queue of today.
 
 Rows C…, in the order in which njump shipped them. Three rows of that table stand elsewhere: c9db562
-is Q8 and dbbc395 is Q0 of the queue itself, 863f35c is W1 of the time limit.
+is Q8 and dbbc395 is Q0 of the queue itself, 863f35c is W1 of the time limit. Of f1ecfac, C6, the
+weighted semaphore over all pages (52, costs of 1 to 3) is left out: what a limit over all pages
+does to those who wait is C7, and costs only say how soon.
 """
 
 import threading

@@ -6,9 +6,12 @@ Rows Q… are those of the component's table, E… its edge cases, R… what its
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from scenarios.request_queue import policy
+from scenarios.request_queue.error_log import ErrorLog
 from scenarios.request_queue.policy import ClientGone, HeavyLoad, Redirect, Reply
 
 from .reference import (
@@ -343,6 +346,18 @@ class LastComesFirst(Bucket):
         super()._pass_on()
 
 
+class ServesItsLineFromTheEnd(RequestQueue):
+    """E2: has buckets that serve their line from its end.
+
+    Bug: as above, seen by who is in the queue: the last to come is the first to be sent back.
+    Seen in: no issue that we know of.
+    Caught by: who_leaves_is_told_nothing (Failed).
+    """
+
+    def _new_bucket(self) -> Bucket:
+        return LastComesFirst()
+
+
 class LosesTheToken(Bucket):
     """E3: drops the token of a waiter that leaves at the instant at which it comes.
 
@@ -459,6 +474,20 @@ class AnswersOnlyWhatIsRecorded(RequestQueue):
     def _note(self, exc: Exception) -> None:
         if self._record is not None:
             self._record(exc)
+
+
+class UnlockedLog(ErrorLog):
+    """R3: writes errors down without a lock.
+
+    Bug: one thread reads the log to cut it, another appends, and the first writes back what it has
+    read; or two count one write, and the log is never cut.
+    Seen in: no issue that we know of; njump's recovery has one mutex for the whole process.
+    Caught by: errors_at_once_are_each_written_down (Failed).
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._lock = nullcontext()  # type: ignore[assignment]  # what stands where the lock stood
 
 
 class Serialised(RequestQueue):

@@ -6,8 +6,10 @@ seconds are six seconds, to the nanosecond.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Self
 
 from harness import (
     Behaviour,
@@ -22,10 +24,11 @@ from harness import (
     Unhandled,
     scenario,
 )
+from scenarios.request_queue.error_log import BLOCKS_KEPT, BLOCKS_MAX, TRIM_EVERY, ErrorLog
 
 from . import broken
 from .reference import Bucket, Environ, RequestQueue
-from .visitors import BLANK, PAGE, Site, fetch
+from .visitors import BLANK, PAGE, Patient, Site, fetch
 
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
@@ -50,8 +53,8 @@ def crowd_of_16(sim: Simulation, cls: type[RequestQueue]) -> None:
 
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
-def crowd_of_16_gives_up(sim: Simulation, cls: type[RequestQueue]) -> None:
-    """The fetch takes ten seconds: fifteen give up after six, and the gauge falls to one.
+def crowd_of_8_gives_up(sim: Simulation, cls: type[RequestQueue]) -> None:
+    """The fetch takes ten seconds: seven give up after six, and the gauge falls to one.
 
     Not of the matrix: a smaller crowd with every variant stands among the storms below, and
     of this size there is only what was leaked upstream.
@@ -62,17 +65,17 @@ def crowd_of_16_gives_up(sim: Simulation, cls: type[RequestQueue]) -> None:
     with sim.storm(
         Calls(origin, 1), MaxInFlight(origin, 1, reached=True), Elapsed(10.0), LeakBound()
     ) as storm:
-        storm.spawn(site.get, "/queue-load", copies=16)
+        storm.spawn(site.get, "/queue-load", copies=8)
         sim.advance(8.0)
         assert site.queue.in_course == 1
 
-    assert Counter(storm.results()) == {(200, 10.0): 1, (504, 6.0): 15}
+    assert Counter(storm.results()) == {(200, 10.0): 1, (504, 6.0): 7}
     assert site.queue.in_course == 0
 
 
 @scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
-def crowd_of_16_behind_a_held_bucket(sim: Simulation, cls: type[RequestQueue]) -> None:
-    """Nobody ever has the token: all sixteen give up at the same instant, and none stays.
+def crowd_of_8_behind_a_held_bucket(sim: Simulation, cls: type[RequestQueue]) -> None:
+    """Nobody ever has the token: all eight give up at the same instant, and none stays.
 
     Not of the matrix: a smaller crowd with every variant stands among the storms below, and
     of this size there is only what was leaked upstream.
@@ -82,9 +85,9 @@ def crowd_of_16_behind_a_held_bucket(sim: Simulation, cls: type[RequestQueue]) -
     assert site.queue.bucket("/queue-load").acquire_or_join() is None
 
     with sim.storm(Calls(origin, 0), Elapsed(0.005), LeakBound()) as storm:
-        storm.spawn(site.get, "/queue-load", copies=16)
+        storm.spawn(site.get, "/queue-load", copies=8)
 
-    assert Counter(storm.results()) == {(504, 0.005): 16}
+    assert Counter(storm.results()) == {(504, 0.005): 8}
     assert site.queue.in_course == 0
 
 
@@ -410,6 +413,9 @@ def answer_may_be_closed_half_way(sim: Simulation, cls: type[RequestQueue]) -> N
         broken.KeyedByPath: (Calls, MaxInFlight),
         broken.GoneIsHeavyLoad: Failed,
         broken.EverythingIsFine: Failed,
+        broken.ServesItsLineFromTheEnd: Failed,
+        broken.DetachedRelease: LeakBound,
+        broken.ForgetsWhenTheClientLeaves: Failed,
         broken.Serialised: Failed,
     },
 )
@@ -424,7 +430,9 @@ def who_leaves_is_told_nothing(sim: Simulation, cls: type[RequestQueue]) -> None
     ) as storm:
         storm.spawn(site.get, "/queue-load", name="winner")
         sim.settle()
-        storm.spawn(site.get, "/queue-load", copies=2, name="waiter")
+        for number in (1, 2):
+            storm.spawn(site.get, "/queue-load", Patient(site, number), name="waiter")
+            sim.settle()
         storm.spawn(site.get, "/queue-load", client, copies=2, name="leaver")
         sim.advance(1.0)
         assert site.queue.in_course == 5
@@ -433,7 +441,39 @@ def who_leaves_is_told_nothing(sim: Simulation, cls: type[RequestQueue]) -> None
         assert site.queue.in_course == 3
 
     assert storm.results() == [(200, 2.0), *[(302, 2.0)] * 2, *[(BLANK, 1.0)] * 2]
+    assert site.left == site.joined == [1, 2]
     assert site.queue.in_course == 0
+
+
+@scenario(
+    RequestQueue,
+    catches={
+        broken.PlainRemoval: Failed,
+        broken.ForgetsErrorsOnly: Failed,
+        broken.KeepsTheToken: Failed,
+        broken.ReleasesAtOnce: (Calls, MaxInFlight),
+        broken.KeyedByPath: (Calls, MaxInFlight),
+        broken.EverythingIsFine: Failed,
+        broken.ForgetsWhenTheClientLeaves: (Calls, MaxInFlight),
+        broken.Serialised: Calls,
+    },
+)
+def who_has_left_may_win_a_free_bucket(sim: Simulation, cls: type[RequestQueue]) -> None:
+    """A request whose client has left before it asks is the first: it fetches, with the token."""
+    origin = sim.pool("origin", latency=2.0)
+    site, client = Site(cls, origin), Scope("client")
+    client.set()
+
+    with sim.storm(
+        Calls(origin, 1), MaxInFlight(origin, 1, reached=True), Elapsed(2.0), LeakBound()
+    ) as storm:
+        storm.spawn(site.get, "/bench", client)
+        sim.advance(1.0)
+        storm.spawn(site.get, "/bench")
+
+    assert storm.results() == [(200, 2.0), (302, 2.0)]
+    assert site.queue.in_course == 0
+    assert site.queue.bucket("/bench").is_free
 
 
 def asking_again(site: Site, environ: Environ) -> Iterable[bytes]:
@@ -810,3 +850,59 @@ def token_is_taken_or_waited_for(sim: Simulation, cls: type[Bucket]) -> None:
         storm.spawn(pass_through, bucket, copies=3)
 
     assert bucket.is_free
+
+
+# --- log of errors --------------------------------------------------------------------------------
+
+
+class Disk:
+    """A file in memory, each access of which takes a while. Any thread."""
+
+    def __init__(self, blocks: int) -> None:
+        self.text = "---- error ----\nan old one\n" * blocks
+
+    def open(self, mode: str, *, encoding: str) -> "Disk":
+        """Open it for appending."""
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def write(self, text: str) -> None:
+        """Append to it."""
+        time.sleep(0)
+        self.text += text
+
+    def read_text(self, encoding: str) -> str:
+        """Return all of it."""
+        time.sleep(0)
+        return self.text
+
+    def write_text(self, text: str, encoding: str) -> None:
+        """Replace all of it."""
+        time.sleep(0)
+        self.text = text
+
+
+@scenario(ErrorLog, catches={broken.UnlockedLog: Failed})
+def errors_at_once_are_each_written_down(sim: Simulation, cls: type[ErrorLog]) -> None:
+    """Three pages fail while the log is cut to its fifty latest: each is in it, once."""
+    pages = ["/", "/bench", "/queue-test"]
+    disk = Disk(blocks=BLOCKS_MAX)
+    log = cls(disk)  # type: ignore[arg-type]  # what it uses of a path
+    site = Site(RequestQueue, sim.pool("origin"), failing, record=log)
+    with sim.no_points():
+        for _ in range(TRIM_EVERY - 2):
+            log(LookupError("before"))
+
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        for page in pages:
+            storm.spawn(site.get, page)
+
+    assert storm.results() == [(500, 0.0)] * 3
+    # The second of the three cut the log, behind itself; the third came after that.
+    assert disk.text.count("---- error ----") == BLOCKS_KEPT + 1
+    assert [disk.text.count(f"LookupError: no page at {page}\n") for page in pages] == [1] * 3

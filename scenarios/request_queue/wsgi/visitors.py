@@ -26,18 +26,12 @@ class Origin(Protocol):
         """Fetch one page."""
 
 
-class Client(Cancellation, Protocol):
-    """Somebody who may leave."""
-
-    def set(self) -> None:
-        """Leave."""
-
-
 class Site:
     """An application behind a queue, and its clients. Any thread.
 
     `headers` and `texts` hold what the answers said; `working` are threads that a page has left
-    behind.
+    behind. `joined` and `left` are the numbers of its patient clients, in the order in which their
+    requests came into line, and out of it.
     """
 
     def __init__(
@@ -63,10 +57,12 @@ class Site:
         self.headers: list[dict[str, str]] = []
         self.texts: list[str] = []
         self.working: list[threading.Thread] = []
+        self.joined: list[int] = []
+        self.left: list[int] = []
         self._page_of = page or fetch
         self._unreachable = unreachable
 
-    def get(self, target: str, client: Client | None = None) -> tuple[int, float]:
+    def get(self, target: str, client: Cancellation | None = None) -> tuple[int, float]:
         """Ask for a path with an optional query; return the status, and when it came."""
         return self._ask(self.queue, target, client)
 
@@ -82,7 +78,7 @@ class Site:
         body.close()
         return answer.status, round(time.monotonic(), 9)
 
-    def _ask(self, app: App, target: str, client: Client | None) -> tuple[int, float]:
+    def _ask(self, app: App, target: str, client: Cancellation | None) -> tuple[int, float]:
         answer = _Answer(is_reachable=not self._unreachable)
         body: Any = app(_environ(target, client), answer.start)
         try:
@@ -98,6 +94,28 @@ class Site:
         pieces = self._page_of(self, environ)
         start_response("200 OK", [])
         return pieces
+
+
+class Patient:
+    """A client that stays to the end, and sees its request join the line and leave it. Any thread.
+
+    The queue watches a client from just after its request has joined to just before it leaves, so
+    who comes when all is quiet is numbered in the order of the line.
+    """
+
+    def __init__(self, site: Site, number: int) -> None:
+        """Make one for one request to `site`."""
+        self._site = site
+        self._number = number
+
+    def is_set(self) -> bool:
+        """Say that it has not left."""
+        return False
+
+    def on_set(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Join; what is returned leaves. `callback` is never called."""
+        self._site.joined.append(self._number)
+        return lambda: self._site.left.append(self._number)
 
 
 class _Answer:
@@ -129,7 +147,7 @@ def fetch(site: Site, environ: Environ) -> Iterable[bytes]:
     return [PAGE]
 
 
-def _environ(target: str, client: Client | None) -> Environ:
+def _environ(target: str, client: Cancellation | None) -> Environ:
     path, _, query = target.partition("?")
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
     return environ if client is None else {**environ, CLIENT: client}

@@ -36,9 +36,9 @@ ROWS = {
         "F0a F0b F0c F0d F1 F2 F4 F5 F6 F7 F9 F10 F11 F12 F13 F14 F16 F17 F19 F21 F22 "
         "S9a S9b S9c D1 D2 D3 D4 D5 A18 A32"
     ),
-    "event_stream.aio": "M0d M0e M1 M2 M3 M4 M5 M8 M9 M11 M13 M15",
+    "event_stream.aio": "M0b M0d M0e M0f M1 M2 M3 M4 M5 M8 M9 M11 M13 M15",
     "event_stream.history": "L2 L3 L4 L5 L6 L7 L8 L10 L12",
-    "event_stream.threads": "M0a M0b M0c M0d M1 M2 M3 M4 M5 M6 M7 M8 M9 M11 M13 M15 M17",
+    "event_stream.threads": "M0a M0b M0c M0d M0f M1 M2 M3 M4 M5 M6 M7 M8 M9 M11 M13 M15 M17",
     "request_queue.asgi": f"{QUEUE} E1 E2 E3 E4 E5 R1 R2",
     "request_queue.history": "C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C13",
     "request_queue.timeout": "W1 W2 W3 W4 W5 W6 W7 W8 W9",

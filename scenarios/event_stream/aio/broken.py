@@ -1,10 +1,10 @@
 """Streams for tasks that are each wrong in one way.
 
-Rows M…, of the component's table, and M0e for a claim that the table leaves out. A storm in
-`storms.py` catches each. Without a helper there is nothing of M6, M7 and M17: a cancellation needs
-nobody to pass it on. M8 and M9 are shown as the task that people start to wait for two things at
-once, and M11 as a wait that takes the cancellation for a wake-up. What M0a asks, that a
-cancellation beats an event that is ready, asyncio does not: it is met at the next await.
+Rows M…, of the component's table, and M0b and M0d to M0f for claims that the table leaves out. A
+storm in `storms.py` catches each. Without a helper there is nothing of M6, M7 and M17: a
+cancellation needs nobody to pass it on. M8 and M9 are shown as the task that people start to wait
+for two things at once, and M11 as a wait that takes the cancellation for a wake-up. What M0a asks,
+that a cancellation beats an event that is ready, asyncio does not: it is met at the next await.
 """
 
 import asyncio
@@ -48,6 +48,38 @@ class SendsFromAnywhere(Streamer):
         for waiter in self._changed._waiters:  # noqa: SLF001 - what they reach for
             waiter.set_result(False)
         return event
+
+
+class NumberedEarly(Streamer):
+    """M0b: numbers an event before it is its turn to append.
+
+    Bug: two senders count the same log, and both append their event under one id.
+    Seen in: tyran #44 of August 2026: six appends at once, one id for all of them.
+    Caught by: ids_follow_the_log (Failed).
+    """
+
+    async def send(self, foreign_id: str, type: int, headers: Mapping[str, str]) -> Event:
+        event = Event(len(self._log) + 1, foreign_id, type, dict(headers), self._clock())
+        await asyncio.sleep(0)
+        async with self._changed:
+            self._log.append(event)
+            self._announce()
+        return event
+
+
+class EndsOnClose(Streamer):
+    """M0f: has the close of a receiver end whoever waits in it.
+
+    Bug: a consumer that shares a receiver is thrown out of its wait by one that is done with it.
+    Seen in: no issue that we know of; the stream's rule is that a close does nothing.
+    Caught by: close_wakes_nobody (Parked).
+    """
+
+    async def _park(self, receiver: Receiver) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        receiver.close = task.cancel  # type: ignore[assignment, method-assign]  # the bug
+        await super()._park(receiver)
 
 
 class Spin(Streamer):

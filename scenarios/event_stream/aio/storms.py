@@ -27,10 +27,12 @@ from .broken import (
     CancelsWithoutJoining,
     DeafOncePark,
     EagerWatcher,
+    EndsOnClose,
     LatestAtFirstRecv,
     LeakedWatcher,
     NotifyFirst,
     NotifyOne,
+    NumberedEarly,
     Poll,
     SendsFromAnywhere,
     Serialised,
@@ -118,6 +120,28 @@ async def event_wakes_a_parked_receiver(sim: AsyncSimulation, cls: type[Streamer
 
     ((event, _),) = storm.results()
     assert event == Event(1, "fid-1", 42, NEWS, created_at=0.050)
+
+
+@scenario(
+    Streamer,
+    catches={
+        Poll: Elapsed,
+        SlowPoll: Elapsed,
+        NotifyFirst: Deadlock,
+        LeakedWatcher: LeakBound,
+    },
+)
+async def event_may_come_at_any_moment(sim: AsyncSimulation, cls: type[Streamer]) -> None:
+    """Whether a receiver or a sender is first, and whoever goes on when, the event is received."""
+    stream = cls()
+    receiver = stream.new_receiver("news", "consumer-a")
+
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(receiver.recv)
+        storm.spawn(stream.send, "fid-1", 42, NEWS)
+
+    (event, _), sent = storm.results()
+    assert event == sent
 
 
 @scenario(
@@ -270,6 +294,36 @@ async def ready_events_start_no_task(sim: AsyncSimulation, cls: type[Streamer]) 
 @scenario(
     Streamer,
     catches={
+        Spin: Livelock,
+        Poll: Elapsed,
+        SlowPoll: Elapsed,
+        NotifyFirst: Deadlock,
+        LeakedWatcher: Failed,
+        EagerWatcher: Failed,
+    },
+)
+async def hundred_deliveries_start_no_task(sim: AsyncSimulation, cls: type[Streamer]) -> None:
+    """A receiver that parks a hundred times has no task beside its own, and none in the end."""
+    stream = cls()
+    receiver = stream.new_receiver("news", "consumer-a")
+
+    async def consume() -> list[int]:
+        return [(await take(receiver)).id for _ in range(100)]
+
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        before = asyncio.all_tasks()
+        storm.spawn(consume, name="consumer-a")
+        for number in range(100):
+            await sim.settle()
+            assert [task.get_name() for task in asyncio.all_tasks() - before] == ["consumer-a"]
+            await stream.send(f"fid-{number}", 42, NEWS)
+
+    assert storm.results() == [list(range(1, 101))]
+
+
+@scenario(
+    Streamer,
+    catches={
         LeakedWatcher: LeakBound,
     },
 )
@@ -377,6 +431,31 @@ async def latest_waits_for_the_next(sim: AsyncSimulation, cls: type[Streamer]) -
 @scenario(
     Streamer,
     catches={
+        LeakedWatcher: LeakBound,
+        LatestAtFirstRecv: Deadlock,
+    },
+)
+async def latest_of_an_empty_log_is_its_start(sim: AsyncSimulation, cls: type[Streamer]) -> None:
+    """A receiver from the latest of an empty log stands at 0, which is as if it had never been."""
+    stream = cls()
+    first = stream.new_receiver("news", "consumer-a", from_latest=True)
+    await stream.send("fid-1", 42, NEWS)
+
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(first.recv)
+    assert [event.id for event, _ in storm.results()] == [1]
+
+    # It was not acknowledged: for the second of the name, 1 is one of the old events.
+    second = stream.new_receiver("news", "consumer-a", from_latest=True)
+    await stream.send("fid-2", 42, NEWS)
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(second.recv)
+    assert [event.id for event, _ in storm.results()] == [2]
+
+
+@scenario(
+    Streamer,
+    catches={
         Poll: Elapsed,
         SlowPoll: Elapsed,
         NotifyOne: Deadlock,
@@ -403,6 +482,64 @@ async def names_are_independent(sim: AsyncSimulation, cls: type[Streamer]) -> No
         storm.spawn(produce)
 
     assert storm.results() == [list(range(1, 11)), list(range(1, 11)), None]
+
+
+@scenario(
+    Streamer,
+    catches={
+        NumberedEarly: Failed,
+        LeakedWatcher: LeakBound,
+    },
+)
+async def ids_follow_the_log(sim: AsyncSimulation, cls: type[Streamer]) -> None:
+    """Three senders at once: the ids have no gap, and receivers get them in that order."""
+    stream = cls()
+    receiver = stream.new_receiver("news", "consumer-a")
+
+    async def receive() -> list[Event]:
+        return [await take(receiver) for _ in range(3)]
+
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        for name in ("x", "y", "z"):
+            storm.spawn(stream.new_sender("news").send, name, 42, NEWS)
+    sent = sorted(storm.results(), key=lambda event: event.id)
+    async with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(receive)
+
+    assert [event.id for event in sent] == [1, 2, 3]
+    assert storm.results() == [sent]
+
+
+@scenario(
+    Streamer,
+    catches={
+        EndsOnClose: Parked,
+        Spin: Livelock,
+        Poll: Parked,
+        SlowPoll: Parked,
+        TimedWait: Parked,
+        NotifyFirst: Deadlock,
+        LeakedWatcher: LeakBound,
+    },
+)
+async def close_wakes_nobody(sim: AsyncSimulation, cls: type[Streamer]) -> None:
+    """Receiver and sender are closed while one waits: it waits on, and both work as before."""
+    stream = cls()
+    receiver, sender = stream.new_receiver("news", "consumer-a"), stream.new_sender("news")
+
+    async with sim.storm(Elapsed(0.010), LeakBound()) as storm:
+        storm.spawn(receiver.recv)
+        await sim.settle()
+        receiver.close()
+        sender.close()
+        await sim.settle()
+        await Parked(1, in_=receiver.recv).async_verify(stays=0.010)
+        await sender.send("fid-1", 42, NEWS)
+
+    ((event, ack),) = storm.results()
+    ack()
+    assert (event.id, (await sender.send("fid-2", 42, NEWS)).id) == (1, 2)
+    assert (await take(receiver)).id == 2
 
 
 @scenario(

@@ -1,6 +1,6 @@
 """Streams that are each wrong in one way.
 
-Rows M…, of the component's table, and M0a to M0d for claims of its text that the table leaves out.
+Rows M…, of the component's table, and M0a to M0d and M0f for claims that the table leaves out.
 A storm in `storms.py` catches each. Two forms of M5 are no bugs in Python: `notify` without the
 lock raises RuntimeError, and to notify under the lock, but after the append has left it, wakes
 nobody too early, since whoever parks in between has seen the event. M6 is shown as what people
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
+from functools import partial
 
 from scenarios.event_stream import policy
 from scenarios.event_stream.policy import Event
@@ -76,6 +77,27 @@ class CancelsWithoutJoining(Consumers):
 
     def _join(self) -> None:
         pass
+
+
+class EndsOnClose(Streamer):
+    """M0f: has the close of a receiver end whoever waits in it.
+
+    Bug: a consumer that shares a receiver is thrown out of its wait by one that is done with it.
+    Seen in: no issue that we know of; the stream's rule is that a close does nothing.
+    Caught by: close_wakes_nobody (Parked).
+    """
+
+    _closed: Receiver | None = None
+
+    def _park(self, receiver: Receiver) -> None:
+        receiver.close = partial(self._end, receiver)  # type: ignore[method-assign]  # the bug
+        super()._park(receiver)
+        if self._closed is receiver:
+            raise CancelledError
+
+    def _end(self, receiver: Receiver) -> None:
+        self._closed = receiver
+        self._wake_all()
 
 
 class Spin(Streamer):

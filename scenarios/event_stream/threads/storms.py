@@ -28,6 +28,7 @@ from .broken import (
     CancelsWithoutJoining,
     DeafOncePark,
     EagerCallback,
+    EndsOnClose,
     EventFirst,
     LatestAtFirstRecv,
     LeakedCallback,
@@ -406,6 +407,30 @@ def latest_waits_for_the_next(sim: Simulation, cls: type[Streamer]) -> None:
 @scenario(
     Streamer,
     catches={
+        LatestAtFirstRecv: Deadlock,
+    },
+)
+def latest_of_an_empty_log_is_its_start(sim: Simulation, cls: type[Streamer]) -> None:
+    """A receiver from the latest of an empty log stands at 0, which is as if it had never been."""
+    stream = cls()
+    first = stream.new_receiver("news", "consumer-a", from_latest=True)
+    stream.send("fid-1", 42, NEWS)
+
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(first.recv)
+    assert [event.id for event, _ in storm.results()] == [1]
+
+    # It was not acknowledged: for the second of the name, 1 is one of the old events.
+    second = stream.new_receiver("news", "consumer-a", from_latest=True)
+    stream.send("fid-2", 42, NEWS)
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(second.recv)
+    assert [event.id for event, _ in storm.results()] == [2]
+
+
+@scenario(
+    Streamer,
+    catches={
         AckTakesBoth: Deadlock,
         Poll: Elapsed,
         SlowPoll: Elapsed,
@@ -481,6 +506,69 @@ def unacknowledged_event_comes_again(sim: Simulation, cls: type[Streamer]) -> No
         storm.spawn(consume)
 
     assert storm.results() == [[1, 1, 2, 2]]
+
+
+@scenario(
+    Streamer,
+    catches={
+        EndsOnClose: Parked,
+        Spin: Livelock,
+        Poll: Parked,
+        SlowPoll: Parked,
+        TimedWait: Parked,
+        NotifyFirst: Deadlock,
+    },
+)
+def close_wakes_nobody(sim: Simulation, cls: type[Streamer]) -> None:
+    """Receiver and sender are closed while one waits: it waits on, and both work as before."""
+    stream = cls()
+    receiver, sender = stream.new_receiver("news", "consumer-a"), stream.new_sender("news")
+
+    with sim.storm(Elapsed(0.010), LeakBound()) as storm:
+        storm.spawn(receiver.recv)
+        sim.settle()
+        receiver.close()
+        sender.close()
+        sim.settle()
+        Parked(1, in_=receiver.recv).verify(stays=0.010)
+        sender.send("fid-1", 42, NEWS)
+
+    ((event, ack),) = storm.results()
+    ack()
+    assert (event.id, sender.send("fid-2", 42, NEWS).id) == (1, 2)
+    assert take(receiver, None).id == 2
+
+
+@scenario(
+    Streamer,
+    catches={
+        Spin: Livelock,
+        Poll: Failed,
+        SlowPoll: Failed,
+        NotifyOne: Failed,
+        NotifyFirst: (Failed, Parked, Deadlock),
+        Serialised: Failed,
+    },
+)
+def send_wakes_each_receiver_once(sim: Simulation, cls: type[Streamer]) -> None:
+    """Three wait, two of them for another topic: a send wakes each once, and two park again."""
+    stream = cls()
+    wakings = Wakings(stream)
+    topics = {"consumer-a": "news", "consumer-b": "sport", "consumer-c": "sport"}
+
+    with sim.storm(Elapsed(0.0), LeakBound()) as storm:
+        for name, topic in topics.items():
+            storm.spawn(stream.new_receiver(topic, name).recv)
+        sim.settle()
+        Parked(3, in_=Receiver.recv).verify()
+        stream.send("fid-1", 42, NEWS)
+        sim.settle()
+        assert wakings.count == 3
+        Parked(2, in_=Receiver.recv).verify()
+        stream.send("fid-2", 42, {TOPIC: "sport"})
+
+    assert [event.id for event, _ in storm.results()] == [1, 2, 2]
+    assert wakings.count == 3 + 2
 
 
 @scenario(Streamer)
@@ -599,6 +687,22 @@ def closed_consumers_are_gone(sim: Simulation, cls: type[Consumers]) -> None:
 
     assert handled == [1] * 3
     assert consumers.alive == 0
+
+
+class Wakings:
+    """How often anybody has gone on who was parked in a stream. Any thread."""
+
+    def __init__(self, stream: Streamer) -> None:
+        self.count = 0
+        # On the inside: whoever looks from outside does not see a wake-up that was in vain.
+        changed = stream._changed  # noqa: SLF001
+        self._wait = changed.wait
+        changed.wait = self._counted  # type: ignore[method-assign]
+
+    def _counted(self, timeout: float | None = None) -> bool:
+        is_notified = self._wait(timeout)
+        self.count += 1
+        return is_notified
 
 
 class CountedToken(CancelToken):

@@ -89,6 +89,21 @@ class Snapshot:
     queue: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool that an answer has asked for.
+
+    Args:
+        name: of the tool.
+        is_dynamic: its result comes from outside; of a static one the worker sees to it itself.
+        is_resolved: its result is in the history.
+    """
+
+    name: str
+    is_dynamic: bool = True
+    is_resolved: bool = False
+
+
 @dataclass(slots=True)
 class ChatRow:
     """The row of a chat, as a transaction that has locked it sees and changes it."""
@@ -97,8 +112,8 @@ class ChatRow:
     worker: str = ""
     heartbeat: float = 0.0
     archived: bool = False
-    # Calls of tools that nobody has answered, and texts that wait for their turn.
-    calls: list[str] = field(default_factory=list)
+    # Calls of tools of the last answer, and texts that wait for their turn.
+    calls: list[Call] = field(default_factory=list)
     queue: list[str] = field(default_factory=list)
 
 

@@ -135,7 +135,8 @@ class Promoter:
 def promoted(transaction: Transaction) -> list[Message]:
     """Move the first of the queue into the history, behind results for calls left open."""
     row = transaction.row
-    results = [transaction.insert(Role.TOOL, f"no result for {call}") for call in row.calls]
+    calls = policy.left_open(row.calls)
+    results = [transaction.insert(Role.TOOL, f"no result for {call.name}") for call in calls]
     row.calls = []
     return [*results, transaction.insert(Role.USER, row.queue.pop(0))]
 

@@ -16,7 +16,7 @@ from harness import (
     scenario,
 )
 from scenarios.chat_stream.bus import NotifyBus
-from scenarios.chat_stream.messages import Notify, Role, Status
+from scenarios.chat_stream.messages import Call, Notify, Role, Status
 from scenarios.chat_stream.store import FakeStore
 from scenarios.chat_stream.subscription.broken import PreFix
 from scenarios.chat_stream.subscription.merge import Merge
@@ -41,6 +41,12 @@ from .reference import ArchivedError, NotQueuedError, Promoter, Worker
 CHAT = "chat-1"
 SILENCE = 0.200
 HOUR = 3600.0
+CALLS = (
+    Call("search"),
+    Call("clock", is_resolved=True),
+    Call("think", is_dynamic=False),
+    Call("read"),
+)
 
 
 class Scene:
@@ -109,12 +115,13 @@ class Scene:
 async def promotion_races_the_answer(sim: AsyncSimulation, cls: type[Merge]) -> None:
     """A chat that waits for two tools is promoted, and answered before all of that is published.
 
-    Results 1 and 2, the text 3 and its answer 4 are published in any order, and arrive once each.
+    Of four calls one has its result, and one is the worker's own: two are answered. Results 1 and
+    2, the text 3 and its answer 4 are published in any order, and arrive once each.
     """
     bus = NotifyBus[Notify](draw=sim.draw, sending=lambda: 0.001 * sim.draw(3))
     scene = Scene(sim, bus=bus, merge=cls)
     row = scene.store.row(CHAT)
-    row.status, row.calls, row.queue = Status.REQUIRES_ACTION, ["search", "read"], ["and then?"]
+    row.status, row.calls, row.queue = Status.REQUIRES_ACTION, list(CALLS), ["and then?"]
     viewer = Viewer()
     subscription = await scene.stream.subscribe(CHAT)
 
@@ -133,6 +140,7 @@ async def promotion_races_the_answer(sim: AsyncSimulation, cls: type[Merge]) -> 
 
     roles = [message.role for message in scene.store.history(CHAT)]
     assert roles == [Role.TOOL, Role.TOOL, Role.USER, Role.ASSISTANT]
+    assert scene.texts(Role.TOOL) == ["no result for search", "no result for read"]
     assert scene.store.row(CHAT).status is Status.WAITING
 
 

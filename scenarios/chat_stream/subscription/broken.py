@@ -1,16 +1,18 @@
 """Merges, caches and streams that are each wrong in one way.
 
-Rows M…, of the component's table, and L…, of its history: the number is that of the change. M1b is
-the row "no min()" of the table of interleavings.
+Rows M…, of the component's table, L…, of its history: the number is that of the change; and O…, of
+our own, for what the page says of a subscriber that does not read. M1b is the row "no min()" of the
+table of interleavings.
 
 M10 alone, an overwritten eviction, is caught in the cache itself; no subscriber can tell, because
 the database is read in any case. M15 is the worker's (`promoter`).
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from scenarios.chat_stream.messages import Message, Notify, Status
+from scenarios.chat_stream.messages import Event, Message, Notify, Status
 
 from . import policy
 from .merge import DurableCache, Emit, Merge, Query
@@ -195,6 +197,33 @@ class ProducerLock(ChatStream):
     ) -> Message:
         async with self._turn:
             return await super().commit_and_publish(chat, commit)
+
+
+class KeepsEverything(ChatStream):
+    """O1: makes room for whatever a subscriber does not take.
+
+    Bug: one who never reads holds a copy of all that is ever said; no interleaving is needed.
+    Seen in: no change that we know of; coder's chatd drops what exceeds 128, and counts it.
+    Caught by: slow_subscriber_loses_and_is_told_of (Failed).
+    """
+
+    def _tell_local(self, chat: str, event: Event) -> None:
+        for queue in self._state(chat).subscribers.values():
+            queue.size = max(queue.size, len(queue) + 1)
+        super()._tell_local(chat, event)
+
+
+class WarnsOfEach(ChatStream):
+    """O2: warns of each event that it drops.
+
+    Bug: a subscriber that is stuck fills the log as fast as an answer is written.
+    Seen in: no change that we know of; coder's chatd warns every ten seconds at most.
+    Caught by: slow_subscriber_loses_and_is_told_of (Failed).
+    """
+
+    def _warn(self, chat: str) -> None:
+        self._warned_at = -math.inf
+        super()._warn(chat)
 
 
 class RunningBeforeBuffering(ChatStream):

@@ -15,6 +15,8 @@ RETENTION = 5.0
 JANITOR_INTERVAL = 30.0
 # A chat that is read again for a snapshot; what was read before will do if it takes longer.
 REREAD_TIMEOUT = 5.0
+# Between two warnings that a subscriber is too slow for what this replica tells it.
+WARNING_INTERVAL = 10.0
 
 # With notifications a durable message comes by them only, so that it comes once.
 LOCAL_KINDS = frozenset({Kind.PART, Kind.STATUS})

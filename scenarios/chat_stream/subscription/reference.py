@@ -15,6 +15,7 @@ travel; that is the `Store` and the `Bus`.
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class ChatState:
 
     # invariant: parts are kept only while buffering, or until the chat is retired
     # invariant: idle_since is None exactly while the chat is being processed
+    # invariant: retry says why its answer is tried again, while there is one that is
 
     cache: DurableCache
     parts: deque[tuple[Part, int]]
@@ -120,6 +122,7 @@ class ChatStream:
         self._numbers = count(1)
         self._janitor: asyncio.Task[None] | None = None
         self.dropped = 0
+        self._warned_at = -math.inf
 
     # Publishing.
 
@@ -151,6 +154,12 @@ class ChatStream:
     async def publish_queue(self, chat: str) -> None:
         """Tell that the queue of a chat changed."""
         await self._notify(chat, Notify(queue_update=True))
+
+    async def publish_retry(self, chat: str, reason: str) -> None:
+        """Tell that an answer is tried again, and why; who joins before its end is told, too."""
+        self._state(chat).retry = reason
+        self._tell_local(chat, Event(Kind.RETRY, reason))
+        await self._notify(chat, Notify(retry=reason))
 
     async def publish_error(self, chat: str, error: str) -> None:
         """Tell what went wrong."""
@@ -189,7 +198,15 @@ class ChatStream:
     def _tell_local(self, chat: str, event: Event) -> None:
         for queue in list(self._state(chat).subscribers.values()):
             if not queue.try_put(event):
+                # To wait for one who does not read would be to have all others wait.
                 self.dropped += 1
+                self._warn(chat)
+
+    def _warn(self, chat: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._warned_at >= policy.WARNING_INTERVAL:
+            self._warned_at = now
+            logger.warning("a subscriber of %s is slow: %d events dropped", chat, self.dropped)
 
     async def _notify(self, chat: str, notify: Notify) -> None:
         if self._bus is not None:
@@ -290,12 +307,14 @@ class ChatStream:
     def _arm(self, chat: str) -> None:
         state = self._state(chat)
         state.parts.clear()
+        state.retry = ""
         state.is_buffering = True
         state.idle_since = None
 
     def _retire(self, chat: str) -> None:
         state = self._state(chat)
         state.is_buffering = False
+        state.retry = ""
         state.idle_since = asyncio.get_running_loop().time()
 
     @property

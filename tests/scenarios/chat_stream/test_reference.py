@@ -11,6 +11,7 @@ from scenarios.chat_stream.bus import NotifyBus
 from scenarios.chat_stream.hardened import policy as hardened_policy
 from scenarios.chat_stream.hardened.reference import SyncedSubscription
 from scenarios.chat_stream.messages import (
+    Call,
     ChatRow,
     Event,
     Hint,
@@ -53,6 +54,19 @@ def test_a_promoted_text_is_first_and_the_others_keep_their_order(queue: list[st
     moved = promoter_policy.to_front(queue, queue[-1])
 
     assert moved == [queue[-1], *queue[:-1]]
+
+
+def test_a_promotion_answers_the_calls_that_nobody_else_will() -> None:
+    """Those whose result comes from outside, and has not come."""
+    calls = [
+        Call("search"),
+        Call("clock", is_resolved=True),
+        Call("think", is_dynamic=False),
+        Call("plan", is_dynamic=False, is_resolved=True),
+        Call("read"),
+    ]
+
+    assert [call.name for call in promoter_policy.left_open(calls)] == ["search", "read"]
 
 
 @pytest.mark.parametrize(

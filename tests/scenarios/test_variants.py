@@ -22,7 +22,9 @@ QUEUE = "Q0 Q1 Q2 Q3 Q4 Q6 Q7 Q8 Q9 Q11 Q12 Q13 Q16"
 ROWS = {
     "chat_stream.hardened": "H1 H2 H3 H4 H5 H6",
     "chat_stream.promoter": "M15 L23865 L25022 L25644 A1 A2 P1",
-    "chat_stream.subscription": ("M1 M1b M2 M3 M4 M6 M7 M8 M10 M11 M14 M16 L22571 L24031 L25145 O1 O2"),
+    "chat_stream.subscription": (
+        "M1 M1b M2 M3 M4 M6 M7 M8 M10 M11 M14 M16 L22571 L24031 L25145 O1 O2"
+    ),
     "connection_lifecycle.admission": "B1 B2 B3 B4 B5 B6 B7 B8 B9 B10 B11 S6a S6b S6c S6d C1 C2 C3",
     "connection_lifecycle.history": "A19 A36 A37 L589",
     "connection_lifecycle.attempts": "R0a R0b R1 R2 R3 R4 R5 R6 R7 R20",

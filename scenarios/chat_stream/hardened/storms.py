@@ -285,7 +285,7 @@ async def promoted_message_is_in_one_place(
 
 @scenario(SyncedSubscription, catches={Ungated: Calls, ReadsInParts: Calls})
 async def stale_hints_cost_no_read(sim: AsyncSimulation, cls: type[SyncedSubscription]) -> None:
-    """Three hints are new and a hundred are not: one read for the snapshot, and three more."""
+    """Three hints are new and ten are not: one read for the snapshot, and three more."""
     wire = sim.pool("database")
     store = FakeStore(wire)
     bus = NotifyBus[Hint]()
@@ -299,7 +299,7 @@ async def stale_hints_cost_no_read(sim: AsyncSimulation, cls: type[SyncedSubscri
             store.commit(CHAT, store.insert())
             await bus.notify(CHAT, Hint(store.version(CHAT)))
             await sim.advance(0.010)
-        for number in range(100):
+        for number in range(10):
             await bus.notify(CHAT, Hint(1 + number % 3))
             await sim.advance(0.001)
 

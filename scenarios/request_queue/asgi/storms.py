@@ -71,24 +71,6 @@ async def crowd_of_8_gives_up(sim: AsyncSimulation, cls: type[RequestQueue]) -> 
     assert site.queue.in_course == 0
 
 
-@scenario(RequestQueue, catches={broken.PlainRemoval: Failed}, matrix=False)
-async def crowd_of_8_behind_a_held_bucket(sim: AsyncSimulation, cls: type[RequestQueue]) -> None:
-    """Nobody ever has the token: all eight give up at the same instant, and none stays.
-
-    Not of the matrix: a smaller crowd with every variant stands among the storms below, and
-    of this size there is only what was leaked upstream.
-    """
-    origin = sim.pool("origin")
-    site = Site(cls, origin, acquire_timeout=0.005)
-    assert site.queue.bucket("/queue-load").try_acquire()
-
-    async with sim.storm(Calls(origin, 0), Elapsed(0.005), LeakBound()) as storm:
-        storm.spawn(site.get, "/queue-load", copies=8)
-
-    assert Counter(storm.results()) == {(504, 0.005): 8}
-    assert site.queue.in_course == 0
-
-
 @scenario(
     RequestQueue,
     catches={

@@ -308,8 +308,8 @@ def test_who_looks_at_a_failure_finds_everything_real(tmp_path: Path) -> None:
     """A debugger opens where the next scenario could have begun."""
     write(
         tmp_path,
-        storms="from harness import scenario\n\n@scenario\ndef one(sim):\n    assert sim is None\n\n"
-        "@scenario\ndef two(sim): ...\n",
+        storms="from harness import scenario\n\n"
+        "@scenario\ndef one(sim):\n    assert sim is None\n\n@scenario\ndef two(sim): ...\n",
     )
     write(
         tmp_path,

@@ -26,7 +26,7 @@ ROWS = {
         "M1 M1b M2 M3 M4 M6 M7 M8 M10 M11 M14 M16 L22571 L24031 L25145 O1 O2"
     ),
     "connection_lifecycle.admission": "B1 B2 B3 B4 B5 B6 B7 B8 B9 B10 B11 S6a S6b S6c S6d C1 C2 C3",
-    "connection_lifecycle.history": "A19 A36 A37 L589",
+    "connection_lifecycle.history": "A19 A29 A36 A37 L589",
     "connection_lifecycle.attempts": "R0a R0b R1 R2 R3 R4 R5 R6 R7 R20",
     "connection_lifecycle.reader": (
         "R0a R0b R1 R4 R5 R6 R7 R9 R11 R12 R14 R15 R16 R17 R20 A1 A2 A12 A13 A14 A16"

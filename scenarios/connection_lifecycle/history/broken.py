@@ -1,7 +1,8 @@
 """Neighbours of the reader that are each wrong in one way; a storm in `storms.py` catches each.
 
-An is the n-th line of the table of history (8.1): A19 the coalescer, A36 the speculative budget,
-A37 the map of flights. L589 is the pull request of that number, with its two semaphores (6).
+An is the n-th line of the table of history (8.1): A19 the coalescer, A29 the recorder of holes,
+A36 the speculative budget, A37 the map of flights. L589 is the pull request of that number, with
+its two semaphores (6).
 
 Not here: that the two semaphores are given back in the wrong order. A second import may then have
 the place of the first while that one still holds its connection, for no time at all, and nobody
@@ -11,13 +12,15 @@ outside can tell.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty
+from typing import Any
 
 from scenarios.connection_lifecycle.admission.reference import Token
 from scenarios.connection_lifecycle.scope import Scope
 
 from .policy import DEMAND
-from .reference import Coalescer, Flight, Flights, Lanes, Speculation
+from .reference import Coalescer, Flight, Flights, Hole, Holes, Lanes, Speculation
 
 # --- one fetch for all who want an article --------------------------------------------------------
 
@@ -464,3 +467,86 @@ class CoalescerSerialised(Coalescer):
     def _call(self, paths: Sequence[str]) -> None:
         with self._changed:
             super()._call(paths)
+
+
+# --- what is missing from a file ------------------------------------------------------------------
+
+
+class LooksAtTheClosedFile(Holes):
+    """A29: looks up the path of the file when it records.
+
+    Bug: close has let go of the path between the hole and its record.
+    Seen in: altmount until commit c27b571b of 2026-07-15: the callback read what Close had cleared.
+    Caught by: hole_meets_a_close (Failed).
+    """
+
+    def _keep(self, hole: Hole) -> None:
+        path: Any = self._path
+        super()._keep(Hole(path, hole.id))
+
+
+class ThreadForEach(Holes):
+    """A29: starts a thread for each hole, which nobody waits for.
+
+    Bug: a file with a thousand holes has a thousand records on their way; no interleaving.
+    Seen in: altmount until commit c27b571b of 2026-07-15: a goroutine of its own for each hole.
+    Caught by: holes_are_recorded_one_by_one (MaxInFlight).
+    """
+
+    def _offer(self, hole: Hole) -> bool:
+        threading.Thread(target=self._keep, args=(hole,), daemon=True).start()
+        return True
+
+
+class DiesOfARecord(Holes):
+    """A29: ends with the first record that fails.
+
+    Bug: one hole that cannot be recorded, and nothing is recorded any more; no interleaving.
+    Seen in: altmount until commit c27b571b of 2026-07-15: what the goroutine raised, nobody caught.
+    Caught by: holes_are_recorded_one_by_one (Unhandled).
+    """
+
+    def _keep(self, hole: Hole) -> None:
+        self._record(hole)
+
+
+class WaitsForAPlace(Holes):
+    """A29: waits for a place in the queue instead of dropping the hole.
+
+    Bug: whoever reads waits for the slowest record, with the lock in its hands; no interleaving.
+    Seen in: no issue that we know of; altmount drops when its queue of 128 is full.
+    Caught by: holes_are_recorded_one_by_one (Calls, Elapsed).
+    """
+
+    def _offer(self, hole: Hole) -> bool:
+        while not super()._offer(hole):
+            time.sleep(0.005)
+        return True
+
+
+class DropsWhatWaits(Holes):
+    """A29: forgets what waits to be recorded when it is closed.
+
+    Bug: a hole that was found just before the end was accepted, and is never recorded.
+    Seen in: no issue that we know of; altmount drains its queue on close.
+    Caught by: hole_meets_a_close (Failed).
+    """
+
+    def _end(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()
+        super()._end()
+
+
+class HolesSerialised(Holes):
+    """One lock round every public method, and round the records.
+
+    Bug: who finds a hole waits for the record that goes on.
+    Seen in: hickory-dns #923 of November 2019: a lock round all lookups let one go at a time.
+    Caught by: holes_are_recorded_one_by_one (Calls, Elapsed).
+    """
+
+    def _keep(self, hole: Hole) -> None:
+        with self._lock:
+            super()._keep(hole)

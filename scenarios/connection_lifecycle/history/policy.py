@@ -13,6 +13,7 @@ WINDOW = 1.0
 DEBOUNCE = 30.0
 CALL_TIMEOUT = 60.0
 REMEMBERED = 1024
+HOLES_WAITING = 128
 
 
 def speculative_slots(connections: int) -> int:

@@ -1,4 +1,4 @@
-"""Four neighbours of the reader: fetches in common, speculation, two semaphores, bundled calls.
+"""Neighbours of the reader: shared fetches, speculation, two semaphores, bundled calls, holes.
 
 Each is a class of its own and knows none of the others. None knows how an article travels.
 
@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Full, Queue
 
 from scenarios.connection_lifecycle.admission.policy import Shared
 from scenarios.connection_lifecycle.admission.reference import Budget, Token
@@ -390,4 +392,103 @@ class Coalescer:
         return Scope(timeout=self._timeout)
 
 
-__all__ = ["Coalescer", "Flights", "Lanes", "Speculation"]
+# --- what is missing from a file ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """An article that does not exist, and the file that lacks it: all that a record needs."""
+
+    path: str
+    id: str
+
+
+class Holes:
+    """Pads what is missing from an open file, and has it recorded; any thread.
+
+    Whoever reads never waits for a record. A thread of its own makes them, one at a time, from
+    copies: it touches nothing that `close` lets go of. The owner must call `close`, which returns
+    when all that was accepted is recorded.
+    """
+
+    # invariant: a hole that was accepted is in the queue, being recorded, or recorded
+    # invariant: the path is None from the first close on, and nothing is accepted then
+
+    def __init__(
+        self,
+        path: str,
+        record: Callable[[Hole], None],
+        *,
+        size: int,
+        most: int = policy.HOLES_WAITING,
+    ) -> None:
+        """Start nothing: the thread begins with the first hole.
+
+        Args:
+            path: the file.
+            record: called with each hole, in the order in which they were found.
+            size: bytes of an article.
+            most: holes that may wait to be recorded; what is found beyond is padded, and dropped.
+        """
+        self._path: str | None = path
+        self._record = record
+        self._size = size
+        self._lock = threading.Lock()
+        self._queue: Queue[Hole | None] = Queue(most)
+        self._worker: threading.Thread | None = None
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Holes that are not recorded: found after the end, or where too many waited."""
+        return self._dropped
+
+    def pad(self, id: str) -> bytes:
+        """Return what stands in for an article that does not exist, and have that recorded."""
+        with self._lock:
+            # Copied under the lock: who records looks at no file that may be closed by then.
+            hole = self._snapshot(id)
+            if hole is None or not self._offer(hole):
+                self._dropped += 1
+        return bytes(self._size)
+
+    def close(self) -> None:
+        """Record what was accepted, and end the thread; may be repeated, and any caller waits."""
+        with self._lock:
+            is_first, self._path = self._path is not None, None
+            worker = self._worker
+        if worker is not None:
+            if is_first:
+                self._end()
+            worker.join()
+
+    def _snapshot(self, id: str) -> Hole | None:
+        return None if self._path is None else Hole(self._path, id)
+
+    def _offer(self, hole: Hole) -> bool:
+        try:
+            self._queue.put_nowait(hole)
+        except Full:
+            return False
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, name="holes", daemon=True)
+            self._worker.start()
+        return True
+
+    def _end(self) -> None:
+        # Behind all that was accepted; without the lock, since it waits for room.
+        self._queue.put(None)
+
+    def _work(self) -> None:
+        while (hole := self._queue.get()) is not None:
+            self._keep(hole)
+
+    def _keep(self, hole: Hole) -> None:
+        try:
+            self._record(hole)
+        except Exception:
+            # The next one may succeed, and somebody has to record it.
+            logger.exception("that %s lacks %s could not be recorded", hole.path, hole.id)
+
+
+__all__ = ["Coalescer", "Flights", "Hole", "Holes", "Lanes", "Speculation"]

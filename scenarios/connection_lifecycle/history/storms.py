@@ -31,14 +31,18 @@ from .broken import (
     ConnectionFirst,
     DemandWaits,
     DiesOfAnError,
+    DiesOfARecord,
     DropsThePending,
+    DropsWhatWaits,
     EachTakesOver,
     FetchesForEach,
     FlightsSerialised,
     ForgetsWhatCameMeanwhile,
+    HolesSerialised,
     ImportsJoin,
     LanesSerialised,
     LeaderTakesAllDown,
+    LooksAtTheClosedFile,
     LooksThenCloses,
     LooksThenFlies,
     LooksThenTakes,
@@ -54,9 +58,11 @@ from .broken import (
     SpeculationSerialised,
     SpeculationWaits,
     StaysAfterAFailure,
+    ThreadForEach,
+    WaitsForAPlace,
     WholeRounds,
 )
-from .reference import Coalescer, Flights, Lanes, Speculation
+from .reference import Coalescer, Flights, Hole, Holes, Lanes, Speculation
 
 # --- one fetch for all who want an article --------------------------------------------------------
 
@@ -115,7 +121,11 @@ def closing_leader_hands_over(sim: Simulation, cls: type[Flights]) -> None:
             left.append(sim.now())
 
     with sim.storm(
-        Calls(origin, 2), MaxInFlight(origin, 2), Elapsed(0.004 + 0.010), LeakBound()
+        Calls(origin, 2),
+        # Who takes over begins when the call of the leader is over.
+        MaxInFlight(origin, 1, reached=True),
+        Elapsed(0.004 + 0.010),
+        LeakBound(),
     ) as storm:
         storm.spawn(leader)
         sim.settle()
@@ -148,6 +158,7 @@ def failed_flight_leaves_the_map(sim: Simulation, cls: type[Flights]) -> None:
         storm.spawn(late)
 
     assert [type(error) for error in storm.errors()] == [FetchError, type(None)]
+    assert storm.results()[1] == film.content
     assert len(flights) == 0
 
 
@@ -453,6 +464,7 @@ def close_refreshes_what_is_pending(sim: Simulation, cls: type[Coalescer]) -> No
         Exactly(["film", "series"], server.refreshed),
         Exactly(["over"], ended),
         Calls(server.pool, 1),
+        MaxInFlight(server.pool, 1, reached=True),
         # Not a second: nobody else is waited for.
         Elapsed(0.500 + 0.100),
         LeakBound(),
@@ -481,7 +493,12 @@ def asks_are_held_back_for_thirty_seconds(sim: Simulation, cls: type[Coalescer])
         time.sleep(at - sim.now())
         return coalescer.enqueue("film")
 
-    with sim.storm(Calls(server.pool, 3), Elapsed(80.0), LeakBound()) as storm:
+    with sim.storm(
+        Calls(server.pool, 3),
+        MaxInFlight(server.pool, 1, reached=True),
+        Elapsed(80.0),
+        LeakBound(),
+    ) as storm:
         coalescer = cls(server.refresh)
         storm.spawn(asker, coalescer)
         sim.advance(90.0)
@@ -496,14 +513,25 @@ def few_paths_are_remembered(sim: Simulation, cls: type[Coalescer]) -> None:
     """Five folders are asked for and three remembered; those that were forgotten may come again."""
     server = Server(sim, latency=0.0)
 
-    with sim.storm(Calls(server.pool, 1), LeakBound()):
+    def asker(coalescer: Coalescer) -> list[bool]:
+        return [coalescer.enqueue(path) for path in "abcde"]
+
+    with sim.storm(
+        Calls(server.pool, 1),
+        MaxInFlight(server.pool, 1, reached=True),
+        # Nobody waits for the call.
+        Elapsed(0.0),
+        LeakBound(),
+    ) as storm:
         coalescer = cls(server.refresh, most=3)
-        for path in "abcde":
-            coalescer.enqueue(path)
+        storm.spawn(asker, coalescer)
         sim.advance(2.0)
         coalescer.close()
 
+    assert storm.results() == [[True] * 5]
     assert server.refreshed == ["a", "b", "c", "d", "e"]
+    # The window of a second.
+    assert server.pool.arrivals() == [1.0]
     assert coalescer.remembered <= 3
 
 
@@ -521,7 +549,12 @@ def hung_call_is_given_up(sim: Simulation, cls: type[Coalescer]) -> None:
         time.sleep(10.0)
         coalescer.enqueue("film")
 
-    with sim.storm(Calls(server.pool, 2), Elapsed(10.0), LeakBound()) as storm:
+    with sim.storm(
+        Calls(server.pool, 2),
+        MaxInFlight(server.pool, 1, reached=True),
+        Elapsed(10.0),
+        LeakBound(),
+    ) as storm:
         coalescer = cls(server.refresh)
         storm.spawn(asker, coalescer)
         sim.advance(100.0)
@@ -529,6 +562,79 @@ def hung_call_is_given_up(sim: Simulation, cls: type[Coalescer]) -> None:
 
     # The first hangs from 1 s on; the second waits for it, and then for its window.
     assert server.pool.arrivals() == [1.0, 1.0 + 60.0 + 1.0]
+
+
+# --- what is missing from a file ------------------------------------------------------------------
+
+
+@scenario(
+    Holes,
+    catches={
+        LooksAtTheClosedFile: Failed,
+        DropsWhatWaits: Failed,
+        ThreadForEach: (Failed, LeakBound),
+    },
+)
+def hole_meets_a_close(sim: Simulation, cls: type[Holes]) -> None:
+    """A hole is found while two threads close the file: it is padded, and recorded or dropped.
+
+    Whatever was accepted is recorded when close returns, by the path that the file had.
+    """
+    register = Register(sim, latency=0.0)
+    holes = cls("film.mkv", register.record, size=64)
+
+    def closer() -> list[Hole]:
+        holes.close()
+        return list(register.holes)
+
+    with sim.storm(Calls(register.pool, at_most=1), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(holes.pad, "a")
+        storm.spawn(closer, copies=2)
+
+    padded, *recorded = storm.results()
+    assert padded == bytes(64)
+    assert recorded == [[Hole("film.mkv", "a")] * (1 - holes.dropped)] * 2
+
+
+@scenario(
+    Holes,
+    catches={
+        ThreadForEach: MaxInFlight,
+        DiesOfARecord: Unhandled,
+        WaitsForAPlace: (Calls, Elapsed),
+        HolesSerialised: (Calls, Elapsed),
+    },
+)
+def holes_are_recorded_one_by_one(sim: Simulation, cls: type[Holes]) -> None:
+    """A viewer finds five holes where three may wait: nobody waits for a record, one is dropped.
+
+    The first record fails, and the others are made all the same.
+    """
+    register = Register(sim, latency=1.0)
+    register.pool.script("a", Behaviour(latency=1.0, error=TransientError))
+    holes = cls("film.mkv", register.record, size=64, most=3)
+
+    def viewer() -> bytes:
+        seen = holes.pad("a")
+        # The first is being recorded from now on, and waits no more.
+        time.sleep(0.010)
+        return seen + b"".join(map(holes.pad, "bcde"))
+
+    with sim.storm(
+        Exactly([Hole("film.mkv", each) for each in "abcd"], register.holes),
+        Calls(register.pool, 4),
+        MaxInFlight(register.pool, 1, reached=True),
+        # What the viewer waits himself: he waits for no record.
+        Elapsed(0.010),
+        LeakBound(),
+    ) as storm:
+        storm.spawn(viewer)
+        sim.advance(5.0)
+        holes.close()
+
+    assert storm.results() == [bytes(5 * 64)]
+    assert register.pool.arrivals() == [0.0, 1.0, 2.0, 3.0]
+    assert holes.dropped == 1
 
 
 # --- what the storms are made of ------------------------------------------------------------------
@@ -556,3 +662,17 @@ class Server:
         """Note the folders, and make the call."""
         self.refreshed.extend(paths)
         self.pool.call(paths[0], timeout=scope.remaining(), cancel=scope)
+
+
+class Register:
+    """Where holes are recorded: one call for each. Any thread."""
+
+    def __init__(self, sim: Simulation, *, latency: float) -> None:
+        """Have a record take `latency` seconds; it is known by the article."""
+        self.pool = sim.pool("register", latency=latency)
+        self.holes: list[Hole] = []
+
+    def record(self, hole: Hole) -> None:
+        """Note the hole, and make the call."""
+        self.holes.append(hole)
+        self.pool.call(hole.id)

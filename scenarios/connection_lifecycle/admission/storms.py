@@ -13,6 +13,7 @@ from harness import (
     Deadlock,
     Elapsed,
     Failed,
+    InFlight,
     LeakBound,
     MaxInFlight,
     Simulation,
@@ -46,7 +47,7 @@ from .broken import (
     WaitCountsAsSlow,
 )
 from .policy import Shared, TwoCaps
-from .reference import Budget, Importer, SharedPool, Streams, UnavailableError
+from .reference import Budget, Importer, SharedPool, Streams, Token, UnavailableError
 from .swapped import Pool
 
 # Whatever reaches a peak above one catches who lets in one at a time.
@@ -79,17 +80,17 @@ def tokens_come_back_once(sim: Simulation, cls: type[Budget]) -> None:
 @scenario(Budget, catches={LastComeFirstServed: Failed})
 def first_come_first_served(sim: Simulation, cls: type[Budget]) -> None:
     """Five wait for one token, and get it in the order in which they came."""
-    budget, served = cls(Shared(1)), []
+    budget, busy, served = cls(Shared(1)), sim.in_flight("workers"), []
     arrivals = iter(range(5))
 
     def worker() -> None:
         place = next(arrivals)
         time.sleep(0.001 * place)
-        with budget.acquire():
+        with budget.acquire(), busy:
             served.append(place)
             time.sleep(1.0)
 
-    with sim.storm(Elapsed(5 * 1.0), LeakBound()) as storm:
+    with sim.storm(MaxInFlight(busy, 1, reached=True), Elapsed(5 * 1.0), LeakBound()) as storm:
         storm.spawn(worker, copies=5)
 
     assert served == [0, 1, 2, 3, 4]
@@ -583,7 +584,8 @@ def lanes_do_not_mix(sim: Simulation, cls: type[Importer]) -> None:
     """A stream and an import of two segments each: two calls in each lane, two tokens taken."""
     film = Film(2, 64)
     origin = sim.pool("origin", latency=0.060, payload=film.bodies.__getitem__)
-    budget = Budget(Shared(2))
+    taken = sim.in_flight("tokens taken")
+    budget = CountedBudget(Shared(2), taken)
     importer = cls(lambda: origin, connections=2, budget=budget)
 
     def viewer() -> bytes:
@@ -594,6 +596,8 @@ def lanes_do_not_mix(sim: Simulation, cls: type[Importer]) -> None:
         Calls(origin, 2, lane="priority"),
         Calls(origin, 2, lane="normal"),
         MaxInFlight(origin, 2 + 2, reached=True),
+        # One for each file, and none for the stream.
+        MaxInFlight(taken, 2, reached=True),
         Elapsed(0.060),
         LeakBound(),
     ) as storm:
@@ -682,3 +686,21 @@ def failed_swap_leaves_no_pool(sim: Simulation, cls: type[SharedPool[Pool]]) -> 
     assert isinstance(swapped, ConnectionError)
     assert [type(error) for error in asked] == [UnavailableError] * 3
     assert opened.value == 0
+
+
+# --- what the storms are made of ------------------------------------------------------------------
+
+
+class CountedBudget(Budget):
+    """A budget that has a gauge of the tokens that were ever taken; any thread."""
+
+    def __init__(self, caps: Shared, taken: InFlight) -> None:
+        """Count the tokens in `taken`, which nobody leaves."""
+        super().__init__(caps)
+        self._taken = taken
+
+    def acquire(self, scope: Scope | None = None) -> Token:
+        """Take a token, and count it."""
+        token = super().acquire(scope)
+        self._taken.enter()
+        return token

@@ -55,7 +55,7 @@ class OneAttempt(Attempts):
 
     Bug: a single hiccup of one connection ends the stream; no interleaving is needed.
     Seen in: zyte-autoextract #30 of January 2021: the number of retries passed as that of attempts.
-    Caught by: second_attempt_recovers (Elapsed), failing_article_costs_two_calls (Calls).
+    Caught by: second_attempt_recovers (Calls), failing_article_costs_two_calls (Calls).
     """
 
     def _may_retry(self, attempts: int) -> bool:
@@ -77,6 +77,8 @@ class DoubledBackoff(Attempts):
 
 class EqualSeeds(Attempts):
     """R3: seeds the jitter alike in every reader.
+
+    To draw it once per process is the same: one number for all, wherever it comes from.
 
     Bug: all readers draw the same "random" delay, and come back together.
     Seen in: Go before 1.20 (February 2023), whose global generator was always seeded with 1.
@@ -153,7 +155,7 @@ class TruncatedAccepted(Attempts):
 
     Bug: the connection is cut in mid-article, and every byte after it moves up; no interleaving.
     Seen in: altmount to this day; requests #2275 of October 2014, closed as intended.
-    Caught by: second_attempt_recovers (Failed).
+    Caught by: second_attempt_recovers (Calls), empty_article_costs_two_calls (Calls).
     """
 
     def _verify(self, data: bytes, id: str, last: int) -> None:

@@ -95,6 +95,8 @@ def retries_spread(sim: Simulation, cls: type[Attempts]) -> None:
             storm.spawn(cls(Scope()).fetch, origin, each, 15)
 
     delays = [pause for each in film.ids for pause in pauses(origin.arrivals(each), latency=0.001)]
+    # Two calls of 1 ms and the longest pause.
+    assert round(storm.elapsed, 9) == round(2 * 0.001 + max(delays), 9)
     assert [type(error) for error in storm.errors()] == [FetchError] * 4
     assert min(delays) >= 0.050
     assert max(delays) <= 0.150
@@ -104,11 +106,11 @@ def retries_spread(sim: Simulation, cls: type[Attempts]) -> None:
 @scenario(
     Attempts,
     catches={
-        OneAttempt: (Elapsed, Unhandled),
-        TruncatedAccepted: Failed,
-        ConstantDelay: Elapsed,
-        DoubledBackoff: Elapsed,
-        Serialised: (MaxInFlight, Elapsed),
+        OneAttempt: (Calls, Unhandled),
+        TruncatedAccepted: (Calls, Failed),
+        ConstantDelay: Failed,
+        DoubledBackoff: Failed,
+        Serialised: MaxInFlight,
     },
 )
 def second_attempt_recovers(sim: Simulation, cls: type[Attempts]) -> None:
@@ -121,15 +123,19 @@ def second_attempt_recovers(sim: Simulation, cls: type[Attempts]) -> None:
     attempts = cls(Scope())
 
     with sim.storm(
-        MaxInFlight(origin, 3, reached=True),
-        # Two calls, and the later of two pauses between 50 and 150 ms.
-        Elapsed(at_least=2 * 0.010 + 0.050, at_most=2 * 0.010 + 0.150),
-        LeakBound(),
+        Calls(origin, 3 + 2), MaxInFlight(origin, 3, reached=True), LeakBound()
     ) as storm:
         for each in film.ids:
             storm.spawn(attempts.fetch, origin, each, 63)
 
+    delays = [
+        pause for each in (cut, failing) for pause in pauses(origin.arrivals(each), latency=0.010)
+    ]
     assert storm.results() == list(film.bodies.values())
+    assert min(delays) >= 0.050
+    assert max(delays) <= 0.150
+    # Two calls of 10 ms and the longer pause.
+    assert round(storm.elapsed, 9) == round(2 * 0.010 + max(delays), 9)
 
 
 @scenario(
@@ -159,6 +165,8 @@ def empty_article_costs_two_calls(sim: Simulation, cls: type[Attempts]) -> None:
     assert [type(each) for each in error.exceptions] == [CorruptionError] * 2
     assert "data corruption detected" in str(error.exceptions[0])
     assert 0.050 <= pause <= 0.150
+    # Two calls of 5 ms and the pause: the error comes at once.
+    assert round(storm.elapsed, 9) == round(2 * 0.005 + pause, 9)
 
 
 @scenario(
@@ -186,6 +194,7 @@ def missing_article_is_asked_for_once(sim: Simulation, cls: type[Attempts]) -> N
     *missing, there = storm.errors()
     assert [isinstance(each, FetchError) and each.is_missing for each in missing] == [True, True]
     assert there is None
+    assert storm.results()[2] == film.bodies[film.ids[2]]
 
 
 @scenario(

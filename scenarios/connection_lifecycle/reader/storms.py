@@ -327,10 +327,10 @@ def close_reaches_behind_what_was_read(sim: Simulation, cls: type[Reader]) -> No
     """One article was read, the next one never hears the close; its reader is free at once."""
     film = Film(2, 16)
     origin = sim.pool("origin", latency=2.0, payload=film.bodies.__getitem__)
-    origin.set(film.ids[0], Behaviour(payload=film.bodies[film.ids[0]]))
+    origin.set(film.ids[0], Behaviour(latency=0.010, payload=film.bodies[film.ids[0]]))
     reader = cls(lambda: Deaf(origin), film.slices(), window=2)
 
-    with sim.storm(Elapsed(0.100), LeakBound()) as storm:
+    with sim.storm(MaxInFlight(origin, 2, reached=True), Elapsed(0.100), LeakBound()) as storm:
         storm.spawn(reader.read, 16)
         sim.advance(0.050)
         storm.spawn(reader.read, 16)
@@ -339,6 +339,7 @@ def close_reaches_behind_what_was_read(sim: Simulation, cls: type[Reader]) -> No
         sim.advance(2.0)
 
     assert isinstance(storm.errors()[1], ClosedPipeError)
+    assert storm.results()[0] == film.content[:16]
 
 
 @scenario(Segment, catches={KeepsTheCancellation: Elapsed})

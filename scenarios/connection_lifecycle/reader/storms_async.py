@@ -68,7 +68,15 @@ async def failing_article_costs_a_task_two_calls(
     assert round(storm.elapsed, 9) == round(2 * 0.005 + pause, 9)
 
 
-@scenario(AsyncReader, catches={AsyncOneAttempt: Unhandled, AsyncTruncatedAccepted: Failed})
+@scenario(
+    AsyncReader,
+    catches={
+        AsyncOneAttempt: (Calls, Unhandled),
+        AsyncTruncatedAccepted: (Calls, Failed),
+        AsyncConstantDelay: Failed,
+        CountsAfterTheFetch: Calls,
+    },
+)
 async def task_recovers_on_the_second_attempt(sim: AsyncSimulation, cls: type[AsyncReader]) -> None:
     """A call that fails and a payload that is cut short are each asked for again; no byte moves."""
     film = Film(3, 64)
@@ -82,10 +90,17 @@ async def task_recovers_on_the_second_attempt(sim: AsyncSimulation, cls: type[As
         async with reader:
             return await reader.read(3 * 64)
 
-    async with sim.storm(MaxInFlight(origin, 3, reached=True), LeakBound()) as storm:
+    async with sim.storm(
+        Calls(origin, 3 + 2), MaxInFlight(origin, 3, reached=True), LeakBound()
+    ) as storm:
         storm.spawn(viewer)
 
+    again = [origin.arrivals(each)[1] for each in film.ids[:2]]
     assert storm.results() == [film.content]
+    assert min(again) >= 0.010 + 0.050
+    assert max(again) <= 0.010 + 0.150
+    # The later of the second calls, and its 10 ms.
+    assert round(storm.elapsed, 9) == round(max(again) + 0.010, 9)
 
 
 @scenario(AsyncReader, catches={AsyncRetriesMissing: Calls})

@@ -54,6 +54,8 @@ class NoSingleFlight(SpeedTests[Client]):
 class KeyByHost(SpeedTests[Client]):
     """T2: takes two accounts with one host for the same provider.
 
+    Keyed by URL it is the same bug: two accounts of one provider have host and port in common.
+
     Bug: the second account gets the first one's client, and its speed; no interleaving is needed.
     Seen in: Apache Linkis #3521 of September 2022: a connection kept by URL goes to the next user.
     Caught by: accounts_share_nothing (Calls).

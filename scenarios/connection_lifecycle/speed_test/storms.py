@@ -109,7 +109,11 @@ def client_outlives_its_request(sim: Simulation, cls: type[SpeedTests[Client]]) 
         return speed
 
     with sim.storm(
-        Calls(exchange.dials, 1), MaxInFlight(exchange.clients, 1, reached=True), LeakBound()
+        Calls(exchange.dials, 1),
+        MaxInFlight(exchange.clients, 1, reached=True),
+        # The second request, and its test over the client of the first.
+        Elapsed(10.0 + 0.400),
+        LeakBound(),
     ) as storm:
         tests = cls(exchange.build, exchange.measure)
         storm.spawn(request, tests)
@@ -150,7 +154,11 @@ def clients_are_shared_for_five_minutes(sim: Simulation, cls: type[SpeedTests[Cl
         return tests.run(NEWS)
 
     with sim.storm(
-        Calls(exchange.dials, 3), MaxInFlight(exchange.clients, 1, reached=True), LeakBound()
+        Calls(exchange.dials, 3),
+        MaxInFlight(exchange.clients, 1, reached=True),
+        # The last visit, and its dial.
+        Elapsed(second_expiry + 1e-6 + 0.100),
+        LeakBound(),
     ) as storm:
         tests = cls(exchange.build, exchange.measure)
         storm.spawn(visitor, tests)
@@ -177,7 +185,11 @@ def idle_client_goes_at_the_second_tick(sim: Simulation, cls: type[SpeedTests[Cl
     exchange = Exchange(sim, dial=0.0, test=0.0)
 
     with sim.storm(
-        Calls(exchange.dials, 1), MaxInFlight(exchange.clients, 1, reached=True), LeakBound()
+        Calls(exchange.dials, 1),
+        MaxInFlight(exchange.clients, 1, reached=True),
+        # Nobody waits for the client to go.
+        Elapsed(0.0),
+        LeakBound(),
     ) as storm:
         tests = cls(exchange.build, exchange.measure)
         storm.spawn(tests.run, NEWS)
@@ -205,7 +217,11 @@ def sweep_takes_what_has_expired(sim: Simulation, cls: type[SpeedTests[Client]])
     early, other, late = (Provider(each, Account(f"{each}.example")) for each in "abc")
 
     with sim.storm(
-        Calls(exchange.dials, 3), MaxInFlight(exchange.clients, 3, reached=True), LeakBound()
+        Calls(exchange.dials, 3),
+        MaxInFlight(exchange.clients, 3, reached=True),
+        # The last comes at 200 s, and waits for nothing.
+        Elapsed(200.0),
+        LeakBound(),
     ) as storm:
         tests = cls(exchange.build, exchange.measure)
         storm.spawn(tests.run, early)

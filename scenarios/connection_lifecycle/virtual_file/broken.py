@@ -147,6 +147,9 @@ class InterruptUnderLock(VirtualFile):
 class InterruptWaits(VirtualFile):
     """F19: waits, in its interrupt, until the last download has ended.
 
+    The table names the time of the close, and the search for a deadlock: there is none, since a
+    download ends without the lock of the file, and so it is the time.
+
     Bug: a download that does not hear the cancellation keeps close, and everybody behind it.
     Seen in: altmount 2417fa66 of December 2025, a stop() that joins before it lets go.
     Caught by: close_leaves_deaf_downloads_behind, disconnect_frees_the_connections (Elapsed).
@@ -176,6 +179,9 @@ class AsksBeforeTheLock(VirtualFile):
 
 class DetachedNotInterrupted(VirtualFile):
     """F22: queues a reader that is no longer wanted without interrupting it.
+
+    The table has four slow closers stuck and names the calls that are left; one closer that is
+    stuck shows the same, and the calls left are a plain assert of the storm.
 
     Bug: four slow closes keep all closers busy, and the readers behind them keep downloading.
     Seen in: altmount until commit e95707d6 of June 2026.
@@ -373,6 +379,24 @@ class KeyedByOffset(RandomReads):
         return offset
 
 
+class KeyedByReader(RandomReads):
+    """F2: keeps segments by the reader that fetched them.
+
+    Bug: who looks elsewhere finds what the last reader left there: no call, and the wrong bytes.
+    Seen in: no issue that we know of; altmount's cache is keyed by the index of the segment.
+    Caught by: random_reads_cost_one_call_a_segment (Calls).
+    """
+
+    _readers = 0
+
+    def _fetch(self, index: int, borrow: Borrow, cancel: Scope | None) -> memoryview:
+        self._readers += 1
+        return super()._fetch(index, borrow, cancel)
+
+    def _cache_key(self, index: int, offset: int) -> int:
+        return self._readers
+
+
 class KeepsPartOfASegment(RandomReads):
     """F4: keeps what arrived of a segment as if it were all of it.
 
@@ -511,6 +535,9 @@ class EightPlaces(Closers):
 class AlwaysInline(Closers):
     """F11: closes every reader in the thread that gives it up.
 
+    The table names the time of the seeks, a second each. The peak of five closes at once, which
+    one thread never reaches, is judged before the time and says why it is that long.
+
     Bug: each seek waits for a whole close; no interleaving is needed.
     Seen in: no issue that we know of; altmount closed inline before it detached readers.
     Caught by: seeks_close_four_at_once (MaxInFlight).
@@ -606,11 +633,11 @@ class WorksAfterTheEnd(Closers):
         super().offer(reader)
 
 
-class SerialisedClosers(Closers):
-    """F11: closes one reader at a time, whoever does it.
+class ClosersSerialised(Closers):
+    """One lock round every close.
 
     Bug: four workers wait for each other, and fifty seeks for all of them; no interleaving.
-    Seen in: no issue that we know of; it is the closers' form of one lock round everything.
+    Seen in: hickory-dns #923 of November 2019: a lock round all lookups let one go at a time.
     Caught by: seeks_close_four_at_once (MaxInFlight).
     """
 

@@ -7,6 +7,7 @@ times; here it is the sizes that matter.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle, islice
 from statistics import fmean, pstdev
 
 import pytest
@@ -31,8 +32,14 @@ from scenarios.connection_lifecycle.scope import Scope
 from scenarios.connection_lifecycle.speed_test.policy import Account, Provider
 from scenarios.connection_lifecycle.speed_test.provider import Exchange
 from scenarios.connection_lifecycle.speed_test.reference import SpeedTests
+from scenarios.connection_lifecycle.virtual_file.broken import CloserForEach, NoCache
 from scenarios.connection_lifecycle.virtual_file.policy import Layout
-from scenarios.connection_lifecycle.virtual_file.reference import SharedReader, VirtualFile
+from scenarios.connection_lifecycle.virtual_file.reference import (
+    Closers,
+    RandomReads,
+    SharedReader,
+    VirtualFile,
+)
 
 pytestmark = pytest.mark.one_ground
 
@@ -158,12 +165,99 @@ def test_streams_take_their_share(capacity: int, streams: int, left: int) -> Non
     assert held(compete)
 
 
-def test_fifty_seeks_close_nine_readers_themselves() -> None:
-    """9.050 s for the seeks, of which the 9th, 14th … 49th take a second; the last close at 11.001.
+@dataclass(frozen=True)
+class Looks:
+    """Two hundred looks of 64 bytes at the starts of segments, and what they cost."""
 
-    A close takes 1 s, a seek comes 1 ms after the one before. Four readers are being closed and
-    four wait when the ninth seek closes its own; meanwhile the four closers take the next four.
-    """
+    segments: tuple[int, ...]
+    calls: int
+    random_reads: type[RandomReads] = RandomReads
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where the looks begin: round and round the segments."""
+        return [1024 * segment for segment in islice(cycle(self.segments), 200)]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Eight segments, of which the first is not the first one looked at: a call for each.
+        Looks((3, 6, 1, 4, 7, 2, 5, 0), 8),
+        # Offset 0 is taken for a read in order: its reader prefetches a window of four, and the
+        # first jump gives it up.
+        Looks((0, 3, 6, 1, 4, 7, 2, 5), 4 + 8),
+        # One more than the cache holds: each look throws away what the ninth look from it needs.
+        Looks((3, 6, 1, 4, 7, 2, 5, 8, 0), 200),
+        # Before: each look opens a reader of its own.
+        Looks((3, 6, 1, 4, 7, 2, 5, 0), 200, NoCache),
+    ],
+    ids=["eight", "from-zero", "nine", "before"],
+)
+def test_two_hundred_looks_cost_one_call_a_segment(case: Looks) -> None:
+    """8 calls, 12 if the first offset is 0, and 200 without a cache or with one too small."""
+
+    def look(sim: Simulation) -> None:
+        film = Film(200, 1024)
+        origin = sim.pool("origin", latency=0.001, payload=film.bodies.__getitem__)
+        layout = Layout.of([1024] * 200)
+
+        def open_reader(start: int, end: int) -> Reader:
+            return Reader(lambda: origin, film.slices(start, end), window=4)
+
+        def open_segment(index: int) -> Reader:
+            return Reader(lambda: origin, film.slice_of(index), window=4)
+
+        jumps = case.random_reads(open_reader, layout, open_segment=open_segment)
+        file = VirtualFile(open_reader, layout, random_reads=jumps)
+
+        def viewer() -> list[bytes]:
+            # One thread, and nobody beside it: it is the figures that matter, not the order.
+            with sim.no_points():
+                seen = [at(file, offset) for offset in case.offsets]
+                # What is prefetched arrives.
+                time.sleep(1.0)
+                file.close()
+            return seen
+
+        with sim.storm(Calls(origin, case.calls, lane="priority"), LeakBound()) as storm:
+            storm.spawn(viewer)
+        assert storm.results() == [[film.content[each : each + 64] for each in case.offsets]]
+
+    assert held(look)
+
+
+def at(file: VirtualFile, offset: int) -> bytes:
+    """Return 64 bytes from `offset` of the file."""
+    buffer = bytearray(64)
+    return bytes(buffer[: file.read_at(buffer, offset)])
+
+
+@dataclass(frozen=True)
+class Seeks:
+    """Fifty seeks, 1 ms apart, each of which gives up a reader whose close takes 1 s."""
+
+    closers: type[Closers]
+    peak: int
+    took: float
+    ended: float
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Four readers are being closed and four wait when the ninth seek closes its own; meanwhile
+        # the four closers take the next four: the 9th, 14th ... 49th seek take a second. Of 51
+        # readers nine are closed so and one by close, and the first of four closers, which begins
+        # at the first seek, closes eleven of the other 41.
+        Seeks(Closers, peak=4 + 1, took=50 * 0.001 + 9 * 1.0, ended=0.001 + 11 * 1.0),
+        # Before: a thread for each of fifty, and the last reader is closed by close beside them.
+        Seeks(CloserForEach, peak=50 + 1, took=50 * 0.001, ended=50 * 0.001 + 1.0),
+    ],
+    ids=["four-closers", "before"],
+)
+def test_fifty_seeks_close_nine_readers_themselves(case: Seeks) -> None:
+    """9.050 s for the seeks and 11.001 s for all; before, fifty threads and no wait."""
 
     def seek(sim: Simulation) -> None:
         closing = sim.in_flight("closing")
@@ -173,7 +267,7 @@ def test_fifty_seeks_close_nine_readers_themselves() -> None:
             readers.append(Slow(data=b"!", close_latency=1.0, closing=closing))
             return readers[-1]
 
-        file = VirtualFile(open_reader, Layout.of([1024] * 100))
+        file = VirtualFile(open_reader, Layout.of([1024] * 100), closers=case.closers())
 
         def viewer() -> float:
             file.read(1)
@@ -186,10 +280,10 @@ def test_fifty_seeks_close_nine_readers_themselves() -> None:
             return took
 
         with sim.storm(
-            MaxInFlight(closing, 4 + 1, reached=True), Elapsed(10.001 + 1.0), LeakBound()
+            MaxInFlight(closing, case.peak, reached=True), Elapsed(case.ended), LeakBound()
         ) as storm:
             storm.spawn(viewer)
-        assert [round(took, 9) for took in storm.results()] == [round(50 * 0.001 + 9 * 1.0, 9)]
+        assert [round(took, 9) for took in storm.results()] == [round(case.took, 9)]
         assert [reader.closes for reader in readers] == [1] * 51
 
     assert held(seek)

@@ -14,9 +14,7 @@ from harness.core.access import LOOP, NUMBERED, READ, WRITE, Log
 
 from .here import here
 from .reach import KNOWN, is_hidden, is_synchronisation, make_room
-from .sites import (
-    IMMUTABLE_TYPES,
-)
+from .sites import IMMUTABLE_TYPES
 from .threads import Lock, is_plumbing
 from .touched import log_access, log_in_passing, number_of
 

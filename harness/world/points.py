@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-from . import rewriting
-from .rewriting import Handed, Hook, ModuleFacts, Rewriting
+from .hand_over import Handed
+from .instructions import ModuleFacts, operations
+from .rewriting import Hook, Rewriting, sites_of
 from .sites import IMMUTABLE_TYPES, CodeSite, Granularity
 from .under_test import IsUnderTest, is_under_test, under_test
 
@@ -32,8 +33,6 @@ __all__ = [
     "sites_of",
     "under_test",
 ]
-
-sites_of = rewriting.sites_of
 
 
 class Rewriter:
@@ -241,7 +240,7 @@ def _code_facts(code: CodeType) -> _OwnFacts:
     if known is not None:
         return known[1]
     facts = _OwnFacts()
-    for op, arg in rewriting.operations(code):
+    for op, arg in operations(code):
         if op in _STORES_GLOBAL:
             facts.stored.add(code.co_names[arg])
         elif op in _STORES_ATTRIBUTE:

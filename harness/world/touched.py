@@ -39,13 +39,7 @@ from .reach import (
     make_room,
     memory_of,
 )
-from .sites import (
-    LOOKING,
-    ORIGINS,
-    OVER_IMMUTABLES,
-    CodeSite,
-    Handing,
-)
+from .sites import LOOKING, ORIGINS, OVER_IMMUTABLES, CodeSite, Handing
 from .threads import is_plumbing
 
 

@@ -1,7 +1,7 @@
 """Readers and sinks that are each wrong in one way.
 
 Rows K-M1 to K-M10 of the component's table; S1, S2, S4 and S5 are invariants that no row of the
-table breaks by an interleaving, A1 and A2 what its page only tells. A storm in `storms.py` catches
+table breaks by an interleaving, A1 to A4 what its page only tells. A storm in `storms.py` catches
 each.
 
 Nothing of the table is equivalent here. One thing that its page tells is: to register again on the
@@ -102,6 +102,51 @@ class LossIsTheEnd(Reader):
 
 
 # --- sinks ----------------------------------------------------------------------------------------
+
+
+class LossIsTheEndToo(Sink):
+    """A1: takes a lost connection for the end of its streams.
+
+    Bug: the connection is lost for a moment, and the sink delivers nothing any more; it always
+    fails where a connection is lost.
+    Seen in: no project known.
+    Caught by: cut_off_sink_reads_on (Failed).
+    """
+
+    async def _read_once(self) -> list[Event]:
+        try:
+            return await super()._read_once()
+        except ConnectionError as exc:
+            raise LookupError(self.name) from exc
+
+
+class FirstPageOnly(Sink):
+    """A3: claims one page of what is owed, and leaves the others to the next checks.
+
+    Bug: who owes more than a page is claimed from a page at a time, and what waits for a grace
+    waits for many checks; no interleaving is needed.
+    Seen in: no project known.
+    Caught by: every_page_is_claimed (Failed).
+    """
+
+    async def _claim(self) -> None:
+        for stream in self._streams:
+            _, entries, _ = await self._claim_page(stream, "0-0")
+            found = [Event(stream, id, fields) for id, fields in entries]
+            await self._deliver_all([each for each in found if not self._has(each)])
+
+
+class NoBeatIsDead(Sink):
+    """A4: takes for dead who has no keep-alive, at first sight.
+
+    Bug: a peer has its consumer and not yet its keep-alive, and is deleted; it always fails.
+    Seen in: pulse, whose clean-up of stale consumers deletes who has no keep-alive.
+    Caught by: unclean_exits_leave_nothing (Failed).
+    """
+
+    async def _doubt(self, consumer: str) -> None:
+        for stream in self._streams:
+            await self._store.run(bury_unasked, stream, self._group, self._beats, consumer)
 
 
 class JoinsItselfToo(Sink):

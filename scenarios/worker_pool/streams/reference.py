@@ -566,11 +566,17 @@ class Sink(Source):
         for consumer in await self._candidates(beats):
             beat = beats.get(consumer)
             if beat is None:
-                # Made a moment ago, or dead before it said that it lives: a grace will tell.
-                first_ns = self._clock() - policy.ns(self._timing.grace)
-                await self._store.hsetnx(self._beats, consumer, str(first_ns))
+                await self._doubt(consumer)
             elif consumer != self.name and self._is_stale(beat):
                 await self._bury(consumer, beat)
+
+    async def _doubt(self, consumer: str) -> None:
+        """Note that a consumer has no keep-alive: a grace will tell.
+
+        It was made a moment ago, or its sink died before it said that it lives.
+        """
+        first_ns = self._clock() - policy.ns(self._timing.grace)
+        await self._store.hsetnx(self._beats, consumer, str(first_ns))
 
     async def _candidates(self, beats: Mapping[str, str]) -> list[str]:
         """Return who may be dead: the consumers of the group, whether heard of or not."""

@@ -24,6 +24,7 @@ from .broken import (
     DeletesInFirst,
     DeletesThenClaims,
     DeletesUnasked,
+    FirstPageOnly,
     JoinsItself,
     JoinsItselfToo,
     KeepAlivesOnly,
@@ -32,7 +33,9 @@ from .broken import (
     LeaseInTwoSteps,
     LeavesUnwanted,
     LossIsTheEnd,
+    LossIsTheEndToo,
     NeverRegistersAgain,
+    NoBeatIsDead,
     NoLease,
     PutsUnderLock,
     ReadsAtOnce,
@@ -268,6 +271,43 @@ async def dead_sink_is_replaced_in_time(sim: AsyncSimulation, cls: type[Sink]) -
     assert plant.pending() == 0
 
 
+@scenario(Sink, catches={FirstPageOnly: Failed})
+async def every_page_is_claimed(sim: AsyncSimulation, cls: type[Sink]) -> None:
+    """A sink dies with five events, which are three pages: another gets all of them at once."""
+    plant = Plant(sim, cls, timing=replace(TIMING, batch=2))
+    await plant.open("a")
+    plant.serve("a", acks=False)
+    await sim.settle()
+    await plant.add(*"12345")
+    await sim.settle()
+    plant.crash("a")
+
+    async with sim.storm(NothingLost(plant), NotAfterAck(plant), LeakBound()):
+        await plant.open("b")
+        plant.serve("b")
+        await sim.advance(GRACE)
+
+    assert plant.got("b") == [GRACE] * 5
+    assert plant.pending() == 0
+
+
+@scenario(Sink, catches={LossIsTheEndToo: Failed})
+async def cut_off_sink_reads_on(sim: AsyncSimulation, cls: type[Sink]) -> None:
+    """The connection of a sink is lost as it reads: within RETRY it reads again."""
+    plant = Plant(sim, cls)
+    await plant.open("a")
+    plant.serve("a")
+    await sim.settle()
+
+    async with sim.storm(NothingLost(plant), KeepsAlive(plant), LeakBound()):
+        plant.store.disconnect("a")
+        await plant.add("one")
+        await sim.advance(RETRY)
+
+    assert plant.kinds("got", "a") == ["one"]
+    assert plant.pending() == 0
+
+
 @scenario(Sink, catches={DeletesThenClaims: NothingLost})
 async def lone_sink_comes_back(sim: AsyncSimulation, cls: type[Sink]) -> None:
     """The only sink dies with an event; one comes long after, and gets it at its first check."""
@@ -291,7 +331,14 @@ async def lone_sink_comes_back(sim: AsyncSimulation, cls: type[Sink]) -> None:
     assert plant.got("b") == [back]
 
 
-@scenario(Sink, catches={KeepAlivesOnly: ConsumersBounded})
+@scenario(
+    Sink,
+    catches={
+        KeepAlivesOnly: ConsumersBounded,
+        NoBeatIsDead: Failed,
+        StaleAfterOneGrace: Failed,
+    },
+)
 async def unclean_exits_leave_nothing(sim: AsyncSimulation, cls: type[Sink]) -> None:
     """Ten sinks died before they said that they live: a grace and a check later one is left."""
     plant = Plant(sim, cls)
@@ -300,7 +347,10 @@ async def unclean_exits_leave_nothing(sim: AsyncSimulation, cls: type[Sink]) -> 
     async with sim.storm(ConsumersBounded(plant), LivingKept(plant), LeakBound()):
         await plant.open("a")
         plant.serve("a")
-        await sim.advance(GRACE + CHECK)
+        # Who has no keep-alive may have been made a moment ago.
+        await sim.advance(GRACE + CHECK / 2)
+        assert len(plant.consumers()) == 1 + 10
+        await sim.advance(CHECK / 2)
 
 
 @scenario(Sink, catches={StaleAfterOneGrace: LivingKept})

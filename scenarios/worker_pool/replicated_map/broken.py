@@ -204,6 +204,20 @@ class OpenQueue(ValueKeyed, SilentExit):
     """
 
 
+class GivesUp(ReplicatedMap):
+    """R8: subscribes once more when its subscription is lost, and then no more.
+
+    Bug: the store is away for longer than one pause, and the copy stands still for ever; it always
+    fails there.
+    Seen in: no project known; pulse tries for ever, 1 to 6 s apart.
+    Caught by: outage_of_several_pauses (NothingLost).
+    """
+
+    def _pause(self, seconds: float) -> bool:
+        self._pauses = getattr(self, "_pauses", 0) + 1
+        return self._pauses == 1 and super()._pause(seconds)
+
+
 class NoReread(ReplicatedMap):
     """R-M9: follows the new subscription after an outage, and reads nothing.
 

@@ -38,6 +38,7 @@ from .broken import (
     ForgetsWaiters,
     FullQueueHoldsLock,
     FullQueueStalls,
+    GivesUp,
     LeavesCancelled,
     LeavesSubscribers,
     NoReread,
@@ -267,6 +268,23 @@ def write_during_an_outage(sim: Simulation, cls: type[ReplicatedMap]) -> None:
         storm.spawn(sim.advance, PAUSE)
 
     assert jobs.content() == {"job-2": "b"}
+    jobs.close()
+
+
+@scenario(ReplicatedMap, catches={GivesUp: NothingLost, NoReread: NothingLost})
+def outage_of_several_pauses(sim: Simulation, cls: type[ReplicatedMap]) -> None:
+    """A node is cut off for two and a half pauses: twice it is refused, and then it catches up."""
+    store = sim.store()
+    truth, jobs, put = Truth(store, "jobs"), join(cls, store, "node-1"), peer(store)
+
+    with sim.storm(NothingLost(truth, [jobs]), Elapsed(3 * PAUSE)) as storm:
+        store.cut("node-1")
+        storm.spawn(put, "job-1", "a")
+        storm.spawn(sim.advance, 3 * PAUSE)
+        sim.advance(2.5 * PAUSE)
+        store.mend("node-1")
+
+    assert jobs.content() == {"job-1": "a"}
     jobs.close()
 
 

@@ -1,8 +1,8 @@
 """Pools that are each wrong in one way.
 
 Rows P-M…, J-M… of the component's table; P0, J3 and J8 are levels of the original that its table
-tells in prose, L1 and L2 come from its later tests and history. A storm in `storms.py` catches
-each.
+tells in prose, L1 to L5 come from its later tests and history; the other rows J… break the
+invariant of that number where no row of the table does. A storm in `storms.py` catches each.
 
 Nothing of the table is equivalent here, but three rows show otherwise than there, because the
 reference does more in one step: J-M2 and P-M1 take a lock twice and no longer requeue twice (each
@@ -12,6 +12,7 @@ worker goes only with an empty list).
 # ruff: noqa: PLR0917 - a script gets its arguments in a row, as in Redis
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -219,6 +220,70 @@ class OriginalFix(Node):
 
     async def _beat(self, worker: Worker) -> None:
         await self._run(scripts.put, scripts.BEATS, worker.id, str(self._clock()))
+
+
+class DeletesTwice(Node):
+    """J4: deletes a dead worker once more when it has been deleted.
+
+    Bug: who has come back meanwhile under the same name is deleted alive; it always fails where
+    somebody is cleaned up.
+    Seen in: no project known; the original deletes a worker in four steps that anybody may repeat.
+    Caught by: dead_worker_is_replaced_in_time (CleanedOnce).
+    """
+
+    async def _delete(self, worker: str, token: str) -> None:
+        await super()._delete(worker, token)
+        await self._run(scripts.erase, worker)
+
+
+class KeepsConsumer(Node):
+    """J6: takes a node out, and leaves its consumer in the group of the pool stream.
+
+    Bug: each node that comes and goes leaves a consumer; no interleaving is needed.
+    Seen in: no project known; the sinks of pulse leave theirs to the clean-up of stale consumers.
+    Caught by: nodes_come_and_go (NothingLeft).
+    """
+
+    async def _take_out(self, node: str) -> None:
+        await self._run(_forget_stream, scripts.node_stream(self._pool, node))
+        await self._run(scripts.drop, scripts.NODES, node)
+
+
+class DropsAnyGuard(Node):
+    """J7: removes the guard of a key, whoever's it is.
+
+    Bug: a guard is void, another takes its place, and who is late removes that one.
+    Seen in: pulse until #74 of May 2026, whose test releases a guard with a wrong token.
+    Caught by: new_guard_is_left_alone (GuardsFall).
+    """
+
+    async def _drop_guard(self, key: str, guard: str) -> None:
+        await self._run(scripts.drop, scripts.PENDING, key)
+
+
+class KeepsFailedPayload(Node):
+    """J9: leaves the payload of a new job that did not start.
+
+    Bug: it is taken for a job that exists, and nobody can start it again; no interleaving.
+    Seen in: pulse until #75 of May 2026, whose test has a failed first start drop the payload.
+    Caught by: failed_job_may_come_again (Failed).
+    """
+
+    async def _withdraw(self, worker: Worker, key: str, *, is_new: bool) -> None:
+        await super()._withdraw(worker, key, is_new=False)
+
+
+class LeavesOrphans(Node):
+    """L3: never looks for jobs that nobody owns.
+
+    Bug: a job whose owner failed to give it away exists for ever, and runs nowhere; it always
+    fails.
+    Seen in: pulse until #61 of December 2025.
+    Caught by: job_without_owner_starts (NoJobLost).
+    """
+
+    async def _sweep_orphans(self, payloads: policy.Table, jobs: policy.Table, now_ns: int) -> None:
+        pass
 
 
 class DeletesFreshLock(Node):
@@ -473,18 +538,33 @@ class StartsTwice(Node):
         return True
 
 
+class WipesOnRefusal(Node):
+    """J-M20: takes a job off its owner's list as it refuses to start it a second time.
+
+    Bug: its start event comes twice, and the job runs on nobody's list; no interleaving.
+    Seen in: pulse until #87 of September 2026.
+    Caught by: start_comes_twice (NoJobLost, PayloadsKept).
+    """
+
+    async def _take(self, worker: Worker, key: str, payload: str) -> str:
+        owning = await super()._take(worker, key, payload)
+        if owning == "held":
+            await self._withdraw(worker, key, is_new=True)
+        return owning
+
+
 class ZombieBeats(Node):
     """J-M21: says that it lives, whether it is on the list of workers or not.
 
     Bug: a worker stands still, is cleaned up, goes on, and is back with an entry and its jobs.
     Seen in: pulse until #83 of July 2026.
-    Caught by: paused_worker_loses_its_jobs (SingleOwner, NothingLeft).
+    Caught by: paused_worker_loses_its_jobs (NothingLeft).
     """
 
     async def _beat(self, worker: Worker) -> None:
         await self._run(scripts.put, scripts.BEATS, worker.id, str(self._clock()))
 
-    async def _adjust(self) -> None:
+    async def _evict_deleted(self) -> None:
         pass
 
 
@@ -501,6 +581,50 @@ class MissesShutdown(Node):
         changed.clear()
         await changed.wait()
         self._end(keep_jobs=False)
+
+
+class NeverEntersAgain(Node):
+    """L4: says that it lives, and never looks whether it was taken for dead.
+
+    Bug: it stands still, its stream is deleted, and no answer ever reaches it; it always fails
+    there.
+    Seen in: no project known.
+    Caught by: paused_worker_loses_its_jobs (Elapsed).
+    """
+
+    async def _attend(self) -> None:
+        await self._run(scripts.put, scripts.NODES, self.id, str(self._clock()))
+
+
+class LossEndsTasks(Node):
+    """L5: lets a lost connection end whatever it does from time to time.
+
+    Bug: the connection is lost for a moment as it sweeps, and it never sweeps again; it always
+    fails there.
+    Seen in: no project known.
+    Caught by: node_is_cut_off (Unhandled).
+    """
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
+        await step()
+
+
+class NeverSubscribesAgain(Node):
+    """J8: has copies that do not follow any more once their subscription is lost.
+
+    Bug: the connection is lost for a moment, and the copy stands still; it always fails there.
+    Seen in: no project known.
+    Caught by: node_is_cut_off (CopiesFollow).
+    """
+
+    def _make_replica(self, table: str) -> Replica:
+        copy = super()._make_replica(table)
+
+        async def wait_for_ever() -> None:
+            await asyncio.get_running_loop().create_future()
+
+        copy._subscribe_again = wait_for_ever  # type: ignore[method-assign]  # noqa: SLF001 - one step of one copy
+        return copy
 
 
 class WaitsForWatchers(Node):

@@ -3,18 +3,33 @@
 import itertools
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from harness import AsyncSimulation, AsyncStore, Crash, Delay, InFlight, Pass, Site, Verdict
+from harness import (
+    AsyncSimulation,
+    AsyncStore,
+    Crash,
+    Delay,
+    Fail,
+    InFlight,
+    Pass,
+    Pause,
+    Site,
+    Verdict,
+)
 
 from . import policy, scripts
 from .policy import Timing
 from .reference import JobExistsError, Node, Worker
 
 POOL = "pool"
-#: The defaults, but that nobody looks for events more often than needed: that costs steps.
-TIMING = Timing(block=20.0)
+#: The defaults, but that nobody looks for events of its own accord: that costs steps.
+TIMING = Timing(block=120.0)
+#: As `TIMING`, where an event that nobody acknowledged has to come again: once in a grace.
+RETURNING = replace(TIMING, block=20.0)
+#: As `TIMING`, where nobody dies.
+CALM = replace(TIMING, ttl=600.0)
 
 #: What a node that is up has going; whatever else of its outlives a storm is a leak.
 STANDING = (
@@ -113,6 +128,9 @@ class Fleet:
         self.refused: list[str] = []
         self.stopped: set[str] = set()
         self.changes: list[Change] = []
+        # The guards that are set, and of each key those that were removed, oldest first.
+        self._guards: dict[str, str] = {}
+        self._removed_guards: defaultdict[str, list[str]] = defaultdict(list)
         self._cls = cls
         for table in scripts.TABLES:
             self.store.data.subscribe(f"{POOL}:{table}", self._note_change)
@@ -230,6 +248,39 @@ class Fleet:
 
         self.sim.inject(rule, at_most=1, certain=True)
 
+    def pause_at(self, name: str, key: str, seconds: float) -> None:
+        """Have a node stand still as it is about to send its first command of a kind."""
+
+        def rule(site: Site) -> Verdict:
+            is_it = (site.name, site.lane, site.key) == ("store", name, key)
+            return Pause(seconds) if is_it else Pass()
+
+        self.sim.inject(rule, at_most=1, certain=True)
+
+    def fail(self, site: str, name: str, key: str) -> None:
+        """Have the first command of a node that is called `key` fail.
+
+        Args:
+            site: `store` before the command is applied, `store.reply` after.
+            name: the node.
+            key: the command, such as `run admit`.
+        """
+
+        def rule(found: Site) -> Verdict:
+            is_it = (found.name, found.lane, found.key) == (site, name, key)
+            return Fail(ConnectionError("lost")) if is_it else Pass()
+
+        self.sim.inject(rule, at_most=1, certain=True)
+
+    def late_command(self, key: str, seconds: float) -> None:
+        """Have every command of a kind reach the store late."""
+
+        def rule(site: Site) -> Verdict:
+            is_it = (site.name, site.key) == ("store", key)
+            return Delay(seconds) if is_it else Pass()
+
+        self.sim.inject(rule, at_most=None, certain=True)
+
     def late_reply(self, key: str, seconds: float) -> None:
         """Have the store's first reply to a command be late."""
 
@@ -334,6 +385,15 @@ class Fleet:
                 taken.setdefault(change.value.partition(" ")[2], change.at)
         return list(taken.values())
 
+    def deletions(self, worker: str) -> int:
+        """Return how often a worker was deleted."""
+        return sum(
+            event.command == "run"
+            and event.arguments[1:2] == (worker,)
+            and (event.key == "erase" or (event.key == "discharge" and event.reply))
+            for event in self.store.events
+        )
+
     def requeues(self, worker: str) -> Counter[str]:
         """Return how often each job was published again because `worker` gave it up."""
         events = self.store.data.xrange(f"{POOL}:{scripts.EVENTS}")
@@ -343,13 +403,15 @@ class Fleet:
         """Return the guards that somebody else removed before their time."""
         behind_ns = self.now_ns() - policy.ns(self.sim.now())
         stolen = []
+        removed = {key: iter(guards) for key, guards in self._removed_guards.items()}
         for event in self.store.events:
             if (event.command, event.key) != ("run", "drop") or not event.reply:
                 continue
-            _, table, key, *only = event.arguments
+            _, table, key, *_ = event.arguments
             if table != scripts.PENDING:
                 continue
-            guard = str(only[0]) if only else ""
+            # Not what the caller took it for: what it was.
+            guard = next(removed[key])
             is_void = (policy.stamp(guard) or 0) < behind_ns + policy.ns(event.at)
             if not guard.partition(" ")[2].startswith(f"{event.client}/") and not is_void:
                 stolen.append(f"the guard of '{key}' was removed by '{event.client}'")
@@ -359,6 +421,11 @@ class Fleet:
         _, key, value = json.loads(message)
         table = channel.removeprefix(f"{POOL}:")
         self.changes.append(Change(self.sim.now(), table, key, value))
+        if table == scripts.PENDING:
+            if value is None:
+                self._removed_guards[key].append(self._guards.pop(key))
+            else:
+                self._guards[key] = value
 
 
 def payload_of(key: str) -> str:

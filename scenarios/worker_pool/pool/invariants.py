@@ -3,7 +3,7 @@
 Each looks at the store, at the book of the fleet and at nothing inside a node but its copies.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness import StormView, Violation
@@ -106,11 +106,14 @@ class CleanedOnce:
 
     Args:
         fleet: the fleet.
+        worker: the worker.
+        jobs: those of its jobs that have to move.
         locks: how often its lock may be taken: more than once where who held it dies.
     """
 
     fleet: Fleet
     worker: str
+    jobs: Sequence[str] = ()
     locks: int = 1
 
     def watch(self, view: StormView) -> Judge:
@@ -122,9 +125,13 @@ class CleanedOnce:
         locks = len(self.fleet.locked(self.worker))
         if locks > self.locks:
             yield f"the clean-up lock of '{self.worker}' was taken {locks} times"
-        for key, count in sorted(self.fleet.requeues(self.worker).items()):
-            if count > 1:
-                yield f"'{key}' of '{self.worker}' was requeued {count} times"
+        requeues = self.fleet.requeues(self.worker)
+        for key in sorted({*requeues, *self.jobs}):
+            if requeues[key] != 1:
+                yield f"'{key}' of '{self.worker}' was requeued {requeues[key]} times"
+        deletions = self.fleet.deletions(self.worker)
+        if deletions > 1:
+            yield f"'{self.worker}' was deleted {deletions} times"
         if self.worker in {**self.fleet.table(scripts.WORKERS), **self.fleet.jobs()}:
             yield f"'{self.worker}' was not deleted"
 
@@ -167,9 +174,10 @@ class NothingLeft:
         }
         streams = {key for key in data.keys(f"{POOL}:*") if data.type(key) == "stream"}
         yield from (f"the stream '{each}' is left" for each in sorted(streams - allowed))
-        for table in (scripts.WORKERS, scripts.BEATS, scripts.LOCKS):
-            for worker in sorted(set(fleet.table(table)) - workers):
-                yield f"'{worker}' is left in '{table}'"
+        for row in data.xinfo_consumers(f"{POOL}:{scripts.EVENTS}", scripts.GROUP):
+            if row["name"] not in nodes:
+                yield f"the consumer '{row['name']}' is left"
+        yield from self._entries_left(nodes, workers)
         for table in scripts.TABLES:
             ((_, listeners),) = data.pubsub_numsub(f"{POOL}:{table}")
             wanted = sum(table in node.replicas for node in fleet.up())
@@ -179,6 +187,18 @@ class NothingLeft:
         for node in fleet.up():
             if node.open_streams > 1 + len(fleet.nodes):
                 yield f"'{node.id}' holds {node.open_streams} streams open"
+
+    def _entries_left(self, nodes: set[str], workers: set[str]) -> Iterator[str]:
+        fleet = self.fleet
+        for node in sorted(set(fleet.table(scripts.NODES)) - nodes):
+            yield f"'{node}' is left in '{scripts.NODES}'"
+        for key, guard in sorted(fleet.table(scripts.PENDING).items()):
+            if guard.partition(" ")[2].partition("/")[0] not in nodes:
+                yield f"the guard of '{key}' is left"
+        known = workers & set(fleet.table(scripts.WORKERS))
+        for table in (scripts.WORKERS, scripts.BEATS, scripts.LOCKS, scripts.JOBS):
+            for worker in sorted(set(fleet.table(table)) - known):
+                yield f"'{worker}' is left in '{table}'"
 
 
 @dataclass(frozen=True, slots=True)

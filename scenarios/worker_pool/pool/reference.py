@@ -268,8 +268,11 @@ class Node:
             if not reply.done():
                 reply.set_exception(PoolClosedError(self._pool))
         with suppress(ConnectionError):
-            await self._run(scripts.leave, self.id)
+            await self._take_out(self.id)
         await self._close_replicas()
+
+    async def _take_out(self, node: str) -> None:
+        await self._run(scripts.leave, node)
 
     async def _close_replicas(self) -> None:
         for copy in self.replicas.values():
@@ -569,13 +572,17 @@ class Node:
             if self._must_start(worker, key, owning):
                 error = await self._run_handler(worker, key, payload)
             if error:
-                await self._run(scripts.release, worker.id, key, owning == "first")
+                await self._withdraw(worker, key, is_new=owning == "first")
             await self._answer(event["id"], event, error)
 
     async def _take(self, worker: Worker, key: str, payload: str) -> str:
         """Own a job; see `scripts.take`."""
         now_ns, ttl_ns = self._clock(), self._timing.ttl_ns
         return str(await self._run(scripts.take, worker.id, key, payload, now_ns, ttl_ns))
+
+    async def _withdraw(self, worker: Worker, key: str, *, is_new: bool) -> None:
+        """Own a job no longer that did not start; one that never ran is none."""
+        await self._run(scripts.release, worker.id, key, is_new)
 
     def _must_start(self, worker: Worker, key: str, owning: str) -> bool:
         """Tell whether a job is still to be started: the event may come twice."""
@@ -615,12 +622,18 @@ class Node:
         """Stop the workers that were deleted; give away the jobs that belong elsewhere now."""
         if not self._workers:
             return
+        await self._evict_deleted()
+        await self._rebalance()
+
+    async def _evict_deleted(self) -> None:
         here = list(self._workers.values())
         # Not from the copy: it may be behind, and not know yet whom we have just added.
         (known,) = await self._survey(scripts.WORKERS)
         for worker in here:
             if worker.id not in known:
                 await self._evict(worker)
+
+    async def _rebalance(self) -> None:
         for worker in list(self._workers.values()):
             targets = await self._choose(list(worker.jobs)) if worker.jobs else {}
             for key, target in targets.items():
@@ -636,6 +649,9 @@ class Node:
             await worker.handler.stop(key)
         try:
             await self._give(worker, key)
+        except _RefusedError as exc:
+            # It was held up, taken for dead meanwhile, and the job is another's, or no more.
+            log.info("job %r is no longer with %s: %s", key, worker.id, exc)
         except (DispatchError, JobExistsError, ConnectionError) as exc:
             log.info("job %r stays with %s: %s", key, worker.id, exc)
             await self._restart(worker, key, payload)
@@ -666,7 +682,7 @@ class Node:
         for node in sorted(nodes):
             if not policy.is_fresh(nodes[node], self._clock(), self._timing.ttl_ns):
                 log.info("node %s is dead", node)
-                await self._run(scripts.leave, node)
+                await self._take_out(node)
 
     async def _sweep_workers(self) -> None:
         """Clean up after the dead workers, and after those who left nobody to own a job."""
@@ -799,6 +815,8 @@ class Node:
                 continue
             try:
                 await self._dispatch({"key": key}, ("", ""))
+            except _RefusedError as exc:
+                log.info("job %r is no orphan any more: %s", key, exc)
             except (DispatchError, JobExistsError) as exc:
                 log.info("job %r is still an orphan: %s", key, exc)
 

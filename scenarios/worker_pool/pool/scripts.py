@@ -17,6 +17,8 @@ WORKERS, BEATS, LOCKS = "workers", "worker-keepalive", "cleanup"
 JOBS, PENDING, PAYLOADS = "jobs", "pending-jobs", "job-payloads"
 TABLES = (NODES, SHUTDOWN, WORKERS, BEATS, LOCKS, JOBS, PENDING, PAYLOADS)
 EVENTS, GROUP = "events", "events"
+#: What the entry of a node says that was taken out, and has events on its list.
+OWING = "0"
 
 
 class Database(Protocol):
@@ -148,7 +150,7 @@ def join(db: Database, pool: str, node: str, now_ns: int) -> bool:
 
 def attend(db: Database, pool: str, node: str, now_ns: int) -> bool:
     """Say that a node lives; one that was taken for dead enters again."""
-    if db.hget(f"{pool}:{NODES}", node) is None:
+    if db.hget(f"{pool}:{NODES}", node) in (None, OWING):
         return join(db, pool, node, now_ns)
     put(db, pool, NODES, node, str(now_ns))
     return True
@@ -160,7 +162,7 @@ def leave(db: Database, pool: str, node: str) -> bool:
     consumers = db.xinfo_consumers(stream, GROUP) if db.keys(stream) else []
     db.delete(node_stream(pool, node))
     if any(each["name"] == node and each["pending"] for each in consumers):
-        put(db, pool, NODES, node, "0")
+        put(db, pool, NODES, node, OWING)
         return False
     if consumers:
         db.xgroup_delconsumer(stream, GROUP, node)

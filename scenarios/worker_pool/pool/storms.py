@@ -17,6 +17,7 @@ from harness import (
     LeakBound,
     LogCapture,
     MaxInFlight,
+    Unhandled,
     scenario,
 )
 
@@ -27,15 +28,23 @@ from .broken import (
     ClientLooksAtCopies,
     DeletesAnyway,
     DeletesFreshLock,
+    DeletesTwice,
+    DropsAnyGuard,
     GuardsPileUp,
     KeepAliveAsLock,
     KeepAlivesOnly,
+    KeepsConsumer,
+    KeepsFailedPayload,
     KeepsOldOwner,
+    LeavesOrphans,
     LockNotRenewed,
+    LossEndsTasks,
     MergedWithoutBackoff,
     MissesShutdown,
     MissingIsFailure,
     MissingStaysListed,
+    NeverEntersAgain,
+    NeverSubscribesAgain,
     NoInit,
     OriginalFix,
     PayloadGoesWithWorker,
@@ -55,9 +64,10 @@ from .broken import (
     StreamPerAnswer,
     WaitsForWatchers,
     WatchesAnew,
+    WipesOnRefusal,
     ZombieBeats,
 )
-from .fleet import POOL, Fleet
+from .fleet import CALM, POOL, RETURNING, Fleet
 from .invariants import (
     CleanedOnce,
     CopiesFollow,
@@ -137,7 +147,7 @@ async def answer_may_come_first(sim: AsyncSimulation, cls: type[Node]) -> None:
 async def answer_at_the_time_out(sim: AsyncSimulation, cls: type[Node]) -> None:
     """The answer comes at the very instant at which the caller gives up: the next one is heard."""
     # The caller waits for twice the grace.
-    fleet = Fleet(sim, cls, start_takes=2 * GRACE)
+    fleet = Fleet(sim, cls, timing=RETURNING, start_takes=2 * GRACE)
     await fleet.open(node_1="w1")
 
     async with sim.storm(Elapsed(2 * GRACE), LeakBound()) as storm:
@@ -182,6 +192,45 @@ async def guards_fall(sim: AsyncSimulation, cls: type[Node]) -> None:
     assert sorted(fleet.table(scripts.PENDING)) == ["live", "nonsense"]
 
 
+@scenario(Node, catches={DropsAnyGuard: GuardsFall, AdmitsByCopy: Failed, Serialised: Failed})
+async def new_guard_is_left_alone(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """Who drops a void guard late, after a dispatch or a sweep, finds another's and leaves it."""
+    fleet = Fleet(sim, cls, timing=CALM)
+    await fleet.open(node_1="", node_2="")
+    fleet.set(scripts.PENDING, "job-1", f"{fleet.now_ns() - policy.ns(3600.0)} dead/1")
+    fleet.late_command("run drop", 10.0)
+
+    async with sim.storm(GuardsFall(fleet), LeakBound()) as storm:
+        # There is no worker: each of them gives up after two graces, and the sweeps come first.
+        storm.spawn(fleet.dispatch, "node-1", "job-2")
+        await sim.advance(GRACE + 5.0)
+        storm.spawn(fleet.dispatch, "node-2", "job-1")
+        await sim.advance(GRACE)
+        storm.spawn(fleet.dispatch, "node-2", "job-2")
+        await sim.advance(10.0)
+        storm.spawn(fleet.dispatch, "node-1", "job-1", "job-2")
+
+    assert [type(error) for error in storm.errors()] == [DispatchError] * 3 + [type(None)]
+    assert fleet.refused == ["job-1", "job-2"]
+
+
+@scenario(Node, catches={KeepsFailedPayload: Failed, NoInit: Elapsed})
+async def failed_job_may_come_again(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A new job does not start: its caller hears so, nothing is left, and it may come again."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1")
+    fleet.failures["job-1"] = 1
+
+    async with sim.storm(NothingLeft(fleet), Elapsed(0.0), LeakBound()) as storm:
+        storm.spawn(fleet.dispatch, "node-1", "job-1")
+
+    assert isinstance(storm.errors()[0], DispatchError)
+    assert (fleet.table(scripts.PAYLOADS), fleet.jobs()) == ({}, {})
+    async with sim.storm(NoJobLost(fleet), PayloadsKept(fleet), Elapsed(0.0)) as again:
+        again.spawn(fleet.dispatch, "node-1", "job-1")
+    assert fleet.accepted == ["job-1"]
+
+
 @scenario(Node, catches={RoutesOldEvents: Failed})
 async def old_events_are_dropped(sim: AsyncSimulation, cls: type[Node]) -> None:
     """An event that is older than two minutes is acknowledged, and starts nothing."""
@@ -198,7 +247,7 @@ async def old_events_are_dropped(sim: AsyncSimulation, cls: type[Node]) -> None:
     assert fleet.store.data.xpending(f"{POOL}:events", scripts.GROUP)["pending"] == 0
 
 
-@scenario(Node, catches={StartsTwice: Failed})
+@scenario(Node, catches={StartsTwice: Failed, WipesOnRefusal: (NoJobLost, PayloadsKept)})
 async def start_comes_twice(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A worker is told eight times more to start what it runs, and starts nothing."""
     fleet = Fleet(sim, cls)
@@ -240,16 +289,23 @@ async def job_stops_where_it_runs(sim: AsyncSimulation, cls: type[Node]) -> None
     assert fleet.place(key) == "w2"
 
 
-@scenario(Node, catches={KeepAliveAsLock: PayloadsKept, NoInit: CleanedOnce})
+@scenario(
+    Node,
+    catches={
+        KeepAliveAsLock: PayloadsKept,
+        NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
+    },
+)
 async def stop_waits_for_the_next_owner(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A job is stopped while its owner is dead: it starts elsewhere at 2 TTL, and stops there."""
-    fleet = Fleet(sim, cls)
+    fleet = Fleet(sim, cls, timing=RETURNING)
     await fleet.open(node_1="w1", node_2="w2")
     (key,) = fleet.keys_for("w1", 1)
     fleet.seat("node-1", "w1", key)
 
     async with sim.storm(
-        PayloadsKept(fleet), CleanedOnce(fleet, "w1"), LocksFree(fleet), LeakBound()
+        PayloadsKept(fleet), CleanedOnce(fleet, "w1", [key]), LocksFree(fleet), LeakBound()
     ) as storm:
         fleet.crash("node-1")
         storm.spawn(fleet.stop, "node-2", key)
@@ -273,6 +329,8 @@ async def stop_waits_for_the_next_owner(sim: AsyncSimulation, cls: type[Node]) -
         NoInit: NoJobLost,
         WatchesAnew: CopiesFollow,
         WaitsForWatchers: CopiesFollow,
+        DeletesTwice: CleanedOnce,
+        KeepsConsumer: NothingLeft,
     },
 )
 async def dead_worker_is_replaced_in_time(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -286,7 +344,7 @@ async def dead_worker_is_replaced_in_time(sim: AsyncSimulation, cls: type[Node])
             NoJobLost(fleet),
             SingleOwner(fleet),
             PayloadsKept(fleet),
-            CleanedOnce(fleet, "w1"),
+            CleanedOnce(fleet, "w1", keys),
             LocksFree(fleet),
             NothingLeft(fleet),
             GuardsFall(fleet),
@@ -311,6 +369,7 @@ async def dead_worker_is_replaced_in_time(sim: AsyncSimulation, cls: type[Node])
         KeepAliveAsLock: CleanedOnce,
         PayloadGoesWithWorker: PayloadsKept,
         NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
     },
 )
 async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -320,7 +379,7 @@ async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -
     fleet.bury("w0", "job-1", made=True, lock_age=2 * TTL)
 
     async with sim.storm(
-        CleanedOnce(fleet, "w0"),
+        CleanedOnce(fleet, "w0", ["job-1"]),
         NoJobLost(fleet),
         SingleOwner(fleet),
         PayloadsKept(fleet),
@@ -340,6 +399,7 @@ async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -
         PayloadGoesWithWorker: PayloadsKept,
         NoInit: CleanedOnce,
         DeletesFreshLock: CleanedOnce,
+        DeletesTwice: CleanedOnce,
     },
 )
 async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -352,7 +412,7 @@ async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> N
     fleet.crash_at("store.reply", "node-1", "run lock", "run swap")
 
     async with sim.storm(
-        CleanedOnce(fleet, "w0", locks=2),
+        CleanedOnce(fleet, "w0", ["job-1"], locks=2),
         NoJobLost(fleet),
         PayloadsKept(fleet),
         LocksFree(fleet),
@@ -372,6 +432,7 @@ async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> N
         PayloadGoesWithWorker: PayloadsKept,
         KeepAliveAsLock: Failed,
         NoInit: NoJobLost,
+        DeletesTwice: CleanedOnce,
     },
 )
 async def cleaner_dies_between_jobs(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -384,7 +445,10 @@ async def cleaner_dies_between_jobs(sim: AsyncSimulation, cls: type[Node]) -> No
     fleet.crash_at("store.reply", "node-1", "run forget")
 
     async with sim.storm(
-        NoJobLost(fleet), CleanedOnce(fleet, "w0", locks=2), PayloadsKept(fleet), LeakBound()
+        NoJobLost(fleet),
+        CleanedOnce(fleet, "w0", ["job-1", "job-2"], locks=2),
+        PayloadsKept(fleet),
+        LeakBound(),
     ):
         await sim.advance(2 * TTL)
 
@@ -398,6 +462,7 @@ async def cleaner_dies_between_jobs(sim: AsyncSimulation, cls: type[Node]) -> No
         PayloadGoesWithWorker: PayloadsKept,
         KeepAliveAsLock: CleanedOnce,
         NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
     },
 )
 async def slow_clean_up_keeps_its_lock(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -406,15 +471,16 @@ async def slow_clean_up_keeps_its_lock(sim: AsyncSimulation, cls: type[Node]) ->
     await fleet.open(node_1="w1")
     await sim.advance(5.0)
     await fleet.open(node_2="")
-    fleet.bury("w0", "job-1", "job-2", "job-3", made=True)
+    keys = ["job-1", "job-2", "job-3"]
+    fleet.bury("w0", *keys, made=True)
 
     async with sim.storm(
-        CleanedOnce(fleet, "w0"), NoJobLost(fleet), PayloadsKept(fleet), LeakBound()
+        CleanedOnce(fleet, "w0", keys), NoJobLost(fleet), PayloadsKept(fleet), LeakBound()
     ):
         await sim.advance(TTL + 3 * 15.0)
 
     assert fleet.locked("w0") == [TTL]
-    started = [fleet.started(f"job-{number}") for number in (1, 2, 3)]
+    started = [fleet.started(key) for key in keys]
     assert started == [[TTL + 15.0], [TTL + 30.0], [TTL + 45.0]]
 
 
@@ -441,6 +507,56 @@ async def failed_start_is_tried_again(sim: AsyncSimulation, cls: type[Node]) -> 
     (started,) = fleet.started("job-1")
     assert 0.050 <= round(started - TTL, 9) <= 0.075
     assert fleet.locked("w0") == [TTL]
+
+
+@scenario(Node, catches={MergedWithoutBackoff: CleanedOnce, DeletesTwice: CleanedOnce})
+async def lost_reply_of_a_requeue(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A requeue is applied and its reply lost: it is tried again, and finds the job started."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="")
+    fleet.bury("w0", "job-1", made=True)
+    for name in ("node-1", "node-2"):
+        fleet.fail("store.reply", name, "run admit")
+
+    async with sim.storm(
+        NoJobLost(fleet),
+        SingleOwner(fleet),
+        CleanedOnce(fleet, "w0", ["job-1"]),
+        LocksFree(fleet),
+        GuardsFall(fleet),
+        NothingLeft(fleet),
+        LeakBound(),
+    ):
+        # It is tried again 50 to 75 ms later.
+        await sim.advance(TTL + 0.075)
+
+    assert fleet.started("job-1") == [TTL]
+
+
+@scenario(Node, catches={LossEndsTasks: Unhandled, NeverSubscribesAgain: CopiesFollow})
+async def node_is_cut_off(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A node is cut off for 1.5 s, in which it would sweep: it follows, beats and sweeps again."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="w2")
+    keys = fleet.keys_for("w2", 1)
+    fleet.seat("node-2", "w2", *keys)
+    await sim.advance(TTL - 0.5)
+
+    async with sim.storm(
+        NoJobLost(fleet),
+        CopiesFollow(fleet),
+        CleanedOnce(fleet, "w2", keys),
+        NothingLeft(fleet),
+        LeakBound(),
+    ):
+        fleet.store.cut("node-1")
+        fleet.crash("node-2")
+        await sim.advance(1.5)
+        fleet.store.mend("node-1")
+        # The dead was heard of at TTL / 2, and is found at the next sweep behind its TTL.
+        await sim.advance(TTL - 1.0)
+
+    assert [fleet.started(key) for key in keys] == [[0.0, 2 * TTL]]
 
 
 @scenario(
@@ -481,6 +597,7 @@ async def failing_start_waits_for_the_lock(sim: AsyncSimulation, cls: type[Node]
         PayloadGoesWithWorker: PayloadsKept,
         KeepAliveAsLock: NoJobLost,
         NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
     },
 )
 async def orphans_are_found(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -490,11 +607,28 @@ async def orphans_are_found(sim: AsyncSimulation, cls: type[Node]) -> None:
     fleet.bury("w0", "job-1")
 
     async with sim.storm(
-        NoJobLost(fleet), CleanedOnce(fleet, "w0"), PayloadsKept(fleet), LeakBound()
+        NoJobLost(fleet), CleanedOnce(fleet, "w0", ["job-1"]), PayloadsKept(fleet), LeakBound()
     ):
         await sim.advance(TTL)
 
     assert fleet.started("job-1") == [TTL]
+
+
+@scenario(Node, catches={LeavesOrphans: NoJobLost})
+async def job_without_owner_starts(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """Nobody owns a job: two nodes see it at TTL, and one of them starts it two TTL later."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="")
+    fleet.set(scripts.PAYLOADS, "job-1", "payload of job-1")
+    fleet.accepted.append("job-1")
+
+    async with sim.storm(
+        NoJobLost(fleet), SingleOwner(fleet), PayloadsKept(fleet), NothingLeft(fleet), LeakBound()
+    ):
+        # Both sweep at this instant; who is second finds that it has an owner.
+        await sim.advance(3 * TTL)
+
+    assert fleet.started("job-1") == [3 * TTL]
 
 
 @scenario(
@@ -503,6 +637,7 @@ async def orphans_are_found(sim: AsyncSimulation, cls: type[Node]) -> None:
         MissingIsFailure: LocksFree,
         MissingStaysListed: LocksFree,
         RemoveThenAdd: LocksFree,
+        DeletesTwice: CleanedOnce,
     },
 )
 async def stopped_job_is_struck_off(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -559,7 +694,6 @@ async def deaths_cascade(sim: AsyncSimulation, cls: type[Node]) -> None:
         NoInit: Failed,
         BoundToCaller: NoJobLost,
         WatchesAnew: CopiesFollow,
-        ZombieBeats: Failed,
         WaitsForWatchers: CopiesFollow,
     },
 )
@@ -637,7 +771,7 @@ async def jobs_go_where_they_belong(sim: AsyncSimulation, cls: type[Node]) -> No
 )
 async def workers_come_and_go(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A worker is added and removed three times: everyone hears of it, and one watches once."""
-    fleet = Fleet(sim, cls)
+    fleet = Fleet(sim, cls, timing=RETURNING)
     await fleet.open(node_1="w1", node_2="")
     fleet.seat("node-1", "w1", *fleet.keys_for("w1", 1))
 
@@ -690,16 +824,17 @@ async def closing_node_dies(sim: AsyncSimulation, cls: type[Node]) -> None:
 @scenario(
     Node,
     catches={
-        ZombieBeats: SingleOwner,
+        ZombieBeats: NothingLeft,
         OriginalFix: (SingleOwner, NothingLeft),
         PayloadGoesWithWorker: PayloadsKept,
         KeepAliveAsLock: NoJobLost,
         NoInit: NothingLeft,
+        NeverEntersAgain: Elapsed,
     },
 )
 async def paused_worker_loses_its_jobs(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A node stands still for 70 s: its job runs elsewhere at 2 TTL, and here until it wakes."""
-    fleet = Fleet(sim, cls)
+    fleet = Fleet(sim, cls, timing=RETURNING)
     await fleet.open(node_1="w1", node_2="w2")
     keys = fleet.keys_for("w1", 1)
     fleet.seat("node-1", "w1", *keys)
@@ -717,6 +852,10 @@ async def paused_worker_loses_its_jobs(sim: AsyncSimulation, cls: type[Node]) ->
 
     assert [fleet.place(key) for key in keys] == ["w2"]
     assert fleet.nodes["node-1"].workers == {}
+    # It was taken for dead, too, and has entered again: it hears of what it starts.
+    assert sorted(fleet.table(scripts.NODES)) == ["node-1", "node-2"]
+    async with sim.storm(NoJobLost(fleet), Elapsed(0.0), LeakBound()) as later:
+        later.spawn(fleet.dispatch, "node-1", "job-9")
 
 
 @scenario(Node, catches={BoundToCaller: NoJobLost})
@@ -744,6 +883,7 @@ async def worker_outlives_its_caller(sim: AsyncSimulation, cls: type[Node]) -> N
         NoInit: LeakBound,
         WatchesAnew: CopiesFollow,
         WaitsForWatchers: CopiesFollow,
+        KeepsConsumer: NothingLeft,
     },
 )
 async def nodes_come_and_go(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -788,7 +928,14 @@ async def client_starts_stops_and_goes(sim: AsyncSimulation, cls: type[Node]) ->
     assert storm.results() == [{f"node-2/{role}" for role in roles}]
 
 
-@scenario(Node, catches={Resurrects: NothingLeft, PendingNotClosed: NothingLeft})
+@scenario(
+    Node,
+    catches={
+        Resurrects: NothingLeft,
+        PendingNotClosed: NothingLeft,
+        KeepsConsumer: NothingLeft,
+    },
+)
 async def answer_to_the_dead(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A node closes before the answer to it comes: its caller hears so, its stream stays gone."""
     fleet = Fleet(sim, cls, start_takes=10.0)
@@ -798,7 +945,8 @@ async def answer_to_the_dead(sim: AsyncSimulation, cls: type[Node]) -> None:
         storm.spawn(fleet.dispatch, "node-2", "job-1")
         await sim.advance(5.0)
         await fleet.nodes["node-2"].close()
-        await sim.advance(10.0)
+        # If it routed the job itself, it is a consumer until that is done and somebody sweeps.
+        await sim.advance(TTL - 5.0)
 
     assert isinstance(storm.errors()[0], PoolClosedError)
     assert fleet.place("job-1") == "w1"

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import AsyncStore
-from scenarios.worker_pool.pool import policy
+import harness
+from harness import AsyncSimulation, AsyncStore, LeakBound
+from scenarios.worker_pool.pool import policy, scripts
+from scenarios.worker_pool.pool.fleet import Fleet
+from scenarios.worker_pool.pool.invariants import NoJobLost, NothingLeft, PayloadsKept, SingleOwner
 from scenarios.worker_pool.pool.policy import LEAVING, Timing
 from scenarios.worker_pool.pool.reference import ClientOnlyError, Node
 
@@ -64,6 +67,53 @@ def test_delays_double_and_jitter_only_adds() -> None:
 
     assert least == [0.050, 0.100, 0.200]
     assert most == [1.5 * each for each in least]
+
+
+def test_a_job_without_an_owner_waits_for_the_longer_of_two_times() -> None:
+    """Two times to live, or a grace: until then who had it may still be giving it away."""
+    assert Timing(ttl=30.0, grace=20.0).orphan_ns == policy.ns(60.0)
+    assert Timing(ttl=30.0, grace=90.0).orphan_ns == policy.ns(90.0)
+
+
+def test_a_move_that_was_held_up_gives_way() -> None:
+    """A node stands still for 70 s as it gives a job away: it finds that others have done it."""
+
+    async def held_up(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        await fleet.open(node_1="w1", node_2="")
+        keys = fleet.keys_for("w1", 3)
+        fleet.seat("node-1", "w1", *keys)
+        fleet.pause_at("node-1", "run admit", 70.0)
+
+        async with sim.storm(
+            # What it had not stopped overlaps from 60 s, when it is found, to 70 s.
+            SingleOwner(fleet, overlap=10.0),
+            NoJobLost(fleet),
+            PayloadsKept(fleet),
+            NothingLeft(fleet),
+            LeakBound(),
+        ) as storm:
+            storm.spawn(fleet.worker, "node-2", "w2")
+            await sim.advance(75.0)
+
+        assert {fleet.place(key) for key in keys} == {"w2"}
+
+    harness.explore(held_up, schedules=10).raise_for_violation()
+
+
+def test_a_node_that_was_taken_out_with_events_enters_again() -> None:
+    """Its entry is still there, for what it owes; its stream is not, until it enters."""
+    store = AsyncStore()
+    data, stream = store.data, "pool:events"
+    scripts.join(data, "pool", "node-1", NOW_NS)
+    scripts.publish(data, "pool", {"type": "start", "key": "job-1"})
+    data.xreadgroup(scripts.GROUP, "node-1", {stream: ">"})
+
+    assert not scripts.leave(data, "pool", "node-1")
+    assert not data.keys("pool:node:*")
+
+    scripts.attend(data, "pool", "node-1", NOW_NS)
+    assert data.keys("pool:node:*") == ["pool:node:node-1"]
 
 
 def test_a_node_without_workers_takes_none() -> None:

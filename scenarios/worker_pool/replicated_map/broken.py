@@ -409,7 +409,7 @@ class Serialised(ReplicatedMap):
     """Holds one lock round every write and read.
 
     Bug: a writer waits for the round trips of all others, and so does a reader.
-    Seen in: nowhere; the safe and slow twin.
+    Seen in: no project known; the safe and slow twin.
     Caught by: sets_do_not_wait (SetNeverWaits), reads_do_not_wait (ReadNeverWaits).
     """
 

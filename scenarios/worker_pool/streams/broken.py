@@ -90,7 +90,7 @@ class LossIsTheEnd(Reader):
 
     Bug: the connection is lost for a moment, and the reader shows nothing any more; it always
     fails where a connection is lost.
-    Seen in: the options of pulse, as what "sleep and try again" is there against.
+    Seen in: no project known; it is what "sleep and try again" in pulse is there against.
     Caught by: cut_off_reader_reads_on (Exactly).
     """
 
@@ -140,7 +140,7 @@ class NoBeatIsDead(Sink):
     """A4: takes for dead who has no keep-alive, at first sight.
 
     Bug: a peer has its consumer and not yet its keep-alive, and is deleted; it always fails.
-    Seen in: pulse, whose clean-up of stale consumers deletes who has no keep-alive.
+    Seen in: pulse, date not known: its clean-up deletes who has no keep-alive.
     Caught by: unclean_exits_leave_nothing (Failed).
     """
 
@@ -168,7 +168,7 @@ class NeverRegistersAgain(Sink):
 
     Bug: its keep-alives are lost while it reads, and it is deleted under its own feet; no
     interleaving is needed.
-    Seen in: pulse, as what the look at its own keep-alive before each read is there against.
+    Seen in: no project known; it is what pulse's look at its own keep-alive is there against.
     Caught by: silent_sink_registers_again (LivingKept).
     """
 
@@ -180,7 +180,7 @@ class KeepAlivesOnly(Sink):
     """K-M1: looks for the dead among those that have a keep-alive.
 
     Bug: a consumer that died before it said that it lives is never found; it always fails.
-    Seen in: pulse before its clean-up of stale consumers.
+    Seen in: pulse, date not known, before its clean-up of stale consumers.
     Caught by: unclean_exits_leave_nothing (ConsumersBounded).
     """
 
@@ -192,7 +192,7 @@ class DeletesThenClaims(Sink):
     """K-M2: deletes the dead as soon as it is opened, before it claims what they owe.
 
     Bug: their pending lists go with them; no interleaving is needed.
-    Seen in: pulse with the clean-up of stale consumers at the start.
+    Seen in: pulse, date not known, with the clean-up of stale consumers at the start.
     Caught by: lone_sink_comes_back (NothingLost).
     """
 
@@ -210,7 +210,7 @@ class StaleAfterOneGrace(Sink):
     """K-M3: takes for dead who was not heard of for one grace, which is how often one is heard.
 
     Bug: one keep-alive is lost, and a sink that lives is deleted; no interleaving is needed.
-    Seen in: the table of the component; pulse waits for two.
+    Seen in: no project known; pulse waits for two.
     Caught by: missed_beat_kills_nobody (LivingKept).
     """
 
@@ -222,7 +222,7 @@ class NoLease(Sink):
     """K-M4: looks for old events without a lease.
 
     Bug: all sinks claim at one instant; no interleaving is needed.
-    Seen in: the table of the component.
+    Seen in: no project known.
     Caught by: sinks_check_at_one_instant (MaxInFlight).
     """
 
@@ -234,7 +234,7 @@ class LeaseInTwoSteps(Sink):
     """S5: asks for the lease, and then sets it.
 
     Bug: two sinks ask before either has set it, and both hold it.
-    Seen in: the table of the component, beside K-M4.
+    Seen in: no project known.
     Caught by: sinks_check_at_one_instant (MaxInFlight).
     """
 
@@ -250,7 +250,7 @@ class PutsUnderLock(Sink):
     """K-M5: waits for subscribers under the lock that the keep-alive needs.
 
     Bug: a subscriber stands still, and the sink is silent like a dead one; it always fails.
-    Seen in: pulse.
+    Seen in: pulse, date not known.
     Caught by: subscriber_stands_still (KeepsAlive).
     """
 
@@ -271,7 +271,7 @@ class DeletesInFirst(Sink):
     """K-M9: strikes a dead consumer off its list after the first stream.
 
     Bug: the consumer stays in every other stream; no interleaving is needed.
-    Seen in: pulse before its clean-up of stale consumers.
+    Seen in: pulse, date not known, before its clean-up of stale consumers.
     Caught by: dead_sink_is_replaced_in_time (ConsumersBounded).
     """
 
@@ -292,7 +292,7 @@ class LeavesUnwanted(Sink):
     """K-M10: does nothing about events that its subscribers do not want.
 
     Bug: they stay pending, and go round for ever; no interleaving is needed.
-    Seen in: pulse, fixed later.
+    Seen in: pulse, date not known; fixed later.
     Caught by: unwanted_events_are_acknowledged (Failed).
     """
 
@@ -318,7 +318,7 @@ class TrustsItsAcks(Sink):
 
     Bug: the connection is lost before it is applied, the caller is told that all is well, and the
     event comes again; no interleaving is needed.
-    Seen in: the invariants of the component; errors were only logged in pulse.
+    Seen in: pulse, date not known: errors were only logged.
     Caught by: lost_acknowledgement (NotAfterAck).
     """
 
@@ -331,7 +331,7 @@ class KeepsCopies(Sink):
     """S2: leaves the second copy of an event where it is when the first is acknowledged.
 
     Bug: what was claimed from itself is delivered after the acknowledgement; it always fails.
-    Seen in: the invariants of the component.
+    Seen in: no project known.
     Caught by: slow_subscriber_acknowledges (NotAfterAck).
     """
 
@@ -343,7 +343,7 @@ class WaitsForReaders(Sink):
     """S4: asks its tasks to end once they have delivered, and waits for that.
 
     Bug: a buffer is full, nobody reads it, and the close never ends; no interleaving is needed.
-    Seen in: pulse, whose consumer task also called close itself.
+    Seen in: pulse, date not known: its consumer task also called close itself.
     Caught by: close_with_a_full_buffer (Elapsed).
     """
 
@@ -356,7 +356,7 @@ class Serialised(Sink):
     """One lock round every public method.
 
     Bug: two events are acknowledged one after the other, though nothing connects them.
-    Seen in: pulse, which did most things under the lock of the sink.
+    Seen in: pulse, date not known: it did most things under the lock of the sink.
     Caught by: acks_go_side_by_side (MaxInFlight).
     """
 

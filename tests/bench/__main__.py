@@ -35,8 +35,9 @@ from rich.table import Table
 import harness
 from harness.core.kernel import Limits
 from harness.explore import shared_ground
+from harness.scenario import scenario_of
 from scenarios.request_queue.asgi.reference import RequestQueue
-from scenarios.worker_pool.pool.crowd import crowd
+from scenarios.worker_pool.pool.crowd import crowd, fifty_nodes_run_a_thousand_jobs
 from scenarios.worker_pool.pool.reference import Node
 
 from . import measuring, programs, queueing, reports, rivals
@@ -332,9 +333,15 @@ def _request_queue(scale: int) -> list[Row]:
 def _worker_pool(scale: int) -> list[Row]:
     """Tell what a run of the worker pool costs as it grows; the largest also at random."""
     rows = []
-    for nodes, jobs in ((10, 200), (25, 500), (50, 1_000)):
-        runs = 10 // scale if nodes == 50 else 0
-        program = functools.partial(crowd, cls=Node, nodes=nodes, jobs=jobs)
+    largest = scenario_of(fifty_nodes_run_a_thousand_jobs)
+    assert largest is not None, "it is a scenario, though no column of the matrix"
+    crowds: dict[str, tuple[Callable[..., Any], int]] = {
+        "10 nodes, 200 jobs": (functools.partial(crowd, nodes=10, jobs=200), 0),
+        "25 nodes, 500 jobs": (functools.partial(crowd, nodes=25, jobs=500), 0),
+        "50 nodes, 1000 jobs": (largest.function, 10 // scale),
+    }
+    for size, (function, runs) in crowds.items():
+        program = functools.partial(function, cls=Node)
         for name, schedules in (("the plain run", 1), ("random runs", runs)):
             if not schedules:
                 continue
@@ -349,9 +356,7 @@ def _worker_pool(scale: int) -> list[Row]:
             _held(found)
             # The settling run is one more.
             seconds = (time.process_time() - started) / (found.schedules + 1)
-            rows.append(
-                Row(f"{nodes} nodes, {jobs} jobs", name, "s a run", seconds, 0, 0, "", True)
-            )
+            rows.append(Row(size, name, "s a run", seconds, 0, 0, "", True))
     return rows
 
 

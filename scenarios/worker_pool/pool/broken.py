@@ -222,6 +222,25 @@ class OriginalFix(Node):
         await self._run(scripts.put, scripts.BEATS, worker.id, str(self._clock()))
 
 
+class LocksInTwoSteps(Node):
+    """J4: asks whether a dead worker is locked, and then sets its lock.
+
+    Bug: two nodes ask before either has set it, and both clean up.
+    Seen in: no project known.
+    Caught by: three_sweep_at_one_instant (CleanedOnce).
+    """
+
+    async def _lock(self, worker: str, *, leaving: bool, stale: str | None = None) -> str | None:
+        if leaving:
+            return await super()._lock(worker, leaving=leaving, stale=stale)
+        (locks,) = await self._survey(scripts.LOCKS)
+        if policy.is_fresh(locks.get(worker), self._clock(), self._timing.ttl_ns):
+            return None
+        token = f"{self.id}/{next(self._numbers)}"
+        await self._run(scripts.put, scripts.LOCKS, worker, f"{self._clock()} {token}")
+        return token
+
+
 class DeletesTwice(Node):
     """J4: deletes a dead worker once more when it has been deleted.
 
@@ -316,7 +335,7 @@ class RetriesAtOnce(Node):
     """J-M4: gives the lock back where a job did not start.
 
     Bug: whoever sweeps next tries again at once, and again; no interleaving is needed.
-    Seen in: the table of the clean-up fix of pulse, as what the expiry is there against.
+    Seen in: no project known; it is what the expiry of pulse's lock is there against.
     Caught by: failing_start_waits_for_the_lock (Failed).
     """
 
@@ -328,7 +347,7 @@ class DeletesAnyway(Node):
     """J-M5: deletes a dead worker though one of its jobs did not start.
 
     Bug: that job is on nobody's list any more; no interleaving is needed.
-    Seen in: the table of the clean-up fix of pulse, as what "all requeued" is there against.
+    Seen in: no project known; it is what "all requeued" in pulse is there against.
     Caught by: failing_start_waits_for_the_lock (NoJobLost).
     """
 
@@ -419,7 +438,7 @@ class ResolvesTheDead(Node):
     """J-M13: answers a caller that has given up in that very instant.
 
     Bug: the answer and the time-out come together, and the task that reads answers ends by it.
-    Seen in: pulse: a send to a channel that is closed by then; the panic was swallowed.
+    Seen in: pulse, date not known: a send to a closed channel, whose panic was swallowed.
     Caught by: answer_at_the_time_out (Elapsed).
     """
 
@@ -543,7 +562,7 @@ class WipesOnRefusal(Node):
 
     Bug: its start event comes twice, and the job runs on nobody's list; no interleaving.
     Seen in: pulse until #87 of September 2026.
-    Caught by: start_comes_twice (NoJobLost, PayloadsKept).
+    Caught by: start_comes_twice (Failed).
     """
 
     async def _take(self, worker: Worker, key: str, payload: str) -> str:
@@ -602,7 +621,7 @@ class LossEndsTasks(Node):
     Bug: the connection is lost for a moment as it sweeps, and it never sweeps again; it always
     fails there.
     Seen in: no project known.
-    Caught by: node_is_cut_off (Unhandled).
+    Caught by: node_is_cut_off (NoJobLost).
     """
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:

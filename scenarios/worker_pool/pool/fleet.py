@@ -16,6 +16,7 @@ from harness import (
     Pass,
     Pause,
     Site,
+    SkewedClock,
     Verdict,
 )
 
@@ -118,6 +119,8 @@ class Fleet:
         self.store: AsyncStore = sim.store("store", **options)
         self.starting = InFlight("starting jobs")
         self.start_takes = start_takes
+        # Seconds by which the clock of a node is ahead.
+        self.skews: dict[str, float] = {}
         self.nodes: dict[str, Node] = {}
         self.down: set[str] = set()
         self.runs: list[Run] = []
@@ -141,7 +144,8 @@ class Fleet:
         """Open a node; somebody watches each of its copies and never looks."""
         self.down.discard(name)
         client = self.store.client(name)
-        node = self._cls(client, POOL, name, self.timing, client_only=client_only)
+        clock = SkewedClock(name, skew=self.skews.get(name, 0.0)).now_ns
+        node = self._cls(client, POOL, name, self.timing, client_only=client_only, clock=clock)
         await node.open()
         self.nodes[name] = node
         for copy in node.replicas.values():
@@ -231,19 +235,25 @@ class Fleet:
         self._note_crash(name)
         self.store.crash(name)
 
+    def halt(self, name: str, worker: str) -> None:
+        """Have a worker stand still for ever, though its node lives and its jobs run."""
+        for task in self.nodes[name].workers[worker].tasks:
+            task.cancel()
+
     def crash_at(self, site: str, name: str, *keys: str) -> None:
         """Have a node be gone at its first command that is called like one of `keys`.
 
         Args:
             site: `store` before the command is applied, `store.reply` after.
-            name: the node.
+            name: the node; empty for whichever is the first.
             *keys: commands, such as `run lock`.
         """
 
         def rule(found: Site) -> Verdict:
-            if (found.name, found.lane) != (site, name) or found.key not in keys:
+            is_it = found.name == site and name in ("", found.lane) and found.key in keys
+            if not is_it:
                 return Pass()
-            self._note_crash(name)
+            self._note_crash(found.lane)
             return Crash()
 
         self.sim.inject(rule, at_most=1, certain=True)

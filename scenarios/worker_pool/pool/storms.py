@@ -17,7 +17,6 @@ from harness import (
     LeakBound,
     LogCapture,
     MaxInFlight,
-    Unhandled,
     scenario,
 )
 
@@ -38,6 +37,7 @@ from .broken import (
     KeepsOldOwner,
     LeavesOrphans,
     LockNotRenewed,
+    LocksInTwoSteps,
     LossEndsTasks,
     MergedWithoutBackoff,
     MissesShutdown,
@@ -143,7 +143,15 @@ async def answer_may_come_first(sim: AsyncSimulation, cls: type[Node]) -> None:
         storm.spawn(fleet.dispatch, "node-1", "job-1")
 
 
-@scenario(Node, catches={ResolvesTheDead: Elapsed, NoInit: Elapsed, StartsTwice: Elapsed})
+@scenario(
+    Node,
+    catches={
+        ResolvesTheDead: Elapsed,
+        NoInit: Elapsed,
+        StartsTwice: Elapsed,
+        WipesOnRefusal: NoJobLost,
+    },
+)
 async def answer_at_the_time_out(sim: AsyncSimulation, cls: type[Node]) -> None:
     """The answer comes at the very instant at which the caller gives up: the next one is heard."""
     # The caller waits for twice the grace.
@@ -247,7 +255,7 @@ async def old_events_are_dropped(sim: AsyncSimulation, cls: type[Node]) -> None:
     assert fleet.store.data.xpending(f"{POOL}:events", scripts.GROUP)["pending"] == 0
 
 
-@scenario(Node, catches={StartsTwice: Failed, WipesOnRefusal: (NoJobLost, PayloadsKept)})
+@scenario(Node, catches={StartsTwice: Failed, WipesOnRefusal: Failed})
 async def start_comes_twice(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A worker is told eight times more to start what it runs, and starts nothing."""
     fleet = Fleet(sim, cls)
@@ -365,6 +373,28 @@ async def dead_worker_is_replaced_in_time(sim: AsyncSimulation, cls: type[Node])
 @scenario(
     Node,
     catches={
+        LocksInTwoSteps: CleanedOnce,
+        NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
+    },
+)
+async def three_sweep_at_one_instant(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """Three nodes sweep at one instant and find a dead worker without a lock: one takes it."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="", node_3="")
+    fleet.bury("w0", "job-1", made=True)
+
+    async with sim.storm(
+        CleanedOnce(fleet, "w0", ["job-1"]), NoJobLost(fleet), LocksFree(fleet), LeakBound()
+    ):
+        await sim.advance(TTL)
+
+    assert fleet.started("job-1") == [TTL]
+
+
+@scenario(
+    Node,
+    catches={
         DeletesFreshLock: CleanedOnce,
         KeepAliveAsLock: CleanedOnce,
         PayloadGoesWithWorker: PayloadsKept,
@@ -403,13 +433,12 @@ async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -
     },
 )
 async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> None:
-    """Who cleans up dies once it has the lock: the others go on when that is older than TTL."""
+    """Who cleans up dies once it has the lock: another has done it two TTL later."""
     fleet = Fleet(sim, cls)
-    await fleet.open(node_1="")
-    await sim.advance(5.0)
-    await fleet.open(node_2="w2", node_3="")
+    await fleet.open(node_1="w1", node_2="w2", node_3="w3")
     fleet.bury("w0", "job-1", made=True)
-    fleet.crash_at("store.reply", "node-1", "run lock", "run swap")
+    # Whoever is the first of three that sweep at one instant.
+    fleet.crash_at("store.reply", "", "run lock", "run swap")
 
     async with sim.storm(
         CleanedOnce(fleet, "w0", ["job-1"], locks=2),
@@ -418,11 +447,11 @@ async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> N
         LocksFree(fleet),
         LeakBound(),
     ):
-        await sim.advance(2 * TTL)
+        await sim.advance(3 * TTL)
 
-    # Locked at TTL; at 5 s + TTL the lock is 5 s old, and at 5 s + 2 TTL older than TTL.
-    assert fleet.locked("w0") == [TTL, 5.0 + 2 * TTL]
-    assert fleet.started("job-1") == [5.0 + 2 * TTL]
+    # Locked at TTL; at 2 TTL the lock is as old as it may be, and at 3 TTL it is void.
+    assert fleet.locked("w0") == [TTL, 3 * TTL]
+    assert fleet.started("job-1") == [3 * TTL]
 
 
 @scenario(
@@ -509,7 +538,15 @@ async def failed_start_is_tried_again(sim: AsyncSimulation, cls: type[Node]) -> 
     assert fleet.locked("w0") == [TTL]
 
 
-@scenario(Node, catches={MergedWithoutBackoff: CleanedOnce, DeletesTwice: CleanedOnce})
+@scenario(
+    Node,
+    catches={
+        MergedWithoutBackoff: CleanedOnce,
+        DeletesTwice: CleanedOnce,
+        KeepAliveAsLock: CleanedOnce,
+        RemoveThenAdd: CleanedOnce,
+    },
+)
 async def lost_reply_of_a_requeue(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A requeue is applied and its reply lost: it is tried again, and finds the job started."""
     fleet = Fleet(sim, cls)
@@ -533,7 +570,19 @@ async def lost_reply_of_a_requeue(sim: AsyncSimulation, cls: type[Node]) -> None
     assert fleet.started("job-1") == [TTL]
 
 
-@scenario(Node, catches={LossEndsTasks: Unhandled, NeverSubscribesAgain: CopiesFollow})
+@scenario(
+    Node,
+    catches={
+        LossEndsTasks: NoJobLost,
+        NeverSubscribesAgain: CopiesFollow,
+        KeepAliveAsLock: NoJobLost,
+        NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
+        KeepsConsumer: NothingLeft,
+        WatchesAnew: CopiesFollow,
+        WaitsForWatchers: CopiesFollow,
+    },
+)
 async def node_is_cut_off(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A node is cut off for 1.5 s, in which it would sweep: it follows, beats and sweeps again."""
     fleet = Fleet(sim, cls)
@@ -797,6 +846,42 @@ async def workers_come_and_go(sim: AsyncSimulation, cls: type[Node]) -> None:
 @scenario(
     Node,
     catches={
+        WatchesAnew: Failed,
+        NoInit: Failed,
+        OriginalFix: SingleOwner,
+        KeepsOldOwner: NoJobLost,
+        WaitsForWatchers: Failed,
+    },
+)
+async def last_removal_moves_jobs(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """Two workers are removed, the second while a job moves because of the first: all move."""
+    fleet = Fleet(sim, cls, start_takes=1.0)
+    await fleet.open(node_1="", node_2="w3")
+    with sim.no_points():
+        leaving = [await fleet.worker("node-1", worker) for worker in ("w1", "w2")]
+        await fleet.worker("node-2", "w4")
+        await sim.settle()
+    # The first moves by the first removal and comes back by the second; the other moves by that.
+    keys = fleet.keys_for("w4", 2)
+    fleet.seat("node-2", "w4", *keys)
+
+    async def remove() -> None:
+        for worker in leaving:
+            await fleet.nodes["node-1"].remove_worker(worker)
+
+    async with sim.storm(
+        NoJobLost(fleet), SingleOwner(fleet), PayloadsKept(fleet), LeakBound()
+    ) as storm:
+        storm.spawn(remove)
+        # Three moves, one after the other.
+        await sim.advance(3.0)
+
+    assert [fleet.place(key) for key in keys] == ["w4", "w3"]
+
+
+@scenario(
+    Node,
+    catches={
         RemovedBeforeRequeue: NoJobLost,
         PayloadGoesWithWorker: PayloadsKept,
         RemoveThenAdd: NoJobLost,
@@ -856,6 +941,72 @@ async def paused_worker_loses_its_jobs(sim: AsyncSimulation, cls: type[Node]) ->
     assert sorted(fleet.table(scripts.NODES)) == ["node-1", "node-2"]
     async with sim.storm(NoJobLost(fleet), Elapsed(0.0), LeakBound()) as later:
         later.spawn(fleet.dispatch, "node-1", "job-9")
+
+
+@scenario(
+    Node,
+    catches={
+        KeepAliveAsLock: CleanedOnce,
+        NoInit: CleanedOnce,
+        LocksInTwoSteps: CleanedOnce,
+        DeletesTwice: CleanedOnce,
+        ZombieBeats: Failed,
+        WaitsForWatchers: Failed,
+    },
+)
+async def worker_dies_alone(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """A worker stands still for ever, its node does not: its job moves at 2 TTL, and stops here."""
+    fleet = Fleet(sim, cls)
+    await fleet.open(node_1="w1", node_2="w2")
+    keys = fleet.keys_for("w1", 1)
+    fleet.seat("node-1", "w1", *keys)
+
+    async with sim.storm(
+        # The node hears of the deletion in the instant of the move.
+        SingleOwner(fleet),
+        NoJobLost(fleet),
+        CleanedOnce(fleet, "w1", keys),
+        NothingLeft(fleet),
+        LeakBound(),
+    ):
+        fleet.halt("node-1", "w1")
+        await sim.advance(2 * TTL)
+
+    assert [fleet.started(key) for key in keys] == [[0.0, 2 * TTL]]
+    assert fleet.nodes["node-1"].workers == {}
+
+
+@scenario(
+    Node,
+    catches={
+        KeepAliveAsLock: NoJobLost,
+        NoInit: CleanedOnce,
+        DeletesTwice: CleanedOnce,
+        KeepsConsumer: NothingLeft,
+    },
+)
+async def clocks_differ(sim: AsyncSimulation, cls: type[Node]) -> None:
+    """Two clocks are 14 s apart, less than TTL / 2: nobody alive is dead, and who dies is found."""
+    fleet = Fleet(sim, cls)
+    fleet.skews.update({"node-1": 7.0, "node-2": -7.0})
+    await fleet.open(node_1="w1", node_2="w2")
+    keys = fleet.keys_for("w1", 1)
+    fleet.seat("node-1", "w1", *keys)
+
+    async with sim.storm(
+        NoJobLost(fleet),
+        SingleOwner(fleet),
+        CleanedOnce(fleet, "w1", keys),
+        NothingLeft(fleet),
+        LeakBound(),
+    ):
+        await sim.advance(TTL + 1.0)
+        assert fleet.started(keys[0]) == [0.0]
+        fleet.crash("node-1")
+        # Heard of at TTL, by a clock that is 14 s ahead of who looks.
+        await sim.advance(2 * TTL - 1.0)
+
+    assert [fleet.started(key) for key in keys] == [[0.0, 3 * TTL]]
 
 
 @scenario(Node, catches={BoundToCaller: NoJobLost})

@@ -101,6 +101,28 @@ def test_a_move_that_was_held_up_gives_way() -> None:
     harness.explore(held_up, schedules=10).raise_for_violation()
 
 
+def test_the_death_of_an_old_owner_starts_nothing_again() -> None:
+    """What moved to a new worker is its alone: who had it dies, and only what stayed moves."""
+
+    async def old_owner_dies(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        await fleet.open(node_1="w1", node_2="")
+        keys = fleet.keys_for("w1", 4)
+        fleet.seat("node-1", "w1", *keys)
+        await fleet.worker("node-2", "w2")
+        await sim.settle()
+        moved = [key for key in keys if fleet.place(key) == "w2"]
+
+        async with sim.storm(NoJobLost(fleet), SingleOwner(fleet), PayloadsKept(fleet)):
+            fleet.crash("node-1")
+            await sim.advance(60.0)
+
+        assert 0 < len(moved) < len(keys)
+        assert [fleet.started(key) for key in moved] == [[0.0, 0.0]] * len(moved)
+
+    harness.explore(old_owner_dies, schedules=10).raise_for_violation()
+
+
 def test_a_node_that_was_taken_out_with_events_enters_again() -> None:
     """Its entry is still there, for what it owes; its stream is not, until it enters."""
     store = AsyncStore()

@@ -45,15 +45,19 @@ ROWS = {
     "request_queue.history": "C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C13",
     "request_queue.timeout": "W1 W2 W3 W4 W5 W6 W7 W8 W9",
     "request_queue.wsgi": f"{QUEUE} E1 E2 E3 E4 E5 E6 E7 R1 R2 R3",
-    # P0, J3 and J8 are levels of the original, L1 and L2 its later tests and history.
+    # P0, J3 and J8 are levels of the original, L1 to L5 its later tests and history; J4, J6, J7 and
+    # J9 break the invariant of that number.
     "worker_pool.pool": (
-        "P0 P-M1 P-M2 P-M3 P-M4 P-M5 P-M6 P-M7 P-M8 P-M9 J3 J8 J-M1 J-M2 J-M4 J-M5 J-M6 J-M7 J-M8 "
-        "J-M10 J-M11 J-M12 J-M13 J-M15 J-M16 J-M17 J-M19 J-M20 J-M21 J-M23 L1 L2"
+        "P0 P-M1 P-M2 P-M3 P-M4 P-M5 P-M6 P-M7 P-M8 P-M9 J3 J4 J6 J7 J8 J9 "
+        "J-M1 J-M2 J-M4 J-M5 J-M6 J-M7 J-M8 "
+        "J-M10 J-M11 J-M12 J-M13 J-M15 J-M16 J-M17 J-M19 J-M20 J-M21 J-M23 L1 L2 L3 L4 L5"
     ),
     "worker_pool.replicated_map": (
-        "W0 W1 W2 W3 R-M1 R-M2 R-M3 R-M4 R-M5 R-M6 R-M9 R-M10 R-M12 R1 R3 R5 R6 R7"
+        "W0 W1 W2 W3 R-M1 R-M2 R-M3 R-M4 R-M5 R-M6 R-M9 R-M10 R-M12 R1 R3 R5 R6 R7 R8"
     ),
-    "worker_pool.streams": "K-M1 K-M2 K-M3 K-M4 K-M5 K-M6 K-M7 K-M8 K-M9 K-M10 A1 A2 S1 S2 S4 S5",
+    "worker_pool.streams": (
+        "K-M1 K-M2 K-M3 K-M4 K-M5 K-M6 K-M7 K-M8 K-M9 K-M10 A1 A2 A3 A4 S1 S2 S4 S5"
+    ),
 }
 #: Their rows say that they always fail: each receive leaks, and each stop polls.
 ALWAYS = {"LeakedWatcher", "PollsUntilStopped"}

@@ -11,7 +11,13 @@ import harness
 from harness import AsyncSimulation, AsyncStore, LeakBound
 from scenarios.worker_pool.pool import policy, scripts
 from scenarios.worker_pool.pool.fleet import Fleet
-from scenarios.worker_pool.pool.invariants import NoJobLost, NothingLeft, PayloadsKept, SingleOwner
+from scenarios.worker_pool.pool.invariants import (
+    CleanedOnce,
+    NoJobLost,
+    NothingLeft,
+    PayloadsKept,
+    SingleOwner,
+)
 from scenarios.worker_pool.pool.policy import LEAVING, Timing
 from scenarios.worker_pool.pool.reference import ClientOnlyError, Node
 
@@ -73,6 +79,41 @@ def test_a_job_without_an_owner_waits_for_the_longer_of_two_times() -> None:
     """Two times to live, or a grace: until then who had it may still be giving it away."""
     assert Timing(ttl=30.0, grace=20.0).orphan_ns == policy.ns(60.0)
     assert Timing(ttl=30.0, grace=90.0).orphan_ns == policy.ns(90.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        (scripts.NODES, "gone", "1"),
+        (scripts.PENDING, "job-1", "1 gone/1"),
+        (scripts.JOBS, "gone", '["job-1"]'),
+        (scripts.BEATS, "gone", "1"),
+    ],
+)
+def test_entries_of_who_is_gone_are_found(table: str, key: str, value: str) -> None:
+    """Whichever table it is in: nobody who is up is called so."""
+
+    async def leave_an_entry(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        await fleet.open(node_1="w1")
+        async with sim.storm(NothingLeft(fleet)):
+            fleet.set(table, key, value)
+
+    with pytest.raises(harness.Violation, match="is left"):
+        harness.explore(leave_an_entry, schedules=1).raise_for_violation()
+
+
+def test_a_job_that_never_was_requeued_is_missed() -> None:
+    """A worker that is gone without a requeue of its job was not cleaned up."""
+
+    async def nobody_requeues(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        await fleet.open(node_1="w1")
+        async with sim.storm(CleanedOnce(fleet, "w0", ["job-1"])):
+            pass
+
+    with pytest.raises(harness.Violation, match="'job-1' of 'w0' was requeued 0 times"):
+        harness.explore(nobody_requeues, schedules=1).raise_for_violation()
 
 
 def test_a_move_that_was_held_up_gives_way() -> None:

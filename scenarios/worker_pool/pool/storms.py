@@ -400,6 +400,7 @@ async def three_sweep_at_one_instant(sim: AsyncSimulation, cls: type[Node]) -> N
         PayloadGoesWithWorker: PayloadsKept,
         NoInit: CleanedOnce,
         DeletesTwice: CleanedOnce,
+        LocksInTwoSteps: CleanedOnce,
     },
 )
 async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -430,6 +431,7 @@ async def stale_lock_is_taken_over_once(sim: AsyncSimulation, cls: type[Node]) -
         NoInit: CleanedOnce,
         DeletesFreshLock: CleanedOnce,
         DeletesTwice: CleanedOnce,
+        LocksInTwoSteps: (CleanedOnce, Failed),
     },
 )
 async def cleaner_dies_with_the_lock(sim: AsyncSimulation, cls: type[Node]) -> None:
@@ -545,6 +547,7 @@ async def failed_start_is_tried_again(sim: AsyncSimulation, cls: type[Node]) -> 
         DeletesTwice: CleanedOnce,
         KeepAliveAsLock: CleanedOnce,
         RemoveThenAdd: CleanedOnce,
+        LocksInTwoSteps: CleanedOnce,
     },
 )
 async def lost_reply_of_a_requeue(sim: AsyncSimulation, cls: type[Node]) -> None:

@@ -149,6 +149,11 @@ class Exhaustive:
 
     def learn(self, ran: Ran) -> None:
         """Find the races of the last run, and who must be tried first where."""
+        self._take_apart(ran)
+        # It is long, and the search may be over.
+        self._log = []
+
+    def _take_apart(self, ran: Ran) -> None:
         del self._nodes[self._position :]
         if len(self._log) > LONGEST:
             self.incomplete = self.incomplete or "its runs are too long to compare step by step"

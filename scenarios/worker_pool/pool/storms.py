@@ -373,6 +373,7 @@ async def dead_worker_is_replaced_in_time(sim: AsyncSimulation, cls: type[Node])
 @scenario(
     Node,
     catches={
+        KeepAliveAsLock: CleanedOnce,
         LocksInTwoSteps: CleanedOnce,
         NoInit: CleanedOnce,
         DeletesTwice: CleanedOnce,

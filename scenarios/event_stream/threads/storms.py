@@ -697,7 +697,7 @@ class Wakings:
         # On the inside: whoever looks from outside does not see a wake-up that was in vain.
         changed = stream._changed  # noqa: SLF001
         self._wait = changed.wait
-        changed.wait = self._counted  # type: ignore[method-assign]
+        changed.wait = self._counted  # type: ignore[method-assign] # counted as it is called
 
     def _counted(self, timeout: float | None = None) -> bool:
         is_notified = self._wait(timeout)

@@ -27,6 +27,8 @@ _OWN: Final = frozenset({"storm_class", "storm_shard"})
 _KNOWN: Final = frozenset(
     {
         *("_pytest", "harness", "xdist", "_hypothesis_pytestplugin"),
+        # What pytest-xdist has in a worker, which is sent there as source.
+        "__channelexec__",
         *("anyio", "pytest_asyncio", "pytest_cov", "pytest_timeout"),
     }
 )

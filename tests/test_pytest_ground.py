@@ -179,6 +179,33 @@ def test_scenarios_that_follow_one_another_share_a_preparation(tmp_path: Path) -
     ]
 
 
+def test_workers_share_a_preparation_too(tmp_path: Path) -> None:
+    """What pytest-xdist has round an item in a worker is no stranger's."""
+    write(
+        tmp_path,
+        conftest="""
+import pathlib
+from harness.world import adoption
+
+inside = adoption._Adopting.run
+
+def scan(self):
+    with pathlib.Path("scans").open("a") as file:
+        file.write("scan ")
+    return inside(self)
+
+adoption._Adopting.run = scan
+""",
+        storms="from harness import scenario\n\n"
+        + "".join(f"@scenario\ndef number_{index}(sim): ...\n\n" for index in range(4)),
+    )
+
+    done = run_pytest(tmp_path, "-n", "1")
+
+    assert outcomes(done) == "4 passed"
+    assert (tmp_path / "scans").read_text("utf-8") == "scan "
+
+
 @pytest.mark.parametrize("hook", ["setup", "teardown", "logreport", "protocol"])
 def test_where_a_conftest_has_a_hook_round_items_nothing_is_shared(
     hook: str, tmp_path: Path

@@ -227,6 +227,8 @@ def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
     unfinished = _said(config, "unfinished") or "fail"
     if unfinished not in ("fail", "skip"):
         raise pytest.UsageError(f"--storm-unfinished: {unfinished!r} must be fail or skip.")
+    reporter = config.stash.get(_reporter_key, None)
+    given: dict[str, Any] = {} if reporter is None else {"judged": reporter.judge}
     verdicts = Verdicts(
         config,
         shards,
@@ -234,6 +236,7 @@ def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
         section=SECTION,
         progress_seconds=progress_seconds,
         skips_unfinished=unfinished == "skip",
+        **given,
     )
     config.pluginmanager.register(verdicts, "storm-verdicts")
 
@@ -571,6 +574,18 @@ def _column(item: Any, this: Scenario) -> Any:
 # --- running --------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have reports know a cell before its fixtures are made: it may fail there, or kill us."""
+    reporter = item.config.stash.get(_reporter_key, None)
+    this = _scenario(getattr(item, "obj", None))
+    if reporter is not None and this is not None:
+        from harness.scenario import Cell
+
+        cell = Cell(this, _column(item, this), None, "it was never run")
+        reporter.begin(item, cell, _case(item, this))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Have the examples of a scenario under `@given` share one preparation: it takes longer."""
@@ -609,7 +624,18 @@ def _run(item: pytest.Function, this: Scenario, fixtures: Mapping[str, Any]) -> 
         with item.config.stash[_grounds_key].prepared():
             return _run_column(item, this, column, fixtures)
     except (HarnessError, InternalError) as exc:
+        reporter = item.config.stash.get(_reporter_key, None)
+        if reporter is not None:
+            from harness.scenario import Cell
+
+            cell = Cell(this, column, None, " ".join(str(exc).split()))
+            reporter.take(item, cell, fixtures, _case(item, this))
         return f"{type(exc).__name__}: {exc}"
+
+
+def _case(item: Any, this: Scenario) -> str:
+    """Return what pytest calls the other parameters of a scenario; none without fixtures."""
+    return plain_case(item.callspec.id) if this.fixtures and hasattr(item, "callspec") else ""
 
 
 def _run_column(
@@ -633,7 +659,7 @@ def _run_column(
     settings = _settings(item.config)
     cell = run_cell(this, column, settings, fixtures, corpus=corpus, case=case, told=told)
     if reporter is not None:
-        reporter.take(item, cell, fixtures, plain_case(case))
+        reporter.take(item, cell, fixtures, _case(item, this))
     return _keep_cell(item, cell)
 
 
@@ -656,8 +682,7 @@ def _run_shard(
             _keep_test(item, this, news[0])
         reporter = item.config.stash.get(_reporter_key, None)
         if reporter is not None:
-            case = plain_case(item.callspec.id) if fixtures else ""
-            reporter.take(item, Cell(this, column, done), fixtures, case)
+            reporter.take(item, Cell(this, column, done), fixtures, _case(item, this))
 
     shards = item.config.stash[_shards_key]
     return shards.run(item, fixtures, keep).partition("\nViolation: ")[0]

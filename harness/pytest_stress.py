@@ -56,6 +56,24 @@ _INTERRUPTED: Final = "interrupted"
 #: Outcome, text, sections and properties of a report.
 _Verdict = tuple[Any, Any, list[tuple[str, str]], list[tuple[str, object]]]
 
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of a cell in shards, for whoever reports it elsewhere.
+
+    Args:
+        outcome: as pytest calls it: `passed`, `failed` or `skipped`.
+        text: why it is not as declared, with the verdict and what is missing; empty if it is.
+        made: what all shards that have arrived come to; None if that cannot be said.
+        is_xfail: it failed as somebody has marked it to.
+    """
+
+    outcome: str
+    text: str
+    made: Merged | None
+    is_xfail: bool = False
+
+
 _shards_key = pytest.StashKey[list[pytest.Function]]()
 _carried_key = pytest.StashKey[dict[str, Any]]()
 
@@ -405,6 +423,7 @@ class Verdicts:
         progress_seconds: between two lines of progress.
         skips_unfinished: a cell that time did not suffice for is skipped, unless something was
             found; else it fails.
+        judged: is told what became of each cell.
     """
 
     def __init__(
@@ -416,6 +435,7 @@ class Verdicts:
         section: str,
         progress_seconds: float,
         skips_unfinished: bool,
+        judged: Callable[[str, Judged], object] = lambda _nodeid, _judged: None,
     ) -> None:
         self.config = config
         self.shards = shards
@@ -423,6 +443,7 @@ class Verdicts:
         self.section = section
         self.progress_seconds = progress_seconds
         self.skips_unfinished = skips_unfinished
+        self.judged = judged
         self._told_progress = time.monotonic()
         # By the wall: other processes know no other clock.
         self._end = None if shards.seconds is None else time.time() + shards.seconds
@@ -549,7 +570,12 @@ class Verdicts:
         for number in range(cell.of):
             if number not in cell.outcomes:
                 cell.lost.setdefault(number, why)
-        outcome, longrepr, sections, properties = self._verdict(cell)
+        made, problem = self._made(cell)
+        outcome, longrepr, sections, properties = self._verdict(cell, made, problem)
+        is_xfail = cell.is_xfail is not None
+        self.judged(
+            cell.nodeid, Judged(outcome, _explained(cell, made, problem), made, is_xfail=is_xfail)
+        )
         # Of many thousand cells, the traces of each would be too much.
         cell.outcomes.clear()
         hook = self.config.hook
@@ -575,42 +601,44 @@ class Verdicts:
             # The loop of xdist counts the failures of workers only.
             dsession.shouldstop = dsession.shouldstop or self._session.shouldfail
 
-    def _verdict(self, cell: _Cell) -> _Verdict:
-        """Return outcome, text, sections and properties of a cell's report."""
+    def _made(self, cell: _Cell) -> tuple[Merged | None, str]:
+        """Return what the shards of a cell come to, or why that cannot be said."""
         from harness.campaign.merge import Declared, merge
         from harness.campaign.units import Unit
         from harness.errors import HarnessError
 
+        if cell.carried is None:
+            return None, f"{cell.nodeid}: {_lost(cell)}"
+        units = [Unit.from_json(each) for each in cell.carried["units"]]
+        declared = Declared.from_json(cell.carried["declared"])
+        try:
+            return merge(declared, units, cell.outcomes.values()), ""
+        except HarnessError as exc:
+            return None, str(exc)
+
+    def _verdict(self, cell: _Cell, made: Merged | None, problem: str) -> _Verdict:
+        """Return outcome, text, sections and properties of a cell's report."""
         if len(cell.skipped) == cell.of:
             return "skipped", cell.skipped[0], [], []
         path, line, _ = cell.location
         is_late = self.skips_unfinished and set(cell.lost.values()) == {_TIME_IS_UP}
         told = f"Skipped: {_TIME_IS_UP}, all so far as declared"
         late: _Verdict = "skipped", (path, line, told), [], []
-        if cell.carried is None:
-            return late if is_late else ("failed", f"{cell.nodeid}: {_lost(cell)}", [], [])
-        units = [Unit.from_json(each) for each in cell.carried["units"]]
-        try:
-            made = merge(
-                Declared.from_json(cell.carried["declared"]), units, cell.outcomes.values()
-            )
-        except HarnessError as exc:
-            return "failed", str(exc), [], []
+        if made is None:
+            return late if is_late and cell.carried is None else ("failed", problem, [], [])
         if merged_key in self.config.stash:
             self.config.stash[merged_key].append(made)
         properties: list[tuple[str, object]] = []
         if made.token:
             properties.append((self.property_name, made.token))
-        text = made.explain()
+        text = _explained(cell, made, problem)
         if not text:
             return "passed", None, [(self.section, self._worth(made))], properties
         if cell.is_xfail is not None:
             return "skipped", (path, line, cell.is_xfail), [], properties
         if is_late and not made.unexpected:
             return late
-        told, _, _ = text.partition("\nViolation: ")
-        if cell.lost:
-            told = f"{told}\n{_lost(cell)}"
+        told = text.partition("\nViolation: ")[0]
         shown = [(self.section, made.failure.text)] if made.failure is not None else []
         return "failed", told, shown, properties
 
@@ -725,6 +753,15 @@ def _progress(cells: Sequence[_Cell]) -> str:
     told = f"{done:,} of {of:,} shards, {sum(cell.schedules for cell in cells):,} schedules"
     wrong = sum(cell.wrong for cell in cells)
     return f"{told}, {wrong:,} not as declared" if wrong else told
+
+
+def _explained(cell: _Cell, made: Merged | None, problem: str) -> str:
+    """Say what of a cell is not as declared, with what is missing; empty if all is."""
+    text = problem if made is None else made.explain()
+    told, separator, verdict = text.partition("\nViolation: ")
+    if made is not None and text and cell.lost:
+        told = f"{told}\n{_lost(cell)}"
+    return f"{told}{separator}{verdict}"
 
 
 def _lost(cell: _Cell) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ from harness.cli import main
 from harness.pytest_report import Reporter, merged
 from tests.report.making import result_with
 from tests.test_pytest_plugin import LOADED, environment
+from tests.test_pytest_stress import CLOCK, CONFTEST, CRASHES, STRESS, TIMED, WITHOUT
+from tests.test_pytest_stress import project as stressed
+
+__all__ = ["stressed"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,6 +105,143 @@ def test_a_command_and_a_worker_of_pytest_write_the_same_page(
     assert "declared to be caught by Deadlock, violated MaxInFlight" in line
 
 
+def reported(folder: Path, *arguments: str) -> tuple[str, dict[str, str], str]:
+    """Run pytest there as GitHub does.
+
+    Returns:
+        What the page says in short, what each cell with a mark on it says, and the annotations.
+    """
+    outcome = subprocess.run(
+        [sys.executable, "-m", "pytest", *LOADED, *WITHOUT, "--storm-html=p.html", *arguments],
+        cwd=folder,
+        env={**environment(), "GITHUB_ACTIONS": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert outcome.returncode == pytest.ExitCode.TESTS_FAILED, outcome.stdout + outcome.stderr
+    page = (folder / "p.html").read_text("utf-8")
+    short = re.search("<title>Storm report: (.*)</title>", page)
+    assert short is not None
+    said = re.findall(r'<span class="said">([^:]*): (.*?)</span>', page)
+    errors = [line for line in outcome.stdout.splitlines() if line.startswith("::error")]
+    return short[1], dict(said), "\n".join(errors)
+
+
+def test_a_cell_of_which_shards_are_missing_is_not_told_as_good(stressed: Path) -> None:
+    """Page and GitHub say what pytest says of the whole cell, not what the shards that ran did."""
+    (stressed / "storms.py").write_text(TIMED, encoding="utf-8")
+    (stressed / "conftest.py").write_text(CLOCK + CONFTEST, encoding="utf-8")
+
+    short, said, errors = reported(stressed, *STRESS, "--storm-time=30s")
+
+    assert short == "2 of 2 cells not as declared"
+    assert said == {
+        "calm": "inconclusive, declared holds (0 of 28 schedules)",
+        "wrong": "Failed, declared holds (1 of 20 schedules)",
+    }
+    calm, wrong = errors.splitlines()
+    assert calm.startswith(
+        "::error file=storms.py,line=5,title=calm::storms.py::calm: 2 of 3 shards are missing.%0A"
+    )
+    assert "storm time is up" in calm
+    assert wrong.startswith("::error file=storms.py,line=9,title=wrong::")
+    assert "Violation: " in wrong
+
+
+def test_a_cell_that_is_skipped_for_want_of_time_is_on_no_page(stressed: Path) -> None:
+    """Pytest says nothing of it either: neither that it is as declared nor that it is not."""
+    (stressed / "storms.py").write_text(TIMED, encoding="utf-8")
+    (stressed / "conftest.py").write_text(CLOCK + CONFTEST, encoding="utf-8")
+
+    short, said, errors = reported(stressed, *STRESS, "--storm-time=30s", "--storm-unfinished=skip")
+
+    assert short == "1 of 1 cell not as declared"
+    assert list(said) == ["wrong"]
+    assert errors.count("::error") == 1
+
+
+def test_a_cell_with_a_deadly_shard_is_told(stressed: Path) -> None:
+    """Nothing of that shard has arrived; what is known to fail is no news to GitHub."""
+    (stressed / "storms_crash.py").write_text(CRASHES, encoding="utf-8")
+
+    short, said, errors = reported(stressed, *STRESS, "storms_crash.py", "-n", "2")
+
+    assert short == "2 of 4 cells not as declared"
+    assert said["poisoned[7]"] == "inconclusive, declared holds (0 of 40 schedules)"
+    assert said["known"] == "Failed, declared holds (1 of 60 schedules)"
+    assert said["killed_once[Flight]"].startswith("holds, declared holds (0 of 60")
+    assert said["killed_once[Unlocked]"].startswith("MaxInFlight, declared MaxInFlight")
+    (error,) = errors.splitlines()
+    assert "title=poisoned[7]::storms_crash.py::poisoned: 1 of 3 shards is missing." in error
+    assert "crashed 2 workers" in error
+
+
+NEVER_RUN = """
+import ctypes, os
+import socket
+import pytest
+from harness import scenario
+
+@scenario
+def asks_the_network(sim):
+    socket.create_connection(("127.0.0.1", 9))
+
+@pytest.fixture
+def place():
+    raise RuntimeError("no place")
+
+@scenario
+def wants_a_place(sim, place): ...
+
+@pytest.mark.parametrize("size", [1, 2])
+@scenario
+def kills(sim, size):
+    if size == 2:
+        ctypes.CDLL(None).kill(os.getpid(), 9)
+
+@pytest.mark.skip
+@scenario
+def left_out(sim): ...
+
+@pytest.mark.xfail
+@scenario
+def known(sim):
+    assert not sim
+"""
+
+
+@pytest.mark.parametrize("among", [("-n", "1"), ("-n", "0", "-k", "not kills")])
+def test_a_cell_that_could_not_be_run_is_told(project: Path, among: tuple[str, ...]) -> None:
+    """What is refused, what has no fixture, and what kills its process: each is a cell that fails.
+
+    As the command tells them. What is skipped is not told, and what is known to fail is on the
+    page only.
+    """
+    (project / "storms.py").write_text(NEVER_RUN, "utf-8")
+
+    short, said, errors = reported(project, "storms.py", *among)
+
+    has_killed = "1" in among
+    assert short == (
+        "4 of 5 cells not as declared" if has_killed else "3 of 3 cells not as declared"
+    )
+    never = "inconclusive, declared holds (0 of 0 schedules)"
+    expected = {"asks_the_network": never, "wants_a_place": never}
+    if has_killed:
+        assert said.pop("kills[1]").startswith("holds, ")
+        expected["kills[2]"] = never
+    assert said.pop("known").startswith("Failed, ")
+    assert said == expected
+    first, second, *others = errors.splitlines()
+    assert "file=storms.py,line=7,title=asks_the_network::" in first
+    assert "is not simulated, and is refused rather than passed through" in first
+    assert "title=wants_a_place::" in second
+    assert "RuntimeError: no place" in second
+    assert ["title=kills[2]::" in each for each in others] == [True] * has_killed
+
+
 def test_a_replay_writes_the_one_run(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +270,7 @@ def test_results_are_in_the_order_of_collection(
     file = tmp_path / "page.html"
     reporter = Reporter(request.config, str(file), is_on_github=False, note=print)
     for place, name in ((1, "second"), (0, "first")):
-        report = SimpleNamespace(nodeid=name)
+        report = SimpleNamespace(nodeid=name, failed=False)
         result = result_with(None, scenario=name, violation=f"Violation: {name}")
         report.storm_result = json.dumps([place, result.to_json()])
         reporter.pytest_runtest_logreport(report)  # type: ignore[arg-type]  # all that is read of one
@@ -153,6 +295,23 @@ def test_shards_of_a_cell_are_one_result() -> None:
     assert (whole.schedules, whole.violating) == (720, 3)
     assert (spoilt.verdict, spoilt.as_declared, spoilt.violating) == ("Deadlock", False, 4)
     assert not merged(nothing, nothing).as_declared
+
+
+def test_a_part_that_is_not_known_spoils_nothing_that_was_caught() -> None:
+    """As `harness.campaign.merge` has it; but one that could not be run at all does."""
+    given: dict[str, Any] = {"expected": ("MaxInFlight",), "class_name": "Late"}
+    caught = result_with(None, as_declared=True, explanation="", **given, schedules=3)
+    unknown = given | {"verdict": "inconclusive", "violation": "", "explanation": "not known"}
+    limited = result_with(None, **unknown, schedules=3)
+    refused = result_with(None, **unknown, schedules=0)
+
+    passes = [merged(limited, caught), merged(caught, limited)]
+    fails = [merged(refused, caught), merged(caught, refused)]
+
+    assert [(each.verdict, each.as_declared) for each in passes] == [("MaxInFlight", True)] * 2
+    assert [(each.verdict, each.explanation) for each in fails] == [
+        ("inconclusive", "not known")
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,11 @@ class Scenario:
         return shown(self.path)
 
     @property
+    def line(self) -> int:
+        """Where in its file it begins."""
+        return _code(self.function).co_firstlineno
+
+    @property
     def token_name(self) -> str:
         """How tokens call it."""
         return f"{self.shown_path}::{self.name}"
@@ -621,7 +626,7 @@ def result_of(
         scenario=this.name,
         component=this.component,
         path=this.shown_path,
-        line=_code(this.function).co_firstlineno,
+        line=this.line,
         claim=this.doc,
         subject="" if this.subject is None else this.subject.__name__,
         class_name=column.name,

@@ -239,6 +239,7 @@ def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:
                 wrong.append(cell)
         for cell in wrong:
             print(f"{cell.explain()}\n")
+        _tell_github(wrong)
         _print_sum(results, cells)
     if tally.why_stopped:
         _say(
@@ -257,6 +258,19 @@ def is_wrong(cell: Merged) -> bool:
     if cell.unexpected or cell.problems:
         return True
     return not cell.missing and not cell.is_as_declared
+
+
+def _tell_github(cells: Sequence[Merged]) -> None:
+    """Annotate cells that are not as declared, in a job of GitHub."""
+    from harness.report import github
+
+    if not github.is_wanted():
+        return
+    for cell in cells:
+        told = cell.declared
+        path = told.scenario.rpartition("::")[0]
+        # Not stdout, which may be JSON; GitHub reads both.
+        print(github.annotation(path, told.line, told.name, cell.explain()), file=sys.stderr)
 
 
 def _print_sum(results: Results, cells: Sequence[Merged]) -> None:
@@ -358,4 +372,5 @@ def results(options: argparse.Namespace, print_table: PrintTable) -> int:
                     print(f"\n{cell.explain()}")
             print()
             _print_sum(found, cells)
+    _tell_github([cell for cell in cells if not cell.is_as_declared])
     return 0 if all(cell.is_as_declared for cell in cells) else 1

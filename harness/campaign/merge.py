@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from harness.core.clock import to_seconds
@@ -40,6 +40,7 @@ class Declared:
         row: the row of the variant, if any.
         component: the component that the scenario belongs to.
         case: where pytest has parametrised the scenario, the id of the case.
+        line: where in its file the scenario begins, 0 if nobody knows; it may move meanwhile.
     """
 
     scenario: str
@@ -48,6 +49,7 @@ class Declared:
     row: str | None = None
     component: str = ""
     case: str = ""
+    line: int = field(default=0, compare=False)
 
     @staticmethod
     def of(scenario: Scenario, column: Column, case: str = "") -> Declared:
@@ -59,6 +61,7 @@ class Declared:
             column.row,
             scenario.component,
             case,
+            scenario.line,
         )
 
     @property

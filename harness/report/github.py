@@ -20,11 +20,15 @@ def is_wanted(environment: Mapping[str, str] | None = None) -> bool:
 def annotations_of(results: Sequence[Result]) -> Iterator[str]:
     """Yield a line for each result that is not as declared."""
     for each in results:
-        if each.as_declared:
-            continue
-        parts = {"file": each.path, "line": str(each.line), "title": each.name}
-        told = ",".join(f"{name}={_property(text)}" for name, text in parts.items())
-        yield f"::error {told}::{_data(each.explanation or each.headline)}"
+        if not each.as_declared:
+            yield annotation(each.path, each.line, each.name, each.explanation or each.headline)
+
+
+def annotation(path: str, line: int, title: str, text: str) -> str:
+    """Return the line that annotates a line of a file; the file alone if the line is 0."""
+    parts = {"file": path, "line": str(line or ""), "title": title}
+    told = ",".join(f"{name}={_property(part)}" for name, part in parts.items() if part)
+    return f"::error {told}::{_data(text)}"
 
 
 def _data(text: str) -> str:

@@ -107,6 +107,27 @@ def test_ctrl_c_and_a_time_limit_keep_what_was_found(path: Path) -> None:
     assert done_in(path) >= before >= 1
 
 
+def test_github_is_told_of_a_campaign(path: Path) -> None:
+    """At the line of the scenario, once for each cell that is not as declared."""
+    words = ("stress", f"{COUNTING}::counted", f"{COUNTING}::refused", "--schedules", "4")
+
+    done = subprocess.run(
+        command(*words, "--workers", "1", "--db", path),
+        cwd=ROOT,
+        env={**os.environ, "GITHUB_ACTIONS": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    lines = [line for line in done.stderr.splitlines() if line.startswith("::error")]
+    assert done.returncode == 2, done.stderr
+    assert [line.partition(": ")[0] for line in lines] == [
+        f"::error file={COUNTING},line=38,title=counted[Careful]::{COUNTING}::counted with Careful",
+        f"::error file={COUNTING},line=70,title=refused::{COUNTING}::refused",
+    ]
+
+
 def complained(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     """Run a command that is misuse; return the one line it says."""
     assert cli.main([str(word) for word in words]) == 2

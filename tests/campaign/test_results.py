@@ -15,6 +15,7 @@ from harness import cli
 from harness.campaign.ledger import Ledger
 from harness.campaign.outcomes import Outcome, not_run
 from harness.campaign.results import Filter, Results, as_json, junit, table_rows
+from harness.campaign.stress import planned
 from harness.errors import HarnessError
 from tests.campaign.making import kept, outcome, plan, units, written
 
@@ -129,6 +130,40 @@ def test_the_command_prints_and_writes(
     ]
     assert (tmp_path / "junit.xml").is_file()
     assert kept(tmp_path / "all.sqlite") == kept(path)
+
+
+def test_github_is_told_at_its_scenario_what_is_not_as_declared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside JSON, on stderr; a file that knows no lines names the file alone."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    made = plan()
+    lines = replace(made, cells=tuple(replace(cell, line=7) for cell in made.cells))
+    told = {}
+    for name, kind in (("new", lines), ("old", made)):
+        file = written(tmp_path / f"{name}.sqlite", kind, [failing(unit) for unit in units(made)])
+        assert cli.main(["results", str(file), "--json"]) == 1
+        out, err = capsys.readouterr()
+        assert json.loads(out)
+        [told[name]] = err.splitlines()
+
+    assert told["new"].startswith(
+        "::error file=storms.py,line=7,title=full::storms.py::full: declared to hold, violated "
+        "Deadlock on 10 of 1000 schedules.%0AViolation: "
+    )
+    assert told["old"] == told["new"].replace(",line=7", "")
+
+
+def test_a_line_that_has_moved_is_the_same_cell(path: Path, tmp_path: Path) -> None:
+    """Whoever writes a comment above a scenario can go on with its campaign."""
+    made = plan()
+    moved = replace(made, cells=tuple(replace(cell, line=9) for cell in made.cells))
+    other = written(tmp_path / "other.sqlite", moved, [])
+
+    with Ledger(path) as ledger:
+        assert planned(moved, ledger, resume=True) == made
+    with Results([path, other]) as results:
+        assert len(results.cells) == 3
 
 
 def test_a_cell_with_missing_shards_is_no_pass(

@@ -12,9 +12,10 @@ how it is dealt out.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -96,7 +97,14 @@ class Executing:
         """Have a chunk run."""
         if self._executor is None:
             self._executor = self._open()
-        return self._executor.submit(self._function, chunk.to_json())
+        try:
+            return self._executor.submit(self._function, chunk.to_json())
+        except BrokenExecutor:
+            raise
+        except RuntimeError:
+            # It takes nothing any more: perhaps somebody knows why.
+            self._check()
+            raise
 
     def suspects(self, broken: Iterable[Chunk], *, all_fell: bool) -> set[tuple[int, int]]:
         """Begin anew if need be; suspect what workers say they were at, or all if none says."""
@@ -163,6 +171,11 @@ def cluster(address: str | None) -> Iterator[Executing]:
         raise HarnessError(
             "executor='dask' needs the package distributed. Install faultloom[cluster]."
         ) from None
+    with _silent("distributed", "tornado"):
+        yield from _cluster(distributed, address)
+
+
+def _cluster(distributed: Any, address: str) -> Iterator[Executing]:
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as exc:
@@ -171,9 +184,9 @@ def cluster(address: str | None) -> Iterator[Executing]:
             "Start `dask scheduler` there, and `dask worker ADDRESS --nthreads 1` beside the files."
         ) from None
 
-    def answers() -> None:
+    def answers() -> int:
         try:
-            client.nthreads()
+            return len(client.nthreads())
         except (OSError, RuntimeError, ValueError) as exc:
             raise HarnessError(
                 f"address={address!r} does not answer any more ({' '.join(str(exc).split())}). "
@@ -181,7 +194,7 @@ def cluster(address: str | None) -> Iterator[Executing]:
             ) from None
 
     with client:
-        if not client.nthreads():
+        if not answers():
             raise HarnessError(
                 f"address={address!r} has no workers. Start `dask worker {address} --nthreads 1` "
                 "in the project's root folder."
@@ -189,7 +202,23 @@ def cluster(address: str | None) -> Iterator[Executing]:
         # The executor belongs to the client, and ends with it.
         yield Executing(
             lambda: client.get_executor(pure=False),
-            lambda: max(1, len(client.nthreads())),
+            lambda: max(1, answers()),
             run_apart,
             check=answers,
         )
+
+
+@contextlib.contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Have loggers and those below them say nothing: what is wrong is told in one line, once."""
+    known = (logging.getLogger(name) for name in (*names, *logging.root.manager.loggerDict))
+    inside = [each for each in known if each.name.partition(".")[0] in names]
+    # Those below that have no level of their own have that of the first.
+    levels = {each: each.level for each in inside if each.level or each.name in names}
+    for each in levels:
+        each.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for each, level in levels.items():
+            each.setLevel(level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,15 @@ def made_here(*paths: Path) -> list[Outcome]:
             for cell in results.merged()
             for unit in cell.units
         ]
+
+
+def done_in(path: Path) -> int:
+    """Return how many shards a file holds, however it is being written."""
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return int(connection.execute("SELECT count(*) FROM outcomes").fetchone()[0])
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return -1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,17 @@ from harness import cli
 from harness.campaign.commands import figures
 from harness.campaign.stress import Tally
 from harness.explore import shared_ground
-from tests.campaign.making import COUNTING, ROOT, kept, made_here, outcome, plan, units, written
+from tests.campaign.making import (
+    COUNTING,
+    ROOT,
+    done_in,
+    kept,
+    made_here,
+    outcome,
+    plan,
+    units,
+    written,
+)
 
 
 @pytest.fixture
@@ -27,18 +36,6 @@ def path(tmp_path: Path) -> Path:
 def command(*words: str | Path) -> list[str]:
     """Return a command of a process of its own."""
     return [sys.executable, "-m", "harness", *map(str, words)]
-
-
-def done_in(path: Path) -> int:
-    """Return how many shards a file holds, however it is being written."""
-    try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-        try:
-            return int(connection.execute("SELECT count(*) FROM outcomes").fetchone()[0])
-        finally:
-            connection.close()
-    except sqlite3.Error:
-        return -1
 
 
 #: `stress`, killed for good as soon as its file holds so many shards, which come one by one.

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from harness import cli
 from harness.campaign import executors as module
 from harness.campaign.executors import cluster, processes
 from harness.campaign.ledger import Ledger, Plan
@@ -21,7 +27,17 @@ from harness.campaign.workers import plain_settings
 from harness.errors import HarnessError
 from harness.explore import Settings, shared_ground
 from harness.scenario import load, scenarios_in
-from tests.campaign.making import COUNTING, DEADLY, ROOT, kept, made_here
+from tests.campaign.making import (
+    COUNTING,
+    DEADLY,
+    ROOT,
+    done_in,
+    kept,
+    made_here,
+    outcome,
+    units,
+    written,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +143,73 @@ def test_what_a_cluster_takes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+class Distributed:
+    """What a package for clusters shows of itself; its scheduler is gone after some questions."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self.log = logging.getLogger("distributed.client")
+
+    def Client(self, *_arguments: object, **_options: object) -> Distributed:  # noqa: N802 - its name
+        """Make a client: itself."""
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.log.error("cannot be closed")
+
+    def nthreads(self) -> dict[str, int]:
+        """Answer, or log as the real one does, and fail."""
+        self.answers -= 1
+        if self.answers < 0:
+            self.log.error("Failed to reconnect\nTraceback")
+            logging.getLogger("distributed.core.deeper").warning("nor this")
+            raise OSError("Timed out\n  after 10 s")
+        return {"tcp://127.0.0.1:9": 1}
+
+    def get_executor(self, *, pure: bool) -> Executor:
+        """Return an executor that has lost its scheduler."""
+        assert not pure
+        return Gone()
+
+
+class Gone(Executor):
+    """Fails whatever it is given, as the client of a cluster does that has closed itself."""
+
+    def submit(self, *_given: object) -> Future[Any]:  # type: ignore[override]  # fewer words do
+        """Lose it at once."""
+        future: Future[Any] = Future()
+        future.cancel()
+        return future
+
+
+def test_a_cluster_that_is_lost_is_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was found before is kept, what the cluster logs of itself is not shown, nor later on."""
+    logging.getLogger("distributed.core").setLevel(logging.INFO)
+    monkeypatch.setattr(module, "import_module", lambda _name: Distributed(answers=2))
+    words = ["stress", f"{COUNTING}::counted", "--schedules", "8", "--db", str(path)]
+    before = [
+        outcome(unit, versions=versions()) for unit in units(plan(COUNTING, 8, "counted"))[:1]
+    ]
+    written(path, replace(plan(COUNTING, 8, "counted"), targets=(words[1],)), before)
+
+    code = cli.main([*words, "--resume", "--executor", "dask", "--address", "tcp://a:1"])
+
+    assert code == 2
+    assert capsys.readouterr().err == (
+        "faultloom: address='tcp://a:1' does not answer any more (Timed out after 10 s). "
+        "What was found is kept: go on with --resume.\n"
+    )
+    with Results([path]) as results:
+        assert [each for cell in results.merged() for each in cell.outcomes] == before
+    assert logging.getLogger("distributed.core").level == logging.INFO
+    assert logging.getLogger("distributed.core").isEnabledFor(logging.WARNING)
+
+
 # --- a cluster ------------------------------------------------------------------------------------
 
 
@@ -195,3 +278,94 @@ def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch)
 
     assert str(caught.value).startswith("address='tcp://127.0.0.1:1' cannot be reached (")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_an_address_that_cannot_be_reached_leaves_the_file_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit code 2, and what was found before is there."""
+    monkeypatch.setattr(module, "PATIENCE", 1)
+    made = replace(plan(COUNTING, 1_000, "counted"), targets=(f"{COUNTING}::counted",))
+    before = [outcome(units(made)[0], versions=versions())]
+    written(path, made, before)
+    options = ("--resume", "--executor", "dask", "--address", "tcp://127.0.0.1:1")
+
+    code = cli.main(["stress", "--db", str(path), *options])
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert line.startswith("faultloom: address='tcp://127.0.0.1:1' cannot be reached (")
+    with Results([path]) as results:
+        assert [each for cell in results.merged() for each in cell.outcomes] == before
+
+
+def stress(path: Path, address: str, *words: str) -> subprocess.Popen[str]:
+    """Begin a campaign on a cluster, in a process of its own."""
+    command = [sys.executable, "-m", "harness", "stress", *words, "--db", str(path)]
+    return subprocess.Popen(
+        [*command, "--executor", "dask", "--address", address],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_the_command_runs_on_a_cluster(path: Path, dask: Any) -> None:
+    """From the address to the exit code, and nothing but what it has to say."""
+    words = (f"{COUNTING}::called", "--schedules", "1_000")
+
+    process = stress(path, dask.scheduler_address, *words)
+    out, err = process.communicate(timeout=100)
+
+    assert (process.returncode, err) == (0, "")
+    assert "1 of 1 cells as declared; " in out
+    assert kept(path) == expected(path)
+
+
+#: A cluster that may be killed for good, with all its processes.
+CLUSTER = """
+import sys, distributed
+if __name__ == "__main__":
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as made:
+        print(made.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.cluster
+def test_a_scheduler_that_is_killed_ends_the_campaign_in_one_line(path: Path) -> None:
+    """With what was found, and the way to go on."""
+    file = path.with_name("host.py")
+    file.write_text(CLUSTER, encoding="utf-8")
+    host = subprocess.Popen(
+        [sys.executable, str(file)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert host.stdout is not None
+    address = host.stdout.readline().strip()
+
+    process = stress(path, address, f"{COUNTING}::called", "--schedules", "500_000")
+    while done_in(path) < 1:
+        assert process.poll() is None, "it is to lose its cluster, not to end"
+        os.sched_yield()
+    os.killpg(host.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+    host.communicate()
+
+    [line] = [each for each in err.splitlines() if " shards; " not in each]
+    assert process.returncode == 2
+    assert line.startswith(f"faultloom: address='{address}' does not answer any more (")
+    assert line.endswith("What was found is kept: go on with --resume.")
+    assert done_in(path) >= 1

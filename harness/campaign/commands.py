@@ -74,7 +74,10 @@ def add_commands(commands: Any) -> None:
     )
     stress.add_argument("--workers", type=int, metavar="N", help="processes (one a processor)")
     stress.add_argument(
-        "--executor", default="process", metavar="NAME", help="process (default) or dask"
+        "--executor",
+        default="process",
+        metavar="NAME",
+        help="process (default), dask, or MODULE:FUNCTION that makes any other executor",
     )
     stress.add_argument("--address", metavar="URL", help="of the dask scheduler: tcp://host:8786")
     stress.add_argument(
@@ -190,11 +193,11 @@ def _run(
 def _check_executor(options: argparse.Namespace) -> None:
     from .executors import NAMES
 
-    if options.executor not in NAMES:
+    if options.executor not in NAMES and ":" not in options.executor:
         raise misuse(
             "executor",
             options.executor,
-            f"must be one of {', '.join(NAMES)}.",
+            f"must be {', '.join(NAMES)} or MODULE:FUNCTION.",
             "Leave it out for 'process'.",
         )
     if options.executor == "dask" and options.workers is not None:
@@ -203,13 +206,16 @@ def _check_executor(options: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _workers(options: argparse.Namespace, folder: str) -> Iterator[Workers]:
-    from .executors import cluster, processes, processors
+    from .executors import cluster, of_others, processes, processors
 
+    wanted = processors() if options.workers is None else options.workers
     if options.executor == "dask":
         with cluster(options.address) as workers:
             yield workers
+    elif ":" in options.executor:
+        with of_others(options.executor, wanted) as workers:
+            yield workers
     else:
-        wanted = processors() if options.workers is None else options.workers
         with processes(wanted, folder) as workers:
             yield workers
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from importlib import import_module
@@ -93,12 +94,17 @@ class Executing:
         self._function = function
         self._executor: Executor | None = None
 
-    def submit(self, chunk: Chunk) -> Future[Done]:
-        """Have a chunk run."""
+    def open(self) -> Executor:
+        """Make the executor, unless there is one; whoever submits does it, too."""
         if self._executor is None:
             self._executor = self._open()
+        return self._executor
+
+    def submit(self, chunk: Chunk) -> Future[Done]:
+        """Have a chunk run."""
+        executor = self.open()
         try:
-            return self._executor.submit(self._function, chunk.to_json())
+            return executor.submit(self._function, chunk.to_json())
         except BrokenExecutor:
             raise
         except RuntimeError:
@@ -206,6 +212,53 @@ def _cluster(distributed: Any, address: str) -> Iterator[Executing]:
             run_apart,
             check=answers,
         )
+
+
+@contextlib.contextmanager
+def of_others(name: str, slots: int) -> Iterator[Executing]:
+    """Have an executor of the user's own, whose workers run chunks in processes beside them.
+
+    Args:
+        name: of a function without arguments that returns one: `module:function`.
+        slots: how many chunks it runs at once.
+
+    Raises:
+        HarnessError: there is no such function, or it makes no executor.
+    """
+    workers = Executing(_maker(name), lambda: slots, run_apart)
+    workers.open()
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def _maker(name: str) -> Callable[[], Executor]:
+    module_name, _, function_name = name.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        # As `python -m` does; the command `faultloom` is another file.
+        sys.path.insert(0, str(Path.cwd()))
+    way_out = "Write MODULE:FUNCTION, of a function that returns a concurrent.futures.Executor."
+    try:
+        function = getattr(import_module(module_name), function_name, None)
+    except ImportError as exc:
+        raise misuse("executor", name, f"cannot be imported: {exc}.", way_out) from None
+    if not callable(function):
+        raise misuse("executor", name, "names no function.", way_out)
+
+    def make() -> Executor:
+        try:
+            made = function()
+        except Exception as exc:
+            raise misuse(
+                "executor", name, f"makes no executor: {type(exc).__name__}: {exc}.", way_out
+            ) from exc
+        if not isinstance(made, Executor):
+            rule = f"makes no executor: it returns a {type(made).__name__}."
+            raise misuse("executor", name, rule, "Return a concurrent.futures.Executor.")
+        return made
+
+    return make
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ AHEAD: Final = 2
 GLANCE_SECONDS: Final = 0.25
 #: How often all workers may fall with nothing done between.
 FALLS_MAX: Final = 3
+#: How often workers may fail in a row with nothing done between, or, if more are at it, how many.
+ERRORS_MAX: Final = 10
 #: Seconds in which workers that were told to stop must have done so.
 LAST_SECONDS: Final = 10.0
 
@@ -106,6 +108,7 @@ class Campaign:
         self._under_way: dict[Future[Done], Chunk] = {}
         self._numbers = 0
         self._falls = 0
+        self._errors: list[BaseException] = []
         self._pace = _Pace()
         self._end: float | None = None
 
@@ -179,7 +182,7 @@ class Campaign:
             tuple(units),
             self.plan.settings,
             self.files,
-            self._left_seconds(),
+            None if self._end is None else time.time() + self._end - time.monotonic(),
             workers.folder,
         )
         try:
@@ -201,6 +204,9 @@ class Campaign:
             # A pool that has lost one process ends all others, and fails what they were at.
             wait(self._under_way, LAST_SECONDS)
             broken += self._taken()[0]
+        errors = len(self._errors)
+        if errors >= ERRORS_MAX and errors >= AHEAD * workers.slots():
+            raise _failing(self._errors)
         if broken:
             self._recover(workers, broken, all_fell=all_fell)
 
@@ -214,8 +220,11 @@ class Campaign:
             if future.cancelled() or exc is not None:
                 broken.append(chunk)
                 all_fell = all_fell or isinstance(exc, BrokenExecutor)
+                if exc is not None and not isinstance(exc, BrokenExecutor):
+                    self._errors.append(exc)
             else:
                 self._falls = 0
+                self._errors.clear()
                 self._keep(chunk, [Outcome.from_json(each) for each in future.result()])
         return broken, all_fell
 
@@ -274,17 +283,29 @@ class Campaign:
 
     def _stop(self, workers: Workers) -> None:
         """Have workers stop after their current run, and keep what they have found."""
-        self._tell_to_stop(workers)
+        if workers.folder:
+            self._tell_to_stop(workers)
+        # Who cannot be told ends with the chunk: to cancel it would lose what it has come to.
         end = time.monotonic() + LAST_SECONDS
         while self._under_way and time.monotonic() < end:
             wait(self._under_way, GLANCE_SECONDS, FIRST_COMPLETED)
             self._taken()
+        self._tell_to_stop(workers)
 
     def _tell_to_stop(self, workers: Workers) -> None:
         for future in self._under_way:
             future.cancel()
         if workers.folder:
             Path(workers.folder, STOP).touch()
+
+
+def _failing(errors: Sequence[BaseException]) -> HarnessError:
+    said = " ".join(str(errors[0]).split()).rstrip(".")
+    return HarnessError(
+        f"workers fail whatever they are given, {len(errors)} times in a row, first with "
+        f"{type(errors[0]).__name__}: {said}. Give them the files, the interpreter and the "
+        "packages of this process. What was found is kept: go on with --resume."
+    )
 
 
 class _Pace:

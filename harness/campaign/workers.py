@@ -69,7 +69,7 @@ class Chunk:
         units: the shards.
         settings: those of the campaign, as plain data.
         files: all files of scenarios of the campaign: they are loaded before anything is run.
-        seconds: how long it may take; None for as long as it likes.
+        end: when it must be over, in seconds since 1970, however late it is begun; None for never.
         folder: where workers and campaign leave notes for each other; empty if they share none.
     """
 
@@ -77,7 +77,7 @@ class Chunk:
     units: tuple[Unit, ...]
     settings: Mapping[str, Any]
     files: tuple[str, ...]
-    seconds: float | None = None
+    end: float | None = None
     folder: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Chunk:
             "units": [unit.to_json() for unit in self.units],
             "settings": dict(self.settings),
             "files": list(self.files),
-            "seconds": self.seconds,
+            "end": self.end,
             "folder": self.folder,
         }
 
@@ -99,7 +99,7 @@ class Chunk:
             tuple(Unit.from_json(each) for each in data["units"]),
             data["settings"],
             tuple(data["files"]),
-            data["seconds"],
+            data["end"],
             data["folder"],
         )
 
@@ -113,7 +113,8 @@ def run_chunk(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _outcomes(chunk: Chunk) -> Iterator[Outcome]:
-    end = None if chunk.seconds is None else time.monotonic() + chunk.seconds
+    # Whoever dealt it out may be another machine: only what both call the time of day is shared.
+    end = None if chunk.end is None else time.monotonic() + chunk.end - time.time()
     stop_file = Path(chunk.folder, STOP) if chunk.folder else None
 
     def stop() -> bool:

@@ -139,7 +139,7 @@ def complained(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
         (["--shard", "0/4"], "shard='0/4' must be I/N"),
         (["--shard", "half"], "shard='half' must be I/N"),
         (["--time", "soon"], "time='soon' is no time. Write 90s, 10m or 1h30m."),
-        (["--executor", "ray"], "executor='ray' must be one of process, dask. Leave it out for"),
+        (["--executor", "ray"], "executor='ray' must be process, dask or MODULE:FUNCTION. Leave"),
         (["--executor", "dask"], "address=None names no cluster. Write --address tcp://HOST:8786."),
         (["--executor", "dask", "--workers", "2"], "workers=2 is for processes. A cluster has"),
         (["--workers", "0"], "workers=0 must be at least 1:"),

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,13 +17,13 @@ import pytest
 
 from harness import cli
 from harness.campaign import executors as module
-from harness.campaign.executors import cluster, processes
+from harness.campaign.executors import Executing, cluster, processes
 from harness.campaign.ledger import Ledger, Plan
 from harness.campaign.merge import Declared
 from harness.campaign.outcomes import versions
 from harness.campaign.results import Results
 from harness.campaign.stress import Campaign, Tally
-from harness.campaign.workers import plain_settings
+from harness.campaign.workers import plain_settings, run_apart
 from harness.errors import HarnessError
 from harness.explore import Settings, shared_ground
 from harness.scenario import load, scenarios_in
@@ -122,6 +122,68 @@ def test_a_shard_that_kills_its_worker_is_named(path: Path) -> None:
 
     assert (tally.done, tally.crashed) == (4, 2)
     check_poison(path)
+
+
+def test_any_executor_will_do(path: Path) -> None:
+    """Its workers have threads beside them, and share no folder: the results are the same."""
+    made = plan(COUNTING, 1_000, "counted", "wrong")
+    workers = Executing(lambda: ThreadPoolExecutor(2), lambda: 2, run_apart)
+
+    tally = campaign(path, made, COUNTING, workers, lambda _tally: None)
+    workers.close()
+
+    assert (tally.done, tally.crashed) == (20, 0)
+    assert kept(path) == expected(path)
+
+
+def snippets() -> tuple[str, list[str]]:
+    """Return the file and the words of the command that docs/campaigns.md has for an executor."""
+    text = (ROOT / "docs" / "campaigns.md").read_text("utf-8").partition("## Any other executor")[2]
+    code = text.partition("```python\n")[2].partition("```")[0]
+    command = text.partition("```console\n$ ")[2].partition("\n")[0].partition("#")[0]
+    return code, command.split()
+
+
+def test_the_page_shows_how_to_bring_an_executor(tmp_path: Path) -> None:
+    """What it shows is run as it is: the file beside the scenarios, and the command."""
+    code, words = snippets()
+    (tmp_path / "storms.py").write_text((ROOT / COUNTING).read_text("utf-8"), encoding="utf-8")
+    (tmp_path / "machines.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, *words[1:], "--schedules", "8"]
+
+    done = subprocess.run(
+        [word.replace("scenarios", "storms.py::called") for word in command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "1 of 1 cells as declared; " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nowhere:pool", "cannot be imported: No module named 'nowhere'. Write MODULE:FUNCTION"),
+        ("json:pool", "names no function. Write MODULE:FUNCTION"),
+        ("json:dumps", "makes no executor: TypeError: dumps() missing 1 required positional"),
+        ("platform:node", "makes no executor: it returns a str. Return a concurrent.futures"),
+    ],
+)
+def test_what_is_no_executor_is_told(
+    path: Path, capsys: pytest.CaptureFixture[str], name: str, why: str
+) -> None:
+    """One line, before anything runs."""
+    words = ["stress", f"{COUNTING}::called", "--schedules", "8", "--db", str(path)]
+
+    code = cli.main([*words, "--executor", name])
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert line.startswith(f"faultloom: executor='{name}' {why}")
 
 
 def test_no_workers_are_refused() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.campaign import stress as module
+from harness.campaign import workers
 from harness.campaign.executors import Done, Executing
 from harness.campaign.ledger import Ledger, Plan
 from harness.campaign.outcomes import Outcome, not_run
@@ -33,6 +35,7 @@ class Scripted(Executor):
         self.ran = ran
         self.micros = micros
         self.waiting: list[Future[Any]] = []
+        self.held: list[tuple[Future[Any], Chunk]] = []
 
     def submit(  # type: ignore[override]  # the one way in which it is called
         self, function: Callable[[Mapping[str, Any]], Done], data: Mapping[str, Any]
@@ -45,6 +48,8 @@ class Scripted(Executor):
         if act == "wait":
             # It is under way until another falls, or until one looks again.
             self.waiting.append(future)
+        elif act == "hold":
+            self.held.append((future, Chunk.from_json(data)))
         elif act == "fall":
             self.waiting.append(future)
             self.fall()
@@ -57,6 +62,13 @@ class Scripted(Executor):
             self.ran.update(chunk.units)
             future.set_result([self.outcome(unit).to_json() for unit in chunk.units])
         return future
+
+    def finish(self) -> None:
+        """Have one that is held come back, unless somebody has cancelled it."""
+        if self.held:
+            future, chunk = self.held.pop(0)
+            if not future.cancelled():
+                future.set_result([self.outcome(unit).to_json() for unit in chunk.units])
 
     def fall(self) -> None:
         """Lose all that is under way."""
@@ -130,6 +142,7 @@ def test_nothing_is_lost_or_counted_twice(
     patch = pytest.MonkeyPatch()
     patch.setattr(module, "Runner", alone(poison))
     patch.setattr(module, "FALLS_MAX", 1_000)
+    patch.setattr(module, "ERRORS_MAX", 1_000, raising=False)
     patch.setattr(module, "GLANCE_SECONDS", 0.0)
     patch.setattr(module, "LAST_SECONDS", 0.0)
     ledger = Kept()
@@ -240,6 +253,72 @@ def test_workers_that_never_begin_are_told(tmp_path: Path, monkeypatch: pytest.M
 
     with pytest.raises(HarnessError, match="workers end as soon as they begin, 4 times in a row"):
         ran(tmp_path, plan(5_000), Scripted(["fall"] * 100, Counter()), slots=1)
+
+
+def test_workers_that_fail_whatever_they_are_given_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what the first said: it is not run here instead, silently; what was done is kept."""
+    monkeypatch.setattr(module, "Runner", alone(frozenset()))
+    executor = Scripted(["run", *["lose"] * 1_000], Counter())
+
+    with pytest.raises(HarnessError) as caught:
+        ran(tmp_path, plan(50_000), executor, slots=1)
+
+    assert str(caught.value) == (
+        "workers fail whatever they are given, 11 times in a row, first with ConnectionError: "
+        "a worker is gone. Give them the files, the interpreter and the packages of this process. "
+        "What was found is kept: go on with --resume."
+    )
+    assert len(kept(tmp_path / "campaign.sqlite")) > 1
+
+
+def test_who_cannot_be_told_to_stop_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster nobody looks into a folder: what is under way comes back, and is kept."""
+    executor = Scripted(["hold"] * 2, Counter())
+    monkeypatch.setattr(module, "wait", lambda *_what: executor.finish())
+
+    def interrupt(_tally: Tally) -> None:
+        raise KeyboardInterrupt
+
+    with Ledger(tmp_path / "campaign.sqlite") as ledger:
+        campaign = Campaign(planned(plan(), ledger, resume=True), ledger, [], told=interrupt)
+        tally = campaign.run(Executing(lambda: executor, lambda: 1))
+
+    assert (tally.why_stopped, tally.done) == ("interrupted", 2)
+    assert len(kept(tmp_path / "campaign.sqlite")) == 2
+
+
+def test_a_chunk_that_has_waited_has_the_less_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is over when the campaign is, however late a worker begins with it."""
+    sent: list[float | None] = []
+
+    class Watching(Scripted):
+        """Keeps when chunks must be over."""
+
+        def submit(  # type: ignore[override]  # as above
+            self, function: Callable[[Mapping[str, Any]], Done], data: Mapping[str, Any]
+        ) -> Future[Done]:
+            sent.append(data["end"])
+            return super().submit(function, data)
+
+    clock = SimpleNamespace(monotonic=lambda: 7.0, time=lambda: 1_000.0)
+    monkeypatch.setattr(module, "time", clock)
+    with Ledger(tmp_path / "campaign.sqlite") as ledger:
+        campaign = Campaign(planned(plan(), ledger, resume=True), ledger, [])
+        campaign.run(Executing(lambda: Watching([], Counter()), lambda: 2), seconds=60.0)
+
+    monkeypatch.setattr(
+        workers, "time", SimpleNamespace(monotonic=lambda: 0.0, time=lambda: 1_060.0)
+    )
+    late = workers.run_chunk(Chunk(1, (units(plan())[0],), plan().settings, (), 1_060.0).to_json())
+
+    assert set(sent) == {1_060.0}
+    assert late == []
 
 
 @pytest.mark.parametrize(

@@ -505,6 +505,48 @@ def test_an_unfinished_cell_is_skipped_where_time_is_a_portion(project: Path) ->
     assert soon.returncode == pytest.ExitCode.OK
 
 
+#: Workers of xdist begin when 25 seconds are gone.
+LATE = CLOCK.replace(
+    "now = 0.0", "now = 25.0 if 'PYTEST_XDIST_WORKER' in __import__('os').environ else 0.0"
+)
+
+EQUAL = """
+from harness import scenario
+import harness.pytest_stress
+
+@scenario
+def calm(sim):
+    harness.pytest_stress.time.now += 1.0
+
+@scenario
+def wrong(sim):
+    harness.pytest_stress.time.now += 1.0
+    assert not sim.draw(2)
+"""
+
+
+def test_workers_stop_on_time_too(project: Path) -> None:
+    """What their start and collection took is gone; what each has found by then is kept."""
+    (project / "storms.py").write_text(EQUAL, encoding="utf-8")
+    (project / "conftest.py").write_text(LATE + CONFTEST, encoding="utf-8")
+
+    # A worker has two scenarios' shards in turn; one run more comes before those that count.
+    calm = run_pytest(project, *STRESS, "--storm-time=30s", "-n", "2", "-k", "calm")
+    of_calm = cells(project)["calm"]
+    wrong = run_pytest(project, *STRESS, "--storm-time=30s", "-n", "2", "-k", "wrong")
+    of_wrong = cells(project)["wrong"]
+
+    assert calm.returncode == wrong.returncode == pytest.ExitCode.TESTS_FAILED
+    # Five of thirty seconds were left to each.
+    assert of_calm["shards"] == [4, 4]
+    assert len(of_wrong["shards"]) == 2
+    assert all(schedules <= 4 for schedules in of_wrong["shards"])
+    assert of_wrong["verdict"] == "Failed"
+    assert "python -m harness replay t1:" in wrong.stdout
+    for each in (calm, wrong):
+        assert "storms: time was up after 30 s: 1 of 1 cells are not finished" in each.stdout
+
+
 INTERRUPTED = """
 import ctypes, os
 from pathlib import Path

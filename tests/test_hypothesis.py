@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FailedHealthCheck
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from harness import Delay, Fail, HarnessError, Pass, Simulation, Site, Violation, scenario
@@ -118,6 +119,60 @@ def test_faults_shrink_with_the_rest() -> None:
         booked_twice()
 
     assert seen[-1] == FaultPlan((("bank", 2, Fail(ConnectionError)),))
+
+
+def test_inputs_faults_and_schedule_shrink_together() -> None:
+    """Whoever pays though the bank has failed forgets the lock: it takes all three to lose money.
+
+    What is left is two payments, of which one is lost, one failing call, and one switch.
+    """
+    seen: list[tuple[list[int], FaultPlan]] = []
+
+    @settings(STEADY, max_examples=200)
+    @given(
+        amounts=st.lists(st.integers(0, 100), max_size=5), plan=fault_plans(["bank"]), tape=tapes()
+    )
+    @scenario
+    def nothing_is_lost(sim: Simulation, amounts: list[int], plan: FaultPlan, tape: Walks) -> None:
+        seen.append((amounts, plan))
+        sim.inject(plan, at_most=None, certain=True)
+        bank, account = sim.pool("bank"), Careful()
+
+        def pay(amount: int) -> None:
+            try:
+                bank.call("book")
+            except OSError:
+                Account.pay(account, amount)
+            else:
+                account.pay(amount)
+
+        with sim.storm() as storm:
+            for amount in amounts:
+                storm.spawn(pay, amount)
+        assert account.balance == sum(amounts)
+
+    with pytest.raises(Violation) as raised:
+        nothing_is_lost()
+
+    amounts, plan = seen[-1]
+    [(_, _, verdict)] = plan.faults
+    because = dict(raised.value.evidence)["because"]
+    assert sorted(amounts) in ([0, 1], [1, 1])
+    assert verdict == Fail(ConnectionError)
+    assert because.count("went on") == 1, because
+
+
+def test_health_checks_stay_on() -> None:
+    """None is switched off by the package, and a scenario is held to all of them."""
+
+    @given(amount=st.integers().filter(lambda amount: amount % 1_000 == 999), tape=tapes())
+    @settings(STEADY)
+    @scenario
+    def hardly_anything_is_paid(sim: Simulation, amount: int, tape: Walks) -> None: ...
+
+    assert settings().suppress_health_check == ()
+    with pytest.raises(FailedHealthCheck, match="filter"):
+        hardly_anything_is_paid()
 
 
 def test_without_a_tape_each_example_is_searched() -> None:

@@ -121,14 +121,24 @@ def test_both_commands_are_there(wheel_python: Path, tmp_path: Path) -> None:
 
     assert script == module
     assert "matrix" in script
-    assert {
+    assert options == {
+        "--no-storm-corpus",
+        "--storm-check-determinism",
+        "--storm-corpus",
+        "--storm-emit-test",
+        "--storm-granularity",
+        "--storm-html",
+        "--storm-order",
+        "--storm-profile",
+        "--storm-replay",
         "--storm-schedules",
         "--storm-seed",
         "--storm-strategy",
-        "--storm-replay",
-        "--storm-emit-test",
-        "--no-storm-corpus",
-    } <= options
+        "--storm-time",
+        "--storm-timeouts",
+        "--storm-unfinished",
+        "--storm-worth",
+    }
 
 
 def test_a_test_of_the_users_own_works(wheel_python: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 from harness.campaign.ledger import Ledger, Plan
 from harness.campaign.merge import Declared
-from harness.campaign.outcomes import Found, Outcome, run_unit
+from harness.campaign.outcomes import Found, Outcome, run_unit, versions
 from harness.campaign.results import Results
 from harness.campaign.units import Cut, Unit
 from harness.campaign.workers import plain_settings, settings_of
 from harness.explore import Settings
+from harness.scenario import load, scenarios_in
 
 ROOT = Path(__file__).parents[2]
 COUNTING = "tests/campaign/counting.py"
@@ -104,3 +105,15 @@ def done_in(path: Path) -> int:
             connection.close()
     except sqlite3.Error:
         return -1
+
+
+def plan_of(file: str, schedules: int, *names: str) -> Plan:
+    """Return a plan of some scenarios of a file."""
+    cells = [
+        Declared.of(each, column)
+        for each in scenarios_in(load(Path(file)))
+        if each.name in names
+        for column in each.columns()
+    ]
+    settings = plain_settings(Settings(schedules=schedules))
+    return Plan(settings, versions=versions(), cells=tuple(cells))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness import cli
 from harness.campaign.commands import figures
+from harness.campaign.ledger import VERSION, Ledger
+from harness.campaign.outcomes import Outcome, versions
+from harness.campaign.results import Results
 from harness.campaign.stress import Tally
 from harness.explore import shared_ground
 from tests.campaign.making import (
@@ -22,6 +29,7 @@ from tests.campaign.making import (
     made_here,
     outcome,
     plan,
+    plan_of,
     units,
     written,
 )
@@ -179,6 +187,83 @@ def test_a_file_is_not_run_over(
     assert again == (f"{path} holds a campaign already. Go on with --resume, or name another file.")
     assert other.startswith(f"{path} was begun with cpython, and this is")
     assert len(kept(path)) == 1
+
+
+def spoiled(statement: str) -> Callable[[Path, pytest.MonkeyPatch], Callable[[], object]]:
+    """Return what has a file go bad just before the first shard is written down."""
+
+    def spoil(_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+        add = Ledger.add
+
+        def spoil_and_add(ledger: Ledger, outcomes: Sequence[Outcome]) -> None:
+            connection = ledger._connection
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA {statement.format(pages=pages)}")
+            add(ledger, outcomes)
+
+        monkeypatch.setattr(Ledger, "add", spoil_and_add)
+        return monkeypatch.undo
+
+    return spoil
+
+
+def newer(path: Path, _monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Have a file be of a version to come."""
+
+    def write(version: int) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+
+    write(VERSION + 1)
+    return lambda: write(VERSION)
+
+
+def second(path: Path, _monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Have another campaign write to a file."""
+    return Ledger(path).close
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (
+            spoiled("max_page_count = {pages}"),
+            "cannot be written (database or disk is full). What was found before is kept: make",
+        ),
+        (
+            spoiled("query_only = 1"),
+            "cannot be written (attempt to write a readonly database). Name a file that can be",
+        ),
+        (newer, "is of version 2, and the newest known is 1. Use the faultloom that wrote it"),
+        (second, "is in use: another campaign writes to it. Wait for it, or name another file"),
+    ],
+    ids=["full", "read-only", "newer", "second"],
+)
+def test_a_file_that_goes_bad_ends_a_campaign_in_one_line(
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path, pytest.MonkeyPatch], Callable[[], object]],
+    why: str,
+) -> None:
+    """Exit code 2, and what was found before is there."""
+    monkeypatch.chdir(ROOT)
+    made = replace(plan_of(COUNTING, 8_000, "called"), targets=(f"{COUNTING}::called",))
+    # More than a page: so many that there is no room for the next.
+    traces = {"surw": {place * 7919: 1 for place in range(9_000)}}
+    before = [outcome(units(made)[0], versions=versions(), fingerprint="", traces=traces)]
+    written(path, made, before)
+
+    mend = spoil(path, monkeypatch)
+    code = cli.main(["stress", "--db", str(path), "--workers", "1", "--resume"])
+    mend()
+
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith(f"faultloom: {path} {why}")
+    assert err.count("\n") == 1
+    with Results([path]) as results:
+        assert [each for cell in results.merged() for each in cell.outcomes] == before
 
 
 def test_progress_is_one_line() -> None:

@@ -19,14 +19,12 @@ from harness import cli
 from harness.campaign import executors as module
 from harness.campaign.executors import Executing, cluster, processes
 from harness.campaign.ledger import Ledger, Plan
-from harness.campaign.merge import Declared
 from harness.campaign.outcomes import versions
 from harness.campaign.results import Results
 from harness.campaign.stress import Campaign, Tally
-from harness.campaign.workers import plain_settings, run_apart
+from harness.campaign.workers import run_apart
 from harness.errors import HarnessError
-from harness.explore import Settings, shared_ground
-from harness.scenario import load, scenarios_in
+from harness.explore import shared_ground
 from tests.campaign.making import (
     COUNTING,
     DEADLY,
@@ -35,6 +33,7 @@ from tests.campaign.making import (
     kept,
     made_here,
     outcome,
+    plan_of,
     units,
     written,
 )
@@ -44,18 +43,6 @@ from tests.campaign.making import (
 def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units name files from the folder that they are run in, and workers begin there."""
     monkeypatch.chdir(ROOT)
-
-
-def plan(file: str, schedules: int, *names: str) -> Plan:
-    """Return a plan of some scenarios of a file."""
-    cells = [
-        Declared.of(each, column)
-        for each in scenarios_in(load(Path(file)))
-        if each.name in names
-        for column in each.columns()
-    ]
-    settings = plain_settings(Settings(schedules=schedules))
-    return Plan(settings, versions=versions(), cells=tuple(cells))
 
 
 def campaign(
@@ -81,7 +68,7 @@ def expected(path: Path) -> list[Any]:
 
 def test_a_worker_that_is_killed_loses_nothing(path: Path) -> None:
     """Killed half-way by somebody else: what it was at is run again, and nobody is blamed."""
-    made = plan(COUNTING, 1_000, "counted", "wrong")
+    made = plan_of(COUNTING, 1_000, "counted", "wrong")
     killed: list[int] = []
 
     def kill(tally: Tally) -> None:
@@ -114,7 +101,7 @@ def check_poison(path: Path) -> None:
 
 def test_a_shard_that_kills_its_worker_is_named(path: Path) -> None:
     """Its neighbours, who were lost with it, are run again and not blamed."""
-    made = plan(DEADLY, 8, "harmless", "ends_its_process")
+    made = plan_of(DEADLY, 8, "harmless", "ends_its_process")
 
     (path.parent / "notes").mkdir()
     with processes(2, str(path.parent / "notes")) as workers:
@@ -126,7 +113,7 @@ def test_a_shard_that_kills_its_worker_is_named(path: Path) -> None:
 
 def test_any_executor_will_do(path: Path) -> None:
     """Its workers have threads beside them, and share no folder: the results are the same."""
-    made = plan(COUNTING, 1_000, "counted", "wrong")
+    made = plan_of(COUNTING, 1_000, "counted", "wrong")
     workers = Executing(lambda: ThreadPoolExecutor(2), lambda: 2, run_apart)
 
     tally = campaign(path, made, COUNTING, workers, lambda _tally: None)
@@ -255,9 +242,9 @@ def test_a_cluster_that_is_lost_is_one_line(
     monkeypatch.setattr(module, "import_module", lambda _name: Distributed(answers=2))
     words = ["stress", f"{COUNTING}::counted", "--schedules", "8", "--db", str(path)]
     before = [
-        outcome(unit, versions=versions()) for unit in units(plan(COUNTING, 8, "counted"))[:1]
+        outcome(unit, versions=versions()) for unit in units(plan_of(COUNTING, 8, "counted"))[:1]
     ]
-    written(path, replace(plan(COUNTING, 8, "counted"), targets=(words[1],)), before)
+    written(path, replace(plan_of(COUNTING, 8, "counted"), targets=(words[1],)), before)
 
     code = cli.main([*words, "--resume", "--executor", "dask", "--address", "tcp://a:1"])
 
@@ -297,7 +284,7 @@ def _dask() -> Iterator[Any]:
 @pytest.mark.filterwarnings("ignore")  # what a cluster warns of is its own affair
 def test_a_cluster_that_loses_a_worker_loses_nothing(path: Path, dask: Any) -> None:
     """Killed half-way: its chunk is run by the other, and counted once."""
-    made = plan(COUNTING, 1_000, "counted", "wrong")
+    made = plan_of(COUNTING, 1_000, "counted", "wrong")
     pids = [worker.pid for worker in dask.workers.values()]
     killed: list[int] = []
 
@@ -318,7 +305,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(path: Path, dask: Any) -> N
 @pytest.mark.filterwarnings("ignore")  # as above
 def test_a_cluster_outlives_what_kills_its_worker(path: Path, dask: Any) -> None:
     """What ends its process is named; the workers themselves are not touched."""
-    made = plan(DEADLY, 8, "harmless", "ends_its_process")
+    made = plan_of(DEADLY, 8, "harmless", "ends_its_process")
     pids = [worker.pid for worker in dask.workers.values()]
 
     with cluster(dask.scheduler_address) as workers:
@@ -349,7 +336,7 @@ def test_an_address_that_cannot_be_reached_leaves_the_file_as_it_was(
 ) -> None:
     """One line, exit code 2, and what was found before is there."""
     monkeypatch.setattr(module, "PATIENCE", 1)
-    made = replace(plan(COUNTING, 1_000, "counted"), targets=(f"{COUNTING}::counted",))
+    made = replace(plan_of(COUNTING, 1_000, "counted"), targets=(f"{COUNTING}::counted",))
     before = [outcome(units(made)[0], versions=versions())]
     written(path, made, before)
     options = ("--resume", "--executor", "dask", "--address", "tcp://127.0.0.1:1")

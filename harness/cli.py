@@ -611,7 +611,7 @@ def _write_test(written: Regression, file: str, stream: TextIO | None = None) ->
 
 def _print_run(run: Ran, *, alone: bool, file: TextIO) -> None:
     from harness.report import terminal
-    from harness.report.text import worth_rows
+    from harness.report.text import worth_in_short, worth_rows
 
     cell = run.cell
     mark = "ok  " if cell.is_as_declared else "FAIL"
@@ -622,7 +622,9 @@ def _print_run(run: Ran, *, alone: bool, file: TextIO) -> None:
     wanted = expected if isinstance(expected, str) else " or ".join(expected)
     declared = "" if cell.is_as_declared else f", declared {wanted}"
     if done is not None and cell.verdict == done.verdict and not done.failures:
-        lines = [f"{mark} {name}: {done.summary}{declared} in {run.seconds:.2f} s."]
+        is_short = cell.is_as_declared and done.verdict == "holds" and not alone
+        short = worth_in_short(done.worth, done.exhausted) if is_short else ""
+        lines = [f"{mark} {name}: {done.summary}{declared} in {run.seconds:.2f} s{short}."]
     else:
         lines = [f"{mark} {name}: {cell.verdict}{declared} ({counts}, {run.seconds:.2f} s)"]
     if not cell.is_as_declared and not cell.problem:

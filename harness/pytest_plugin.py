@@ -711,10 +711,10 @@ def _keep_cell(item: pytest.Function, cell: Cell) -> str:
 def _worth(config: pytest.Config, done: Exploration) -> str:
     """Return what a green verdict says: one line, or all if somebody wants to know."""
     from harness.errors import evidence_lines
-    from harness.report.text import worth_rows
+    from harness.report.text import worth_in_short, worth_rows
 
     if not _wants_worth(config):
-        return done.summary
+        return f"{done.summary}{worth_in_short(done.worth, done.exhausted)}"
     rows = worth_rows(done.worth, done.exhausted)
     return "\n".join([done.summary, *evidence_lines(rows)])
 

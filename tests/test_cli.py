@@ -248,12 +248,27 @@ def test_a_green_verdict_says_what_it_is_worth(
     """Proved, or so many schedules and how likely the next one shows something new."""
     _, proved, _ = run(capsys, "run", "take_off", "--class", "Flight", "--strategy", "exhaustive")
     _, sampled, _ = run(capsys, "run", "take_off", "--class", "Flight", "--strategy", "surw")
+    _, several, _ = run(capsys, "run", "take_off", "--strategy", "surw")
+    _, known, _ = run(capsys, "run", "take_off", "--strategy", "exhaustive")
     (cell,) = run_json(capsys, "run", "take_off", "--class", "Flight", "--strategy", "surw")
 
+    # Of several cells each has one line.
+    assert re.search(
+        r"^ok   take_off\[Flight\]: Holds \(100 schedules\) in \d+\.\d\d s; "
+        r"6 traces, at most 0\.0% unseen\.$",
+        several,
+        re.MULTILINE,
+    )
+    assert re.search(
+        r"^ok   take_off\[Flight\]: Holds \(exhausted: \d+ traces\) in \d+\.\d\d s\.$",
+        known,
+        re.MULTILINE,
+    )
     assert re.search(r"ok   take_off\[Flight\]: Holds \(exhausted: (\d+) traces\) in ", proved)
     assert re.search(r"traces     \d+, and there are no others", proved)
     assert "ok   take_off[Flight]: Holds (100 schedules) in " in sampled
     assert "unseen     at most, for the next run: surw 0.0% of 100" in sampled
+    assert "at most 0.0% unseen." not in sampled
     assert (cell["exhausted"], cell["traces"], cell["unseen"]) == (False, 6, {"surw": 0.0})
     assert project.is_dir()
 

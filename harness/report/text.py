@@ -151,5 +151,17 @@ def worth_rows(worth: Worth, exhausted: int) -> list[tuple[str, str]]:
     return worth.rows()
 
 
+def worth_in_short(worth: Worth, exhausted: int) -> str:
+    """Return the same in a few words behind a semicolon, with the sampler that knows the least.
+
+    Empty if all has been run, which the summary says, or if nothing is known.
+    """
+    samplers = worth.samplers()
+    if exhausted or not samplers:
+        return ""
+    unseen = max(worth.unseen(sampler) for sampler in samplers)
+    return f"; {counted(worth.distinct(), 'trace')}, at most {unseen:.1%} unseen"
+
+
 def _cut(source: str) -> str:
     return source if len(source) <= LENGTH_MAX else f"{source[: LENGTH_MAX - 1]}…"

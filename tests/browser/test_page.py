@@ -15,6 +15,7 @@ from tests.report.making import (
     long_story,
     result_with,
     story_told,
+    tried_again,
     two_at_once,
 )
 
@@ -67,6 +68,37 @@ def test_a_failure_a_lane_and_a_switch_can_be_clicked(opened: Opened) -> None:
     assert "with left" in detail
     assert "Before it does this, backward has to stop, and others go on." in detail
     assert "--stop-at" in detail
+
+
+def test_a_task_a_fault_and_a_curve_can_be_clicked(opened: Opened) -> None:
+    """The lane tells what a task ran, the triangle what struck, the curve how many were inside."""
+    from selenium.webdriver import ActionChains
+
+    driver = opened(page([result_with(story_told(tried_again))]), "#f1")
+
+    def click_the_curve(from_middle: float) -> str:
+        curve = one(driver, ".curves canvas")
+        right = round(curve.size["width"] * from_middle)
+        ActionChains(driver).move_to_element_with_offset(curve, right, 0).click().perform()
+        return str(one(driver, ".curves .side").text)
+
+    lane = next(
+        each
+        for each in driver.find_elements("css selector", "article:not([hidden]) .lane")
+        if each.text.startswith("euro")
+    )
+    lane.click()
+    of_lane = one(driver, ".detail").text
+    one(driver, ".marker.fault").click()
+    of_fault = one(driver, ".detail").text
+    before, after = click_the_curve(-0.48), click_the_curve(0.48)
+
+    assert of_lane.startswith("Task\neuro\n")
+    assert "Ran" in of_lane
+    assert "ConnectionError struck euro at call 1 of 'bank'" in of_fault
+    assert before == "bank\nin flight: 0 here, 2 at most"
+    assert after == "bank\nin flight: 2 here, 2 at most"
+    assert "'bank' had 2 calls in flight, allowed 1." in one(driver, ".detail").text
 
 
 def test_keys_do_what_the_mouse_does(opened: Opened) -> None:

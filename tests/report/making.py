@@ -5,11 +5,12 @@ It makes them; what is shown of them is for the tests to say.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from harness import Calls, MaxInFlight, explore
+from harness import Calls, MaxInFlight, explore, fail_nth
 from harness.core.history import Aside, Event, History, Who
 from harness.core.token import Token
 from harness.errors import Violation
@@ -71,6 +72,22 @@ def crossed(sim: Any) -> None:
     with sim.storm() as storm:
         storm.spawn(forward)
         storm.spawn(backward)
+
+
+async def tried_again(sim: Any) -> None:
+    """A task whose call fails asks again, beside another: the bank is asked by one at a time."""
+    bank = sim.pool("bank", latency=0.050)
+    sim.inject(fail_nth(1, ConnectionError("gone")), certain=True)
+
+    async def ask(currency: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            await bank.call(currency)
+        await bank.call(f"{currency} again")
+
+    async with sim.storm(MaxInFlight(bank, 1)) as storm:
+        storm.spawn(ask, "EUR", name="euro")
+        await sim.settle()
+        storm.spawn(ask, "USD", name="dollar")
 
 
 def story_told(function: Callable[[Any], Any], **settings: Any) -> Story:

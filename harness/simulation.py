@@ -30,7 +30,7 @@ from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, AsyncStore, FakePool, Gate, InFlight, Store
 from harness.errors import HarnessError, Violation, misuse
 from harness.faults import Crash, Pause, Rule, Site, Verdict
-from harness.world import account, loops, onlooker, threads, waits
+from harness.world import account, onlooker, selector, tasks, threads, waits
 from harness.world.fibers import Stop, World
 
 _PENDING = object()
@@ -120,7 +120,7 @@ class _Common:
             if task is None or task is current or task.done() or task.crashed:
                 continue
             if _is_of(task.get_name(), crew):
-                loops.crash(world, task)
+                tasks.crash(world, task)
 
     def draw(self, options: int) -> int:
         """Return a choice of the tape among `options`: 0 by default."""
@@ -249,7 +249,7 @@ class AsyncSimulation(_Common):
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case Crash():
-                loops.crash(self._world, asyncio.current_task())
+                tasks.crash(self._world, asyncio.current_task())
                 # Nobody resolves it: the task takes no further step.
                 await asyncio.get_running_loop().create_future()
 
@@ -259,7 +259,7 @@ class AsyncSimulation(_Common):
 
     async def settle(self) -> None:
         """Wait until everyone else is durably blocked. Time does not move."""
-        await loops.settle(self._world)
+        await selector.settle(self._world)
 
     async def advance(self, seconds: float) -> None:
         """Let `seconds` of virtual time pass."""
@@ -568,7 +568,7 @@ class AsyncStorm(_Nursery):
             ended = asyncio.get_running_loop().create_future()
             outcome.actor = ended
             task.add_done_callback(partial(self._done, outcome=outcome))
-            if isinstance(task, loops.SimTask):
+            if isinstance(task, tasks.SimTask):
                 self._world.own.add(task.number)
                 task.on_crash = lambda outcome=outcome: self._crashed(outcome)
 
@@ -615,11 +615,11 @@ class AsyncStorm(_Nursery):
             await outcome.actor
         if self._ended_ns is None:
             self._ended_ns = self.now_ns()
-        await loops.settle(self._world)
+        await selector.settle(self._world)
         while patience_ns := self._patience_ns():
             step_ns = min(patience_ns, _next_ns(self._world, asyncio.get_running_loop()))
             await asyncio.sleep(to_seconds(step_ns))
-            await loops.settle(self._world)
+            await selector.settle(self._world)
         self._judge()
 
 
@@ -687,11 +687,11 @@ def survivors(world: World, since: int = 0) -> Iterator[tuple[int, Survivor]]:
             ),
         )
     for task in waits.pending_tasks(world):
-        if isinstance(task, loops.SimTask) and task.number > since and is_left(world, task):
+        if isinstance(task, tasks.SimTask) and task.number > since and is_left(world, task):
             yield task.number, survivor_of(task)
 
 
-def is_left(world: World, task: loops.SimTask) -> bool:
+def is_left(world: World, task: tasks.SimTask) -> bool:
     """Tell whether a pending task is left behind: it is parked, and nobody said that it may be."""
     waiter: Any = getattr(task, "_fut_waiter", None)
     is_parked = waiter is not None and not waiter.done()
@@ -703,7 +703,7 @@ def is_left(world: World, task: loops.SimTask) -> bool:
     )
 
 
-def survivor_of(task: loops.SimTask) -> Survivor:
+def survivor_of(task: tasks.SimTask) -> Survivor:
     """Describe a task that was left behind."""
     return Survivor(task.get_name(), "task", _created(task.born), str(waits.wait_of_task(task)))
 

@@ -32,7 +32,7 @@ from harness.simulation import (
     survivor_of,
     survivors,
 )
-from harness.world import account, loops, onlooker, waits
+from harness.world import account, loops, onlooker, selector, tasks, waits
 from harness.world.debugger import Look
 from harness.world.fibers import World
 from harness.world.ground import Ground
@@ -231,7 +231,7 @@ class _Judge:
         self.world.main_task = asyncio.current_task()
         await self.function(simulation)
         if len(self.world.kernel.live) > 1 or len(waits.pending_tasks(self.world)) > 1:
-            await loops.settle(self.world)
+            await selector.settle(self.world)
         else:
             self.world.note_settled()
 
@@ -279,7 +279,7 @@ class _Judge:
 
     # --- callbacks of the world -------------------------------------------------------------------
 
-    def on_left_task(self, task: loops.SimTask) -> None:
+    def on_left_task(self, task: tasks.SimTask) -> None:
         """Keep the description of a task that `asyncio.run` is about to cancel."""
         if is_left(self.world, task):
             self.left_tasks.append(survivor_of(task))

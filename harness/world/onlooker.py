@@ -25,7 +25,7 @@ from . import waits
 from .account import place
 from .fibers import World
 from .here import here
-from .loops import innermost_frame
+from .tasks import innermost_frame
 from .threads import Lock, is_plumbing
 
 _real_acquire = asyncio.Lock.acquire

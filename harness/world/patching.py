@@ -35,7 +35,7 @@ from typing import Any
 
 from harness.errors import InternalError
 
-from . import clocks, loops, randomness, refusals, threads
+from . import clocks, loops, randomness, refusals, selector, tasks, threads
 from .fibers import World
 from .here import here
 
@@ -186,7 +186,7 @@ def _time_names() -> Iterator[tuple[Any, str, Any]]:
 
 def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     selector_loop = asyncio.selector_events.BaseSelectorEventLoop
-    yield selectors, "DefaultSelector", loops.make_selector
+    yield selectors, "DefaultSelector", selector.make_selector
     yield selector_loop, "_make_self_pipe", loops.make_self_pipe
     yield selector_loop, "_close_self_pipe", loops.close_self_pipe
     yield selector_loop, "_write_to_self", loops.write_to_self
@@ -198,14 +198,14 @@ def _asyncio_names() -> Iterator[tuple[Any, str, Any]]:
     yield base_loop, "create_task", loops.create_task
     yield base_loop, "default_exception_handler", loops.default_exception_handler
     yield asyncio.base_events, "MAXIMUM_SELECT_TIMEOUT", 1e12
-    yield asyncio.runners, "_cancel_all_tasks", loops.cancel_all_tasks
+    yield asyncio.runners, "_cancel_all_tasks", tasks.cancel_all_tasks
     yield asyncio.runners, "signal", _NoSignals()
-    yield asyncio, "all_tasks", loops.all_tasks
-    yield asyncio.tasks, "all_tasks", loops.all_tasks
-    yield asyncio, "as_completed", loops.as_completed
-    yield asyncio.tasks, "as_completed", loops.as_completed
-    yield asyncio.tasks, "Task", loops.SimTask
-    yield asyncio.futures, "Future", loops.SimFuture
+    yield asyncio, "all_tasks", tasks.all_tasks
+    yield asyncio.tasks, "all_tasks", tasks.all_tasks
+    yield asyncio, "as_completed", tasks.as_completed
+    yield asyncio.tasks, "as_completed", tasks.as_completed
+    yield asyncio.tasks, "Task", tasks.SimTask
+    yield asyncio.futures, "Future", tasks.SimFuture
 
 
 def _random_names() -> Iterator[tuple[Any, str, Any]]:

@@ -20,7 +20,7 @@ from greenlet import getcurrent
 from harness.core.kernel import Actor
 
 from .fibers import World
-from .loops import Selector
+from .selector import Selector
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _IDLE_LOOP = "its event loop, which has nothing to run"

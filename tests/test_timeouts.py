@@ -73,9 +73,12 @@ def test_a_slow_machine_is_a_choice_that_replays(program: Any, verdict: str) -> 
 
 @pytest.mark.parametrize("exhibit", TIMED, ids=lambda exhibit: exhibit.name)
 @pytest.mark.parametrize("timeouts", ["idle", "race", "cost"])
-def test_each_program_about_time_has_its_one_verdict(exhibit: Any, timeouts: str) -> None:
-    """The museum's acceptance set for time."""
-    found = explore(exhibit.program, timeouts=timeouts, schedules=30, strategy="random")
+@pytest.mark.parametrize("strategy", ["random", "portfolio"])
+def test_each_program_about_time_has_its_one_verdict(
+    exhibit: Any, timeouts: str, strategy: str
+) -> None:
+    """The museum's acceptance set for time, under the default strategy as by chance."""
+    found = explore(exhibit.program, timeouts=timeouts, schedules=30, strategy=strategy)
 
     assert found.verdict == exhibit.verdicts[timeouts]
 

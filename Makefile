@@ -56,7 +56,7 @@ bench-rivals: setup ## install the rivals into an environment of their own, then
 	@$(VENV) -m tests.interpreters.rivals
 	@$(VENV) -m tests.bench --rivals .harness/rivals
 
-museum: setup ## find the museum's bugs with the default strategy from five seeds, none in the fixed twins
+museum: setup ## find the museum's bugs by default from five seeds, none in the fixed twins, and shrink failures
 	@$(VENV) -m tests.museum
 
 museum-full: setup ## the whole table: every strategy, 20 seeds, trace counts; goes on where it was stopped

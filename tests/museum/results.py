@@ -1,7 +1,8 @@
 """The table of the museum: of which measurements it is made, and what they say, cell by cell.
 
-A strategy that misses a program from each of the first five seeds is not run further. It does not
-know how anything is measured.
+A strategy that misses a program from each of the first five seeds is not run further. What says
+most is measured first, and of that what is cheapest. It does not know how anything is measured, nor
+what is to be reached.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import geometric_mean, mean
+from statistics import mean, median
 from typing import Any, Final, TextIO
 
 from tests.museum.catalogue import EXHIBITS, Exhibit
-from tests.museum.running import TRACES, Measurement, Outcome
+from tests.museum.running import EXHAUSTED, SHRINK, TRACES, Measurement, Outcome
+from tests.museum.shrinking import Shrunk
 
 #: The columns of the table. What the seed of the first ones decides, nothing decides of the others.
 SAMPLERS: Final = ("random", "pct:2", "pct:3", "pos", "urw", "surw", "portfolio")
-SEARCHES: Final = ("exhaustive", "delay", "preemption")
+SEARCHES: Final = ("exhaustive", "all", "delay", "preemption")
 STRATEGIES: Final = (*SAMPLERS, *SEARCHES)
 DEFAULT: Final = "portfolio"
 
@@ -27,31 +29,16 @@ SEEDS: Final = 20
 #: A strategy that misses from so many seeds is not run further.
 SEEDS_AT_FIRST: Final = 5
 CAP: Final = 10_000
-#: What nobody finds in so few schedules has its figure from more.
+#: Schedules for a fixed twin: under the default strategy, and under each other.
 TWIN_UNDER_DEFAULT: Final = 2_000
 TWIN: Final = 500
+#: Schedules in which each of two strategies looks for failures to be shrunk.
+SHRUNK_FROM: Final = 2_000
 
-#: Means of 20 trials published for the artifact of SURW, with `pct:3` and POS of the same source.
-#: Source: H. Zhao et al., ASPLOS 2025, artifact.
-PUBLISHED_SURW: Final[Mapping[str, float]] = {
-    "account": 6,
-    "bluetooth_driver": 70,
-    "circular_buffer": 3,
-    "deadlock01": 2,
-    "lazy01": 2,
-    "queue": 2,
-    "reorder_3": 7,
-    "reorder_4": 7,
-    "reorder_5": 10,
-    "reorder_10": 17,
-    "reorder_20": 6,
-    "reorder_50": 13,
-    "stack": 5,
-    "twostage": 8,
-    "twostage_20": 6,
-    "twostage_50": 20,
-    "wronglock": 7,
-}
+#: The program that nobody finds under the cap: what these come to in so many is reported.
+RAREST: Final = "safe_stack"
+MILLION: Final = 1_000_000
+UNDER_A_MILLION: Final = ("surw", DEFAULT)
 
 Done = Mapping[Measurement, Outcome]
 
@@ -60,7 +47,7 @@ Done = Mapping[Measurement, Outcome]
 
 
 def quick_plan(done: Done) -> Iterator[Measurement]:
-    """Yield what is still to be measured of the short table: the default strategy, and twins."""
+    """Yield what is still to be measured of the short table: by default, twins, shrinking."""
     wanted = [
         *(
             Measurement(exhibit.name, False, DEFAULT, seed, CAP)
@@ -68,17 +55,36 @@ def quick_plan(done: Done) -> Iterator[Measurement]:
             if exhibit.core
             for seed in range(SEEDS_AT_FIRST)
         ),
-        *(Measurement(exhibit.name, True, DEFAULT, 0, TWIN) for exhibit in EXHIBITS),
+        *(each for exhibit in EXHIBITS for each in twins(exhibit, full=False)),
+        *(shrinking(exhibit) for exhibit in EXHIBITS if exhibit.name != RAREST),
     ]
     yield from (each for each in wanted if each not in done)
 
 
 def full_plan(done: Done) -> Iterator[Measurement]:
     """Yield what is still to be measured of the whole table, as far as is known yet."""
-    for exhibit in EXHIBITS:
-        for each in _wanted(exhibit, done):
-            if each not in done:
-                yield each
+    wanted = (
+        (_rank(each, exhibit), each) for exhibit in EXHIBITS for each in _wanted(exhibit, done)
+    )
+    missing = [(rank, each) for rank, each in wanted if each not in done]
+    yield from (each for _, each in sorted(missing, key=lambda ranked: ranked[0]))
+
+
+def twins(exhibit: Exhibit, *, full: bool) -> list[Measurement]:
+    """Return what must be measured of the fixed twin for one table."""
+    if not full:
+        return [Measurement(exhibit.name, True, DEFAULT, 0, TWIN)]
+    return [
+        Measurement(
+            exhibit.name, True, strategy, 0, TWIN_UNDER_DEFAULT if strategy == DEFAULT else TWIN
+        )
+        for strategy in STRATEGIES
+    ]
+
+
+def shrinking(exhibit: Exhibit) -> Measurement:
+    """Return the measurement of how far failures are shrunk."""
+    return Measurement(exhibit.name, False, SHRINK, 0, SHRUNK_FROM)
 
 
 def _wanted(exhibit: Exhibit, done: Done) -> Iterator[Measurement]:
@@ -86,6 +92,7 @@ def _wanted(exhibit: Exhibit, done: Done) -> Iterator[Measurement]:
     if exhibit.traces is not None or exhibit.events is None:
         # The others did not come to an end in the reference model either.
         yield Measurement(name, False, TRACES, 0, CAP)
+        yield Measurement(name, False, EXHAUSTED, 0, CAP)
     for strategy in STRATEGIES:
         seeds = SEEDS_AT_FIRST if strategy in SAMPLERS else 1
         first = [Measurement(name, False, strategy, seed, CAP) for seed in range(seeds)]
@@ -94,8 +101,34 @@ def _wanted(exhibit: Exhibit, done: Done) -> Iterator[Measurement]:
         if strategy in SAMPLERS and any(each and each.first is not None for each in outcomes):
             for seed in range(SEEDS_AT_FIRST, SEEDS):
                 yield Measurement(name, False, strategy, seed, CAP)
-        schedules = TWIN_UNDER_DEFAULT if strategy == DEFAULT else TWIN
-        yield Measurement(name, True, strategy, 0, schedules)
+    yield from twins(exhibit, full=True)
+    if name == RAREST:
+        for strategy in UNDER_A_MILLION:
+            yield Measurement(name, False, strategy, 0, MILLION)
+    else:
+        yield shrinking(exhibit)
+
+
+def _rank(each: Measurement, exhibit: Exhibit) -> tuple[int, float]:
+    """Return where a measurement comes: the more it says the sooner, then the cheaper the sooner.
+
+    How many schedules it takes is guessed by what was published; how long one takes, by its events.
+    """
+    figure: float | None = each.schedules
+    if each.strategy == DEFAULT and not each.twin:
+        figure = min((mean for mean in exhibit.published.values() if mean is not None), default=CAP)
+    elif not each.twin and each.strategy in SAMPLERS:
+        figure = exhibit.published[each.strategy.replace(":", "")]
+    elif not each.twin:
+        figure = exhibit.traces
+    cost = min(CAP if figure is None else figure, each.schedules) * (exhibit.events or 50)
+    if each.schedules == MILLION:
+        return 4, cost
+    if each.strategy in (DEFAULT, TRACES, EXHAUSTED, SHRINK) and not each.twin:
+        return 0, cost
+    if each.twin:
+        return 1, cost
+    return (2 if each.strategy == "surw" else 3), cost
 
 
 # --- where outcomes are kept ----------------------------------------------------------------------
@@ -130,7 +163,9 @@ class Kept:
             if self.sources and found.pop("sources") != self.sources:
                 return None
             found.pop("sources", None)
-            outcome = Outcome(Measurement(**found.pop("measurement")), **found)
+            shrunk = tuple(Shrunk(**each) for each in found.pop("shrunk", ()))
+            measurement = Measurement(**found.pop("measurement"))
+            outcome = Outcome(measurement, shrunk=shrunk, **found)
         except (ValueError, TypeError, KeyError):
             # The last line of a process that was killed while it wrote.
             return None
@@ -174,12 +209,17 @@ class Cell:
     Args:
         firsts: for each seed that was run, the schedule that found the bug, or None.
         wrong: verdicts that it should not have had.
-        within: it saw all there is within its bound, so that nothing is left to find.
+        asked: from how many seeds it is to be run, as far as is known yet.
     """
 
     firsts: tuple[int | None, ...]
     wrong: tuple[str, ...] = ()
-    within: bool = False
+    asked: int = SEEDS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was run from all the seeds."""
+        return len(self.firsts) >= self.asked
 
     @property
     def found(self) -> int:
@@ -213,170 +253,170 @@ class Cell:
         return shown if self.found == len(self.firsts) else f"{shown} ({few})"
 
 
-def cell(exhibit: Exhibit, strategy: str, done: Done) -> Cell:
-    """Return what is known of one program with one strategy."""
+def cell(exhibit: Exhibit, strategy: str, done: Done, seeds: int = SEEDS) -> Cell:
+    """Return what is known of one program with one strategy, from so many seeds."""
     outcomes = [
         done[each]
-        for seed in range(SEEDS)
+        for seed in range(seeds)
         if (each := Measurement(exhibit.name, False, strategy, seed, CAP)) in done
     ]
     accepted = ("holds", "inconclusive", *exhibit.oracle)
+    firsts = tuple(outcome.first for outcome in outcomes)
+    asked = seeds if any(first is not None for first in firsts) else min(seeds, SEEDS_AT_FIRST)
     return Cell(
-        tuple(outcome.first for outcome in outcomes),
+        firsts,
         tuple(outcome.verdict for outcome in outcomes if outcome.verdict not in accepted),
-        within=any(outcome.first is None and outcome.schedules < CAP for outcome in outcomes),
+        asked if strategy in SAMPLERS else 1,
     )
 
 
-def traces(exhibit: Exhibit, done: Done) -> int | None:
-    """Return how many traces a program has, None if nobody got to the end of them."""
-    outcome = done.get(Measurement(exhibit.name, False, TRACES, 0, CAP))
+def traces(exhibit: Exhibit, done: Done, counted: str = TRACES) -> int | None:
+    """Return how many traces a program has, None if nobody got to the end of them.
+
+    Args:
+        exhibit: the program.
+        done: what was measured.
+        counted: `TRACES`: as the published table counts; `EXHAUSTED`: by exhaustive search.
+    """
+    outcome = done.get(Measurement(exhibit.name, False, counted, 0, CAP))
     return None if outcome is None else outcome.traces
-
-
-def twin_outcomes(exhibit: Exhibit, done: Done) -> list[Outcome]:
-    """Return what is known of the twin."""
-    return [outcome for each, outcome in done.items() if each.name == exhibit.name and each.twin]
 
 
 def loud(exhibit: Exhibit, done: Done) -> list[str]:
     """Return the strategies under which the twin does not hold."""
     return [
-        each.measurement.strategy
-        for each in twin_outcomes(exhibit, done)
-        if each.verdict != "holds"
+        each.strategy
+        for each, outcome in done.items()
+        if each.name == exhibit.name and each.twin and outcome.verdict != "holds"
     ]
 
 
-def rows(done: Done, strategies: Sequence[str]) -> Iterator[list[str]]:
+def unheard(exhibit: Exhibit, done: Done, *, full: bool) -> list[str]:
+    """Return the strategies under which the twin has not been run as a table asks."""
+    return [each.strategy for each in twins(exhibit, full=full) if each not in done]
+
+
+@dataclass(frozen=True, slots=True)
+class Shrinks:
+    """What the failures of one program came down to.
+
+    Args:
+        shrunk: what each was shrunk to; none if none was found.
+        allowed: the most preemptions that may be left: one fewer than the orderings that the bug
+            needs. None if nobody has judged how many these are.
+    """
+
+    shrunk: tuple[Shrunk, ...]
+    allowed: int | None
+
+    @property
+    def left(self) -> float | None:
+        """The median of the preemptions left."""
+        return median(each.left for each in self.shrunk) if self.shrunk else None
+
+    @property
+    def replays(self) -> int:
+        """The most replays that one of them took."""
+        return max((each.replays for each in self.shrunk), default=0)
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether more is left than may be, or there was nothing to be shrunk."""
+        return self.left is None or (self.allowed is not None and self.left > self.allowed)
+
+    def __str__(self) -> str:
+        if self.left is None:
+            return "MISSED: no failure"
+        if self.allowed is None:
+            return f"{self.left:g}"
+        if self.is_missed:
+            return f"{self.left:g} > {self.allowed} MISSED"
+        return f"{self.left:g} \N{LESS-THAN OR EQUAL TO} {self.allowed}"
+
+
+def shrinks(exhibit: Exhibit, done: Done) -> Shrinks | None:
+    """Return how far failures of a program are shrunk, None if that was not measured."""
+    outcome = done.get(shrinking(exhibit))
+    if outcome is None:
+        return None
+    return Shrinks(outcome.shrunk, None if exhibit.depth is None else exhibit.depth - 1)
+
+
+def rows(done: Done, strategies: Sequence[str], *, full: bool) -> Iterator[list[str]]:
     """Yield the lines of the table."""
     for exhibit in EXHIBITS:
-        twin = ", ".join(loud(exhibit, done)) or ("silent" if twin_outcomes(exhibit, done) else "")
-        counted = traces(exhibit, done)
+        counted, shrunk = traces(exhibit, done), shrinks(exhibit, done)
         yield [
             exhibit.row,
             exhibit.name,
             *(str(cell(exhibit, strategy, done)) for strategy in strategies),
             "" if counted is None else f"{counted:,}",
             "" if exhibit.traces is None else f"{exhibit.traces:,}",
-            twin,
+            "" if shrunk is None else str(shrunk),
+            "" if shrunk is None else f"{shrunk.replays}",
+            _twin(exhibit, done, full=full),
         ]
+
+
+def _twin(exhibit: Exhibit, done: Done, *, full: bool) -> str:
+    if found := loud(exhibit, done):
+        return f"LOUD: {', '.join(found)}"
+    left, asked = len(unheard(exhibit, done, full=full)), len(twins(exhibit, full=full))
+    if left == asked:
+        return ""
+    return f"silent, {asked - left} of {asked}" if left else "silent"
 
 
 def document(done: Done) -> list[dict[str, Any]]:
     """Return the table as data."""
-    return [
-        {
-            "row": exhibit.row,
-            "program": exhibit.name,
-            "core": exhibit.core,
-            "strategies": {
-                strategy: {
-                    "found": f"{each.found}/{len(each.firsts)}",
-                    "median": each.median,
-                    "mean": each.mean,
-                    "firsts": list(each.firsts),
-                    **({"wrong": list(each.wrong)} if each.wrong else {}),
-                }
-                for strategy in STRATEGIES
-                if (each := cell(exhibit, strategy, done)).firsts
-            },
-            "traces": traces(exhibit, done),
-            "published_traces": exhibit.traces,
-            **({"differs": exhibit.differs} if exhibit.differs else {}),
-            "twin_silent": not loud(exhibit, done) if twin_outcomes(exhibit, done) else None,
-            "twin_loud_under": loud(exhibit, done),
-        }
-        for exhibit in EXHIBITS
-    ]
+    return [_document(exhibit, done) for exhibit in EXHIBITS]
 
 
-# --- goals ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One goal, the figure that was reached, and the rows that miss it."""
-
-    goal: str
-    figure: str
-    reached: bool
-    missed: tuple[str, ...] = ()
-
-
-def goals(done: Done) -> Iterator[Goal]:
-    """Yield every goal of which enough is known."""
-    yield from _found_and_silent(done)
-    yield from _counts(done)
-    yield from _surw(done)
-    yield from _portfolio(done)
-
-
-def _found_and_silent(done: Done) -> Iterator[Goal]:
-    cells = {each.name: cell(each, DEFAULT, done) for each in EXHIBITS if each.core}
-    cells = {name: each for name, each in cells.items() if each.firsts}
-    missed = [
-        f"{name} {each}"
-        for name, each in cells.items()
-        if each.wrong or each.found < len(each.firsts)
-    ]
-    figure = f"{len(cells) - len(missed)} of {len(cells)}"
-    yield Goal("core programs found by the portfolio, every seed", figure, not missed, (*missed,))
-    heard = [each for each in EXHIBITS if twin_outcomes(each, done)]
-    broken = [f"{each.name} {', '.join(loud(each, done))}" for each in heard if loud(each, done)]
-    figure = f"{len(heard) - len(broken)} of {len(heard)}"
-    yield Goal("fixed twins silent", figure, not broken, (*broken,))
-
-
-def _counts(done: Done) -> Iterator[Goal]:
-    exact = [
-        each
-        for each in EXHIBITS
-        if each.traces is not None and Measurement(each.name, False, TRACES, 0, CAP) in done
-    ]
-    missed = [
-        f"{each.name} {traces(each, done)} for {each.traces}: {each.differs or 'nobody knows why'}"
-        for each in exact
-        if traces(each, done) != each.traces
-    ]
-    if exact:
-        equal = len(exact) - len(missed)
-        yield Goal("trace counts equal", f"{equal} of {len(exact)}", equal >= 40, (*missed,))
-
-
-def _surw(done: Done) -> Iterator[Goal]:
-    means = {
-        each.name: found
-        for each in EXHIBITS
-        if each.name in PUBLISHED_SURW and (found := cell(each, "surw", done).mean) is not None
-    }
-    if not means:
-        return
-    missed = [
-        f"{name} {found:.4g} for {PUBLISHED_SURW[name]:g}"
-        for name, found in means.items()
-        if found > 2 * PUBLISHED_SURW[name]
-    ]
-    good = len(means) - len(missed)
-    figure = f"{good} of {len(means)}"
-    yield Goal("SURW within 2x of the published mean", figure, good >= 0.9 * len(means), (*missed,))
-
-
-def _portfolio(done: Done) -> Iterator[Goal]:
-    ratios: dict[str, float] = {}
-    for exhibit in EXHIBITS:
-        mine = cell(exhibit, DEFAULT, done)
-        others = [
-            median
+def _document(exhibit: Exhibit, done: Done) -> dict[str, Any]:
+    shrunk, is_loud = shrinks(exhibit, done), bool(loud(exhibit, done))
+    # Silent is only who was heard under all strategies.
+    silent = None if unheard(exhibit, done, full=True) else True
+    return {
+        "row": exhibit.row,
+        "program": exhibit.name,
+        "core": exhibit.core,
+        "strategies": {
+            strategy: {
+                "found": f"{each.found}/{len(each.firsts)}",
+                "median": each.median,
+                "mean": each.mean,
+                "firsts": list(each.firsts),
+                **({"wrong": list(each.wrong)} if each.wrong else {}),
+                **({} if each.is_whole else {"seeds_to_be_run": each.asked - len(each.firsts)}),
+            }
             for strategy in STRATEGIES
-            if strategy != DEFAULT and (median := cell(exhibit, strategy, done).median) is not None
-        ]
-        if exhibit.core and mine.firsts and others:
-            ratios[exhibit.name] = (CAP if mine.median is None else mine.median) / min(others)
-    if not ratios:
-        return
-    missed = [f"{name} {ratio:.1f}" for name, ratio in ratios.items() if ratio > 5]
-    figure = f"{len(ratios) - len(missed)} of {len(ratios)}"
-    yield Goal("portfolio within 5x of the best single strategy", figure, not missed, (*missed,))
-    average = geometric_mean(ratios.values())
-    yield Goal("the same, geometric mean within 2.5x", f"{average:.2f}", average <= 2.5)
+            if (each := cell(exhibit, strategy, done)).firsts
+        },
+        "traces": traces(exhibit, done),
+        "traces_by_exhaustive_search": traces(exhibit, done, EXHAUSTED),
+        "published_traces": exhibit.traces,
+        **({"differs": exhibit.differs} if exhibit.differs else {}),
+        "shrunk": None
+        if shrunk is None
+        else {
+            "preemptions_before": [each.before for each in shrunk.shrunk],
+            "preemptions_left": [each.left for each in shrunk.shrunk],
+            "replays": [each.replays for each in shrunk.shrunk],
+            "median_left": shrunk.left,
+            "allowed": shrunk.allowed,
+            "missed": shrunk.is_missed,
+        },
+        "twin_silent": False if is_loud else silent,
+        "twin_loud_under": loud(exhibit, done),
+        **(
+            {
+                "in_a_million": {
+                    strategy: None if outcome is None else outcome.first or "not found"
+                    for strategy in UNDER_A_MILLION
+                    for outcome in [done.get(Measurement(RAREST, False, strategy, 0, MILLION))]
+                }
+            }
+            if exhibit.name == RAREST
+            else {}
+        ),
+    }

@@ -21,10 +21,16 @@ from harness.search.strategy import Ran
 from harness.trial import run
 from harness.world.ground import Ground
 from tests.museum.catalogue import EXHIBITS, Exhibit
+from tests.museum.shrinking import Shrunk, shrunk
 from tests.museum.sleeping import SleepSets
 
-#: Instead of the name of a strategy: how many traces the program has.
+#: Instead of the name of a strategy: how many traces the program has, counted as the published
+#: table counts them.
 TRACES: Final = "traces"
+#: Or: how many exhaustive search itself runs.
+EXHAUSTED: Final = "exhausted"
+#: Or: how far its failures are shrunk.
+SHRINK: Final = "shrink"
 
 #: Real seconds that one step may take; beside another process, and whatever else runs.
 WATCHDOG_SECONDS: Final = 60.0
@@ -39,7 +45,7 @@ class Measurement:
     Args:
         name: of the exhibit.
         twin: the fixed twin, not the program.
-        strategy: who makes the choices; or `TRACES`.
+        strategy: who makes the choices; or `TRACES`, `EXHAUSTED` or `SHRINK`.
         seed: where it starts.
         schedules: after how many it gives up.
     """
@@ -64,6 +70,7 @@ class Outcome:
             not look for them.
         schedules: how many runs were made.
         seconds: of real time.
+        shrunk: what the failures were shrunk to, if that was asked.
     """
 
     measurement: Measurement
@@ -72,19 +79,28 @@ class Outcome:
     traces: int | None
     schedules: int
     seconds: float
+    shrunk: tuple[Shrunk, ...] = ()
 
 
 def measure(measurement: Measurement) -> Outcome:
     """Measure, in this process."""
     exhibit = _NAMED[measurement.name]
     began = time.perf_counter()
-    verdict, first, traces, schedules = (
-        _count_traces(exhibit, measurement.schedules)
-        if measurement.strategy == TRACES
-        else _explore(exhibit, measurement)
-    )
+    first: int | None = None
+    traces: int | None = None
+    found: list[Shrunk] = []
+    if measurement.strategy == SHRINK:
+        with _prepared(Settings(watchdog_seconds=WATCHDOG_SECONDS)) as ground:
+            verdict, schedules, found = shrunk(exhibit, ground, measurement.schedules)
+    elif measurement.strategy in (TRACES, EXHAUSTED):
+        as_published = measurement.strategy == TRACES
+        verdict, first, traces, schedules = _count_traces(
+            exhibit, measurement.schedules, as_published=as_published
+        )
+    else:
+        verdict, first, traces, schedules = _explore(exhibit, measurement)
     seconds = round(time.perf_counter() - began, 3)
-    return Outcome(measurement, verdict, first, traces, schedules, seconds)
+    return Outcome(measurement, verdict, first, traces, schedules, seconds, (*found,))
 
 
 def _explore(exhibit: Exhibit, measurement: Measurement) -> tuple[str, int | None, int | None, int]:
@@ -102,13 +118,15 @@ def _explore(exhibit: Exhibit, measurement: Measurement) -> tuple[str, int | Non
     return found.verdict, first, found.exhausted or None, found.schedules
 
 
-def _count_traces(exhibit: Exhibit, schedules: int) -> tuple[str, int | None, int | None, int]:
+def _count_traces(
+    exhibit: Exhibit, schedules: int, *, as_published: bool
+) -> tuple[str, int | None, int | None, int]:
     """Run a program to the end of all its traces, those that violate included."""
     with _prepared(Settings(watchdog_seconds=WATCHDOG_SECONDS)) as ground:
         verdict, first, traces, made, ends_early = _counted(
             Exhaustive(), exhibit, ground, schedules
         )
-        if ends_early:
+        if ends_early and as_published:
             # Else both searches count the same, and this one may need many more runs.
             verdict, first, traces, made, _ = _counted(SleepSets(), exhibit, ground, schedules)
     return verdict, first, traces, made

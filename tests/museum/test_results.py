@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 from tests.museum.catalogue import EXHIBITS
 from tests.museum.results import (
     CAP,
     DEFAULT,
+    MILLION,
+    RAREST,
     SEEDS,
     SEEDS_AT_FIRST,
     Cell,
@@ -16,9 +19,12 @@ from tests.museum.results import (
     full_plan,
     loud,
     quick_plan,
+    shrinking,
 )
-from tests.museum.running import TRACES, Measurement, Outcome, measured
+from tests.museum.running import EXHAUSTED, SHRINK, TRACES, Measurement, Outcome, measured
+from tests.museum.shrinking import Shrunk
 
+FIRST = (DEFAULT, TRACES, EXHAUSTED, SHRINK)
 ABBA = next(exhibit for exhibit in EXHIBITS if exhibit.name == "deadlock01")
 
 
@@ -36,6 +42,9 @@ def test_processes_measure_what_this_one_would() -> None:
         Measurement(ABBA.name, False, TRACES, 0, CAP),
         Measurement(ABBA.name, True, DEFAULT, 0, 20),
         Measurement("no such program", False, DEFAULT, 0, CAP),
+        Measurement(ABBA.name, False, SHRINK, 0, 100),
+        Measurement("lazy01", False, TRACES, 0, CAP),
+        Measurement("lazy01", False, EXHAUSTED, 0, CAP),
     ]
 
     found = {each.measurement: each for each in measured(wanted, jobs=1)}
@@ -44,6 +53,10 @@ def test_processes_measure_what_this_one_would() -> None:
     assert found[wanted[1]].traces == ABBA.traces
     # What cannot be measured does not lose what can.
     assert found[wanted[3]].verdict.startswith("failed: KeyError")
+    assert {each.left for each in found[wanted[4]].shrunk} == {1}
+    # A run that fails ends early: exhaustive search leaves out what only others had done by then.
+    assert found[wanted[5]].traces == 10
+    assert found[wanted[6]].traces == 6
 
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
@@ -86,12 +99,43 @@ def test_a_strategy_that_misses_from_five_seeds_is_not_run_further() -> None:
 
 
 def test_the_short_plan_leaves_nothing_out() -> None:
-    """Every core program from five seeds, and every twin."""
+    """Every core program from five seeds, every twin, and every program whose failures shrink."""
     plan = list(quick_plan({}))
 
-    programs = [each.name for each in plan if not each.twin]
+    programs = [each.name for each in plan if each.strategy == DEFAULT and not each.twin]
     assert {programs.count(each.name) for each in EXHIBITS if each.core} == {SEEDS_AT_FIRST}
     assert {each.name for each in plan if each.twin} == {each.name for each in EXHIBITS}
+    shrunk = {each.name for each in plan if each.strategy == SHRINK}
+    assert shrunk == {each.name for each in EXHIBITS} - {RAREST}
+
+
+def test_what_says_most_is_measured_first() -> None:
+    """The default and what is counted, then twins, SURW, others; of each kind the cheap first."""
+    plan = list(full_plan({}))
+
+    def kind(each: Measurement) -> str:
+        if each.twin:
+            return "twin"
+        if each.schedules == MILLION:
+            return "million"
+        return "surw" if each.strategy == "surw" else "" if each.strategy in FIRST else "other"
+
+    kinds = [kind for kind, _ in groupby(plan, kind)]
+    assert kinds == ["", "twin", "surw", "other", "million"]
+    others = [each for each in plan if kind(each) == "other"]
+    assert others[0].name == "moby_25384", "always found, in two events"
+    assert others[-1].name in ("reorder_50", "twostage_50"), "never found, by hundreds of events"
+
+
+def test_what_was_shrunk_is_kept(tmp_path: Path) -> None:
+    """As every other outcome: whoever reads it has the very same."""
+    path = tmp_path / "museum.jsonl"
+    each = Outcome(shrinking(ABBA), "Deadlock", None, None, 9, 0.1, (Shrunk(5, 1, 30),))
+    kept = Kept(path, "sources")
+    kept.add(each)
+    kept.close()
+
+    assert Kept(path, "sources").done == {each.measurement: each}
 
 
 def test_a_median_counts_those_that_missed() -> None:

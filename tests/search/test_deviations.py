@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.explore import explore
-from harness.search.deviations import Deviations, delays, preemptions
+from harness.search.deviations import Cost, Deviations, delays, preemptions
 from harness.testing import SCRIPTS, Ask, Move
 from tests.museum.catalogue import EXHIBITS, Exhibit
 from tests.search.driving import Driver, driving, first_violation, played, touches
@@ -111,6 +112,27 @@ def test_faults_cost_one_each() -> None:
     runs = [sum(one.ran.choices) for one in played(Deviations(2, delays), lambda: (asking(),), 100)]
 
     assert runs == [0] + [1] * 5 + [2] * 10
+
+
+@pytest.mark.parametrize("cost", [delays, preemptions], ids=["delay", "preemption"])
+def test_runs_that_are_to_come_take_no_room(cost: Cost) -> None:
+    """Twenty actors with twenty steps each: a run has thousands of neighbours, few are ever run."""
+
+    def many() -> tuple[Iterator[Move], ...]:
+        return tuple(touches(*"abcdefghijklmnopqrst") for _ in range(20))
+
+    strategy = Deviations(3, cost)
+    tracemalloc.start()
+    try:
+        for _ in played(strategy, many, 20):
+            pass
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # A reference for each of 400 choices of each run are 64 kB; the runs leave some garbage. A list
+    # for each neighbour would be 25 MB.
+    assert held < 1_000_000
 
 
 @pytest.mark.parametrize("exhibit", SMALL, ids=lambda each: each.name)

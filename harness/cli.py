@@ -630,7 +630,7 @@ def _print_run(run: Ran, *, alone: bool, file: TextIO) -> None:
     if not cell.is_as_declared and not cell.problem:
         lines.append(_indented(cell.explain()))
     elif done is not None and done.verdict == "holds" and alone:
-        rows = worth_rows(done.worth, done.exhausted)
+        rows = worth_rows(done.worth, done.exhausted, done.settings.exhausts)
         lines.extend(_indented(line) for line in evidence_lines(rows))
     elif cell.violation is not None:
         replay = f"     replay: python -m harness replay {cell.token}"

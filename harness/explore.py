@@ -31,7 +31,7 @@ from harness.faults import Fired
 from harness.report.because import because
 from harness.report.story import Story, story_of
 from harness.report.text import differences
-from harness.search.known import DEFAULT, check_strategy, make_strategy
+from harness.search.known import DEFAULT, check_strategy, exhausts, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
 from harness.search.shrink import shrink
 from harness.search.strategy import Ran, Strategy
@@ -110,6 +110,16 @@ class Settings:
     expected: tuple[str, ...] = ()
     searched: int | None = None
     sweep: bool = True
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the log of a run tells all that its steps touch."""
+        return self.granularity == "shared" and self.timeouts == "idle"
+
+    @property
+    def exhausts(self) -> str:
+        """What is counted once all has been run: a `trace`, or a `schedule` without reduction."""
+        return exhausts(self.strategy, sees_all=self.sees_all)
 
     def __post_init__(self) -> None:
         _at_least_one("schedules", self.schedules)
@@ -202,7 +212,8 @@ class Exploration:
         stale_pins: pins that no longer violate.
         settings: how it was explored.
         why_inconclusive: what was hit, empty if nothing.
-        exhausted: how many traces there are, if all have been run; 0 if that is not known.
+        exhausted: how many traces there are, if all have been run; 0 if that is not known. Of
+            schedules, if none was left out for being like another: see `settings.exhausts`.
         unexhausted: why a search that has come to its end has not run all of them, if it has not.
         worth: what the runs that hold are worth.
         met: the traces that an exhaustive search has met, if it has seen all that it could.
@@ -239,7 +250,7 @@ class Exploration:
         if self.verdict == "inconclusive":
             return f"Inconclusive: {self.why_inconclusive}"
         if self.exhausted:
-            return f"Holds (exhausted: {_counted(self.exhausted, 'trace')})"
+            return f"Holds (exhausted: {_counted(self.exhausted, self.settings.exhausts)})"
         but = f"; not exhausted: {self.unexhausted}" if self.unexhausted else ""
         return f"Holds ({_counted(self.schedules, 'schedule')}{but})"
 
@@ -653,7 +664,7 @@ class _Explorer:
         strategy = make_strategy(
             settings.strategy,
             settings.seed,
-            sees_all=settings.granularity == "shared" and settings.timeouts == "idle",
+            sees_all=settings.sees_all,
         )
         is_foreign = type(strategy).__module__.partition(".")[0] != __package__
         entries = 0
@@ -694,7 +705,7 @@ class _Explorer:
         incomplete = getattr(searching, "incomplete", None)
         self.unexhausted = incomplete or ""
         if incomplete == "" and not self.unknown:
-            self.exhausted = len(searching.traces)
+            self.exhausted = getattr(searching, "schedules", 0) or len(searching.traces)
             self.met = frozenset(getattr(searching, "met", searching.traces))
 
     def _sweep(self, schedules: int) -> Iterator[Trial]:

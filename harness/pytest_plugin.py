@@ -715,7 +715,7 @@ def _worth(config: pytest.Config, done: Exploration) -> str:
 
     if not _wants_worth(config):
         return f"{done.summary}{worth_in_short(done.worth, done.exhausted)}"
-    rows = worth_rows(done.worth, done.exhausted)
+    rows = worth_rows(done.worth, done.exhausted, done.settings.exhausts)
     return "\n".join([done.summary, *evidence_lines(rows)])
 
 

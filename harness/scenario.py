@@ -642,7 +642,11 @@ def result_of(
         explanation=cell.explain(),
         violation=str(failure.violation) if failure is not None else "",
         token=failure.token if failure is not None else "",
-        worth=tuple(worth_rows(done.worth, done.exhausted)) if done is not None and holds else (),
+        worth=(
+            tuple(worth_rows(done.worth, done.exhausted, done.settings.exhausts))
+            if done is not None and holds
+            else ()
+        ),
         story=told,
     )
 

@@ -196,6 +196,10 @@ class Merged:
         is_heard = sum(witnessed.values()) >= WITNESSES or len(self.units) == 1
         return claims[0].exhausted if is_heard and witnessed.keys() <= seen else 0
 
+    @property
+    def _exhausts(self) -> str:
+        return next((each.exhausts for each in self.outcomes if each.exhausted), "trace")
+
     def _witnessed(self) -> Counter[int]:
         """Return the traces that others than exhaustive search have met."""
         met: Counter[int] = Counter()
@@ -234,7 +238,7 @@ class Merged:
         if self.verdict != "holds":
             return f"Violation: {self.verdict}"
         if self.exhausted:
-            return f"Holds (exhausted: {_counted(self.exhausted, 'trace')})"
+            return f"Holds (exhausted: {_counted(self.exhausted, self._exhausts)})"
         return f"Holds ({_counted(self.schedules, 'schedule')})"
 
     def explain(self) -> str:
@@ -252,7 +256,7 @@ class Merged:
 
     def worth_rows(self) -> list[tuple[str, str]]:
         """Return the rows that say what a green verdict is worth."""
-        return worth_rows(self.worth, self.exhausted)
+        return worth_rows(self.worth, self.exhausted, self._exhausts)
 
     def _why(self) -> str:
         if self.problems:

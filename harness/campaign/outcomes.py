@@ -72,6 +72,7 @@ class Outcome:
         traces: for each sampler, how often each trace was met.
         pct: what PCT says of itself, by depth: runs, actors, decisions.
         exhausted: how many traces there are, if this shard has run them all; else 0.
+        exhausts: what is counted there: a `trace`, or a `schedule` if none was left out.
         met: then those traces, to be held against what other shards have met.
         stale_pins: pins that no longer violate.
         why_inconclusive: which limit was hit, empty if none.
@@ -93,6 +94,7 @@ class Outcome:
     traces: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     pct: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     exhausted: int = 0
+    exhausts: str = "trace"
     met: tuple[int, ...] = ()
     stale_pins: tuple[str, ...] = ()
     why_inconclusive: str = ""
@@ -133,6 +135,7 @@ class Outcome:
         return {
             **{name: getattr(self, name) for name in _PLAIN},
             "unit": self.unit.to_json(),
+            "exhausts": self.exhausts,
             "violating": dict(self.violating),
             "failures": [asdict(each) for each in self.failures],
             "traces": {
@@ -150,6 +153,7 @@ class Outcome:
         return Outcome(
             **{name: data[name] for name in _PLAIN},
             unit=Unit.from_json(data["unit"]),
+            exhausts=data.get("exhausts", "trace"),
             violating=dict(data["violating"]),
             failures=tuple(Found(**each) for each in data["failures"]),
             traces={
@@ -302,6 +306,7 @@ def _outcome(unit: Unit, done: Exploration, micros: int) -> Outcome:
         traces=done.worth.traces,
         pct=done.worth.pct,
         exhausted=done.exhausted,
+        exhausts=done.settings.exhausts,
         met=tuple(sorted(done.met)) if done.exhausted else (),
         stale_pins=done.stale_pins,
         why_inconclusive=done.why_inconclusive,

@@ -144,10 +144,10 @@ def search_command(token: Token) -> str:
     return " ".join(words)
 
 
-def worth_rows(worth: Worth, exhausted: int) -> list[tuple[str, str]]:
+def worth_rows(worth: Worth, exhausted: int, noun: str = "trace") -> list[tuple[str, str]]:
     """Return what a green verdict is worth; once all has been run, nothing is left to estimate."""
     if exhausted:
-        return [("traces", f"{exhausted:,}, and there are no others")]
+        return [(f"{noun}s", f"{exhausted:,}, and there are no others")]
     return worth.rows()
 
 

@@ -1,7 +1,7 @@
 """Every interleaving, without reduction: for models whose number of schedules is known.
 
-Depth first over all choices. It counts runs, not traces: two that differ in the order of steps that
-have nothing to do with each other are two.
+Depth first over all choices. What it has exhausted is counted in runs, not in traces: two that
+differ in the order of steps that have nothing to do with each other are two.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ class Every:
 
     Attributes:
         traces: the traces seen.
+        schedules: how many runs were complete, each another one.
         incomplete: why it cannot be every one, empty if it can.
     """
 
     traces: set[int] = field(default_factory=set)
+    schedules: int = 0
     incomplete: str = ""
     _choices: Sequence[int] = ()
     _widths: Sequence[int] = ()
@@ -44,6 +46,7 @@ class Every:
         """Keep the choices: the next tape is the next in order."""
         self._choices, self._widths = ran.choices, ran.widths
         self.traces.add(ran.trace)
+        self.schedules += ran.complete
         widest = max(ran.widths, default=0)
         if widest > MAX_WIDTH and not self.incomplete:
             self.incomplete = f"a choice among {widest:,} is not tried one by one"

@@ -92,6 +92,11 @@ def make_strategy(text: str, seed: int, *, sees_all: bool = True) -> Strategy:
     return maker(seed, argument, sees_all)
 
 
+def exhausts(text: str, *, sees_all: bool = True) -> str:
+    """Return what a strategy that has seen all counts: a "trace", or a "schedule" if unreduced."""
+    return "schedule" if text == "all" or not sees_all else "trace"
+
+
 def _parsed(text: str) -> tuple[Maker, int | None]:
     name, colon, tail = text.partition(":") if isinstance(text, str) else ("", "", "")
     if name not in _OWN:

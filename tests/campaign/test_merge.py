@@ -183,6 +183,8 @@ def test_exhaustive_search_is_believed_if_no_other_shard_contradicts() -> None:
 
     assert of_three(HOLDS, exhausted((1, 2)), *other).summary == "Holds (exhausted: 2 traces)"
     assert of_three(HOLDS, exhausted((1, 3)), *other).exhausted == 0
+    unreduced = replace(exhausted((1, 2)), exhausts="schedule")
+    assert of_three(HOLDS, unreduced, *other).summary == "Holds (exhausted: 2 schedules)"
     few = holding(1, traces={"surw": {1: 4}}), holding(2, traces={"surw": {1: 5}})
     assert of_three(HOLDS, exhausted((1, 2)), *few).exhausted == 0
     alone = replace(exhausted((1, 2)), unit=shard(0, 1))

@@ -185,6 +185,36 @@ def test_a_summary_has_four_forms() -> None:
     )
 
 
+def each_has_a_lock(sim: Any) -> None:
+    """Two threads that have nothing to do with each other."""
+
+    def work() -> None:
+        lock = threading.Lock()
+        with lock:
+            lock.locked()
+
+    with sim.storm() as storm:
+        storm.spawn(work, copies=2)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strategy": "all"},
+        {"strategy": "exhaustive", "granularity": "sync"},
+        {"strategy": "exhaustive", "timeouts": "race"},
+    ],
+    ids=lambda settings: next(reversed(settings.values())),
+)
+def test_where_nothing_is_left_out_schedules_are_counted(settings: dict[str, Any]) -> None:
+    """So many were run: two that differ in what makes no difference are two, and one trace."""
+    found = explore(each_has_a_lock, schedules=1_000, **settings)
+
+    assert explore(each_has_a_lock).summary == "Holds (exhausted: 1 trace)"
+    assert found.summary == f"Holds (exhausted: {found.schedules} schedules)"
+    assert found.exhausted > 1
+
+
 def test_what_is_not_known_does_not_pass() -> None:
     """Nor is it a violation."""
     exploration = explore(spin, limits=Limits(total_steps=500), schedules=3)

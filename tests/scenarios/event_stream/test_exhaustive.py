@@ -54,5 +54,6 @@ def test_no_order_loses_a_wake_up(
     held = explore(claim.program(Column(reference)), schedules=1_000, **search)
     caught = explore(claim.program(Column(variant)), schedules=1_000, **search)
 
-    assert (held.verdict, held.exhausted) == ("holds", traces)
+    assert held.exhausted
+    assert (held.verdict, len(held.met)) == ("holds", traces)
     assert caught.verdict == "Deadlock"

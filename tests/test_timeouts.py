@@ -51,6 +51,23 @@ def starts_late(sim: Any) -> None:
     worker.join()
 
 
+def looks_at_once(sim: Any) -> None:
+    """Who has no time to wait sees a lock held, and a thread alive, that could go on."""
+    lock = threading.Lock()
+    lock.acquire()
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    assert not lock.acquire(timeout=0)
+    thread.join(0)
+    assert thread.is_alive()
+
+
+@pytest.mark.parametrize("timeouts", ["idle", "cost"])
+def test_no_time_is_no_wait(timeouts: str) -> None:
+    """It is no time-out that could come too early."""
+    assert explore(looks_at_once, strategy="plain", timeouts=timeouts).verdict == "holds"
+
+
 @pytest.mark.parametrize("program", [answered_in_time, set_in_time, starts_late])
 @pytest.mark.parametrize("timeouts", ["idle", "cost"])
 def test_nothing_times_out_while_somebody_could_run(program: Any, timeouts: str) -> None:

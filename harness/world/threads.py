@@ -122,7 +122,7 @@ class Lock:
                 self._log(kernel, ACQUIRE if blocking and timeout == -1 else WRITE)
                 log_pending(kernel, self.number, self.waiters)
             return True
-        if not blocking:
+        if not blocking or timeout == 0:
             if world.stopping:
                 raise Stop
             if world.kernel.log is not None and self.owner is not world.kernel.current:

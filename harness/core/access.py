@@ -40,6 +40,9 @@ UNSEEN: Final = 10
 #: is known, writes it: so the two depend on each other, and two changes of different ones do not.
 CONTAINERS: Final = 3
 
+#: All files, and what else is outside: nobody can tell what of it is touched.
+OUTSIDE: Final = 5
+
 #: Where the numbers of tasks and futures begin: no address is as high.
 NUMBERED: Final = 1 << 62
 

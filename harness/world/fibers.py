@@ -162,6 +162,7 @@ class World:
         "task_names",
         "task_numbers",
         "tasks",
+        "tells",
         "turns",
         "unhandled",
         "wary",
@@ -244,6 +245,8 @@ class World:
         self._next_ident = 1_000_000
         # Fibers of earlier runs, which have nothing to do; None if none are to be kept.
         self.spare: list[Fiber] | None = None
+        # Says whether a function tells by itself what it does, which what is under test does.
+        self.tells: Callable[[Any], bool] = callable
         self._hub = getcurrent()
         self._tracer: Any = None
 

@@ -22,7 +22,7 @@ from harness.errors import InternalError
 from . import patching
 from .adoption import Adoption, adopted
 from .fibers import Fiber, World, end_spare
-from .hook import at_point
+from .hook import at_end, at_point
 from .overheard import overhearing
 from .points import Granularity, IsUnderTest, Rewriter, under_test
 from .threads import Lock
@@ -58,6 +58,7 @@ class Ground:
         if not world.careful:
             # Whoever traces wants to see functions return.
             world.spare = self.spare
+        world.tells = self.rewriter.tells
         self.watchdog.world = world
         # What is recorded is to be told.
         world.faults.names_locks = self.names_locks or world.history is not None
@@ -146,7 +147,7 @@ def prepared(
     """
     chosen = under_test(extra_under_test)
     rewriter = Rewriter(
-        at_point, granularity=granularity, is_under_test=chosen, handed=at_hand_over
+        at_point, granularity=granularity, is_under_test=chosen, handed=at_hand_over, leaving=at_end
     )
     guard_job = functools.partial(_guard_job, rewriter, chosen)
     was_collecting = gc.isenabled()

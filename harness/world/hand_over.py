@@ -4,6 +4,7 @@
     a + b                [told(a, reads it)] [told(b, reads it)]
     stream.write(data)   [told(stream, may change it)] [told(data, reads it)]
 
+Of what is called, but not known before it runs, the callee is told with all that it is given.
 It is no point: who looks into a container there does so in the step that the call is in. Told is
 what may hold something that counts, as far as can be seen before the code runs. What is made of it
 is decided elsewhere (`touched.py`); where points lie is not known here.
@@ -23,11 +24,21 @@ from bytecode import BinaryOp, Instr
 from harness.core.access import READ, WRITE
 
 from . import sites
+from .called import (
+    EXPRESSION,
+    GETTERS,
+    UNBOUND,
+    Calling,
+    handing_of,
+    has_points,
+    is_blinding,
+    is_bound,
+    is_outside_function,
+)
 from .instructions import (
     HARMLESS,
     INLINED_SINCE_312,
     KNOWN_METHODS,
-    PY313,
     UNKNOWN_VALUE,
     Call,
     Instructions,
@@ -43,8 +54,6 @@ Handed = Callable[[object, Handing], object]
 
 # What an expression without a call does to its operands: it looks at them, or at all in them.
 OPERAND: Final = Handing(READ, inside=False)
-_EXPRESSION: Final = Handing(READ, hidden=True, objects="generated")
-
 #: Values of these hold nothing.
 SCALAR_TYPES: Final = ATOMS - {bytes}
 # Values of these may hold what somebody looks into.
@@ -53,17 +62,6 @@ _HOLDING: Final = (
     *(operator.attrgetter, operator.itemgetter, functools.partial, types.MappingProxyType),
     types.SimpleNamespace,
 )
-_GETTERS: Final = (operator.attrgetter, operator.itemgetter)
-_UNSEEN: Final = (types.MethodDescriptorType, types.WrapperDescriptorType, operator.methodcaller)
-# What these are given they do not look into.
-_BLIND: Final = frozenset({callable, id, isinstance, issubclass, type})
-# Where the function is that these call.
-_BEHIND: Final = {
-    functools.partial: "func",
-    functools._lru_cache_wrapper: "__wrapped__",
-    types.MethodType: "__func__",
-}
-_NAMING: Final = frozenset({delattr, getattr, hasattr, setattr})
 _NAMING_METHODS: Final = {
     "__delattr__": WRITE,
     "__getattr__": READ,
@@ -73,6 +71,16 @@ _NAMING_METHODS: Final = {
 # Methods of which a point tells, or that are told otherwise.
 _TOLD_BY_NAME: Final = KNOWN_METHODS.union(
     sites.LOOKING_METHODS, sites.CARRYING_METHODS, _NAMING_METHODS
+)
+# Methods of which something else tells, when they are called.
+_ASKED_BY_NAME: Final = _TOLD_BY_NAME | sites.SHOWING_METHODS
+_RUNNING: Final = sites.RUNNING_METHODS
+# What these push is called where it cannot be asked, or has points.
+_MADE: Final = frozenset(
+    {
+        *("BEFORE_ASYNC_WITH", "BEFORE_WITH", "LOAD_BUILD_CLASS", "LOAD_SPECIAL"),
+        *("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE"),
+    }
 )
 # What code under test calls the object of a class of its own.
 _OWN: Final = frozenset({"cls", "self"})
@@ -108,6 +116,8 @@ class HandOver:
         self._splicing = splicing
         self._handed = handed
         self._values = _Values(known)
+        # Calls of which the callee is told with all that it is given.
+        self._asked: set[int] = set()
 
     def tell(self) -> None:
         """Insert all that is told."""
@@ -131,6 +141,17 @@ class HandOver:
         if mode is not None:
             self._tell_named_by(call, mode)
             return
+        if is_blinding(function):
+            unseen = Handing(objects="unseen")
+            self._tell(call.before, [Instr("LOAD_CONST", (function,))], unseen)
+        if is_outside_function(function):
+            outside = Handing(objects="outside")
+            self._tell(call.before, [Instr("LOAD_CONST", (function,))], outside)
+        if is_listed(function, sites.RUNNING) or self._known.method(call.callee) in _RUNNING:
+            self._tell_carried(call)
+        if is_bound(function) or self._is_asked(call, function):
+            self._tell_called(call)
+            return
         handing = self._handing_of(call.callee, function)
         if handing is None:
             return
@@ -146,14 +167,20 @@ class HandOver:
             # Of the first argument its point tells, but not what a getter takes out of it.
             if opens or not is_reader or depth != call.first_depth:
                 self._tell_value(call.at, depth, handing, before=call.before)
-        self._tell_callee(call, function, handing)
+        self._tell_callee(call)
 
     def _known_method(self, call: Call) -> None:
         """Tell of what a method with a point gets beside its receiver, if it looks into that."""
         name = self._known.method(call.callee)
         if self._names[call.at] == "CALL_FUNCTION_EX":
             return
+        if name in _RUNNING or name == "map":
+            self._tell_carried(call)
         depths = self._arguments(call)
+        if name == "copy" and depths:
+            # No container's method takes an argument: it is one of a module.
+            self._tell_called(call)
+            return
         if name in sites.COMPARING_METHODS:
             for depth in depths:
                 handing = Handing(READ, objects="generated")
@@ -162,6 +189,76 @@ class HandOver:
             if self._splicing.is_kept(call.callee):
                 handing = Handing(READ, itself=False, objects="all")
                 self._tell(call.before, copied(call.kept_depth), handing)
+
+    def _is_asked(self, call: Call, function: Any) -> bool:
+        """Say whether a call of what nobody knows asks for it when it comes to that."""
+        callee = call.callee
+        if function is not UNKNOWN_VALUE or (callee >= 0 and self._names[callee] in _MADE):
+            return False
+        name = self._known.method(callee)
+        if not name:
+            return not _makes_getter(self._values.value_or_maker(callee))
+        if not self._known.is_method_load(callee) or name in _ASKED_BY_NAME:
+            return False
+        if name in ("format", "vformat") or self._known.is_super(callee):
+            return False
+        return name in self._facts.attributes or self._hands_on(call)
+
+    def _hands_on(self, call: Call) -> bool:
+        """Say whether an argument may be a container, or hold one."""
+        return any(self._may_matter(call.at, depth, EXPRESSION) for depth in self._arguments(call))
+
+    def _may_matter(self, at: int, depth: int, handing: Handing) -> bool:
+        source = self._known.origin(at, depth)
+        if self._values.is_scalar(source) or self._values.is_fresh(source, at, depth):
+            return False
+        return source < 0 or self._may_hold(self._known.value(source), handing)
+
+    def _tell_called(self, call: Call) -> None:
+        """Tell of what is called, with what it is given: what it does with that is asked then."""
+        self._asked.add(call.at)
+        depths = self._arguments(call)
+        method = self._known.method(call.callee)
+        if method and self._known.is_method_load(call.callee):
+            self._splicing.keep_receiver(call)
+            first = call.kept_depth
+        else:
+            method, first = "", self._known.callee_depth(call)
+        given = [first]
+        private: set[int] = set()
+        if self._names[call.at] == "CALL_FUNCTION_EX":
+            given += range(1 + int(self._items[call.at].arg & 1), 0, -1)
+            self._tell_spread(call.at, Handing(READ, hidden=True))
+        for place, depth in enumerate(reversed(depths)):
+            if self._values.is_fresh(self._known.origin(call.at, depth), call.at, depth):
+                private.add(place)
+            given.append(depth)
+        is_spread = self._names[call.at] == "CALL_FUNCTION_EX"
+        calling = Calling(self._has_points, method, is_spread=is_spread, private=frozenset(private))
+        self._tell_together(call, given, calling)
+
+    def _tell_together(self, call: Call, given: list[int], calling: Calling) -> None:
+        parts = [copied(depth + place) for place, depth in enumerate(given)]
+        together = [*(instr for part in parts for instr in part), Instr("BUILD_TUPLE", len(given))]
+        self._tell(call.before, together, Handing(objects="called", calling=calling))
+
+    def _tell_carried(self, call: Call) -> None:
+        """Tell of functions that are to be called later, with what they are to be given."""
+        given = [
+            depth
+            for depth in reversed(self._arguments(call))
+            if self._known.value(self._known.origin(call.at, depth)) is UNKNOWN_VALUE
+            or not self._has_points(self._known.value(self._known.origin(call.at, depth)))
+        ]
+        if not given:
+            return
+        method = self._known.method(call.callee)
+        if method and self._known.is_method_load(call.callee):
+            self._splicing.keep_receiver(call)
+            given.insert(0, call.kept_depth)
+        else:
+            method = ""
+        self._tell_together(call, given, Calling(self._has_points, method, is_carried=True))
 
     def _arguments(self, call: Call) -> range:
         """Return how deep the arguments lie, the last one first."""
@@ -192,7 +289,7 @@ class HandOver:
             spread = replace(spread, is_private=False)
         self._tell(at, copied(1 + flag), spread)
 
-    def _tell_callee(self, call: Call, function: Any, handing: Handing) -> None:
+    def _tell_callee(self, call: Call) -> None:
         """Tell of what a call reads that is bound to what is called."""
         callee = call.callee
         name = self._names[callee] if callee >= 0 else ""
@@ -205,13 +302,7 @@ class HandOver:
                 ):
                     return
                 self._splicing.keep_receiver(call)
-                self._tell(call.before, copied(call.kept_depth), _EXPRESSION)
-        elif isinstance(function, functools.partial) or (
-            function is UNKNOWN_VALUE and self._known.is_variable(callee)
-        ):
-            depth = call.first_depth + (2 if PY313 else 1)
-            bound = replace(handing, itself=False, inside=True)
-            self._tell(call.before, copied(depth), bound)
+                self._tell(call.before, copied(call.kept_depth), EXPRESSION)
 
     def _receiver(self, call: Call) -> None:
         """Tell of the receiver of a method that nobody knows: a library may change what it keeps.
@@ -223,10 +314,11 @@ class HandOver:
         name = self._known.method(callee)
         if not name or not self._known.is_method_load(callee) or name in _TOLD_BY_NAME:
             return
-        if not self._may_be_hidden(self._known.operand(callee)):
+        if not self._may_be_hidden(self._known.operand(callee)) or call.at in self._asked:
             return
         mode = READ if name in sites.SHOWING_METHODS else WRITE
-        handing = Handing(mode, inside=False, hidden=True)
+        calling = Calling(self._has_points, name)
+        handing = Handing(mode, inside=False, hidden=True, calling=calling)
         between = self._names[callee + 1 : call.at]
         if not self._splicing.has_point(range(callee + 1, call.at + 1)) and all(
             each.startswith(HARMLESS) for each in between if each
@@ -251,19 +343,11 @@ class HandOver:
         """Return how a call hands on its arguments, None if it does not or tells by itself."""
         if function is UNKNOWN_VALUE:
             return self._handing_of_unknown(callee)
-        if self._has_points(function):
+        if isinstance(function, UNBOUND):
+            # Who gives a module a method of a built-in class by a name of his own does not want it
+            # to be seen.
             return None
-        if isinstance(function, _GETTERS):
-            return Handing(READ, inside=_goes_deep(function), objects="all")
-        if is_listed(function, sites.CARRIERS):
-            return None
-        if is_listed(function, sites.OPENERS):
-            return Handing(READ, inside=function not in sites.SHALLOW, objects="all")
-        if is_listed(function, sites.READERS | sites.WRITERS | sites.LOOKERS):
-            return _EXPRESSION
-        if isinstance(function, type) and issubclass(function, BaseException):
-            return Handing(READ, inside=False)
-        return Handing(WRITE, hidden=True, objects="generated")
+        return handing_of(function, self._has_points)
 
     def _handing_of_unknown(self, callee: int) -> Handing | None:
         if callee >= 0 and self._names[callee] in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE"):
@@ -275,25 +359,13 @@ class HandOver:
             return Handing(READ, inside=False)
         if name in ("format", "vformat") and self._may_name_attributes(self._known.operand(callee)):
             return Handing(READ, objects="all")
-        return _EXPRESSION if name in sites.SHOWING_METHODS else Handing(READ, hidden=True)
+        return EXPRESSION if name in sites.SHOWING_METHODS else Handing(READ, hidden=True)
 
     def _may_name_attributes(self, template: int) -> bool:
         return not self._known.is_constant(template) or "." in str(self._items[template].arg)
 
     def _has_points(self, function: Any) -> bool:
-        """Say whether a function tells by itself what it does with its arguments, if anything.
-
-        Who gives a method of a built-in class a name of his own does not want it to be seen.
-        """
-        if isinstance(function, _UNSEEN):
-            return True
-        while (name := _BEHIND.get(type(function))) is not None:
-            function = getattr(function, name)
-        if isinstance(function, types.FunctionType):
-            return self._facts.is_under_test(function.__code__.co_filename)
-        if self._facts.is_user_class(function if isinstance(function, type) else type(function)):
-            return True
-        return is_listed(function, _BLIND)
+        return has_points(function, self._facts.is_under_test, self._facts.is_user_class)
 
     # ---- attributes by name ----------------------------------------------------------------------
 
@@ -302,7 +374,7 @@ class HandOver:
         if self._names[call.at] == "CALL_FUNCTION_EX":
             return None
         if call.is_about_first(function):
-            is_about_one = function in _NAMING and call.arguments > 1
+            is_about_one = function in sites.NAMING and call.arguments > 1
             return (WRITE if function in sites.WRITERS else READ) if is_about_one else None
         name = self._known.method(call.callee) or getattr(function, "__name__", "")
         is_known = function is UNKNOWN_VALUE or isinstance(function, types.WrapperDescriptorType)
@@ -324,6 +396,10 @@ class HandOver:
         self._tell_named(call.before, thing, attribute, mode)
 
     def _visit_lookup(self, at: int) -> None:
+        if self._known.attribute(at) == "register" and not self._known.is_super(at):
+            # In a tuple, as all of which the class says nothing of what is to be told.
+            alone = [*copied(1), Instr("BUILD_TUPLE", 1)]
+            self._tell(at, alone, Handing(objects="kin"))
         if not self._known.looks_up_data(at):
             return
         name, operand = self._known.attribute(at), self._known.operand(at)
@@ -364,12 +440,12 @@ class HandOver:
             return
         if not self._values.is_scalar(left):
             # Of the left one its point tells.
-            self._tell_value(at, 1, _EXPRESSION)
+            self._tell_value(at, 1, EXPRESSION)
 
     def _visit_binary(self, at: int) -> None:
         name = BinaryOp(self._items[at].arg).name
         if name.endswith("REMAINDER"):
-            self._tell_value(at, 1, _EXPRESSION)
+            self._tell_value(at, 1, EXPRESSION)
         elif name in _OF_CONTAINERS:
             # They are read, but not what lies in them.
             scalars = [self._values.is_scalar(self._known.origin(at, depth)) for depth in (1, 2)]
@@ -381,7 +457,7 @@ class HandOver:
     def _visit_format(self, at: int) -> None:
         name, arg = self._names[at], self._items[at].arg
         has_spec = name == "FORMAT_WITH_SPEC" or (name == "FORMAT_VALUE" and bool(arg & 4))
-        self._tell_value(at, 1 + has_spec, _EXPRESSION)
+        self._tell_value(at, 1 + has_spec, EXPRESSION)
 
     def _visit_slice(self, at: int) -> None:
         if self._names[at] == "STORE_SLICE":
@@ -535,7 +611,10 @@ class _Values:
 
 @functools.cache
 def _for_hidden(handed: Handed) -> Handed:
-    """Return what is told of receivers, most of which are objects under test."""
+    """Return what is told of receivers, most of which are objects under test.
+
+    Of a namespace, what it has under the name of the method is asked.
+    """
 
     def at_receiver(thing: object, handing: Handing) -> None:
         # Looked up here first: this is done at most calls.
@@ -544,18 +623,15 @@ def _for_hidden(handed: Handed) -> Handed:
             is_one = has_state(type(thing))
         if is_one:
             handed(thing, handing)
+        elif type(thing) is types.SimpleNamespace:
+            handed((thing,), Handing(objects="called", calling=handing.calling))
 
     return at_receiver
 
 
 def _makes_getter(value: Any) -> bool:
     """Say whether a value gets attributes out of objects, or makes what does."""
-    return isinstance(value, _GETTERS) or any(value is getter for getter in _GETTERS)
-
-
-def _goes_deep(getter: Any) -> bool:
-    """Say whether a getter takes an attribute of an attribute."""
-    return any("." in str(name) for name in getter.__reduce__()[1])
+    return isinstance(value, GETTERS) or any(value is getter for getter in GETTERS)
 
 
 def _parameters(code: CodeType) -> int:

@@ -10,10 +10,10 @@ import threading
 import types
 from typing import Any, Final
 
-from harness.core.access import LOOP, NUMBERED, READ, WRITE, Log
+from harness.core.access import LOOP, NUMBERED, OUTSIDE, READ, WRITE, Log
 
 from .here import here
-from .reach import KNOWN, is_hidden, is_synchronisation, make_room
+from .reach import KNOWN, is_hidden, is_outside, is_synchronisation, lock_behind, make_room
 from .sites import IMMUTABLE_TYPES
 from .threads import Lock, is_plumbing
 from .touched import log_access, log_in_passing, number_of
@@ -72,6 +72,27 @@ def at_point(subject: object, site: Any) -> None:
                 log.append((current.turn, key, mode, site))
         else:
             log_access(log, world, current.turn, subject, site)
+
+
+def at_end(leave: object, site: Any) -> None:
+    """Let others see that a lock is held before its `with` ends, if nobody could since it began.
+
+    Where the body has met a point, they could: no other is needed.
+    """
+    world = here.world
+    if world is None:
+        return
+    subject = leave.__self__ if isinstance(leave, _BOUND) else None
+    kernel = world.kernel
+    if kernel.log is not None and is_outside(type(subject)) and kernel.current is not None:
+        # What was written is out now.
+        kernel.log.append((kernel.current.turn, OUTSIDE, WRITE, site))
+    lock = lock_behind(subject) if is_synchronisation(type(subject)) else None
+    if lock is not None and lock.taken_at == kernel.steps and getattr(lock, "count", 1) == 1:
+        at_point(subject, site)
+
+
+_BOUND: Final = (types.BuiltinMethodType, types.MethodType)
 
 
 def _only_takes(kind: type, name: str) -> bool:
@@ -135,12 +156,9 @@ def _show(world: Any, current: Any, subject: object, kind: type, site: Any) -> N
 
 def _key(world: Any, subject: Any) -> int:
     """Return what a log calls the lock behind an object of `threading` or `queue`."""
-    if isinstance(subject, Lock):
-        return -subject.number
-    for name in ("_lock", "_cond", "mutex", "_condition"):
-        inner = getattr(subject, name, None)
-        if isinstance(inner, (Lock, threading.Condition)):
-            return _key(world, inner)
+    lock = lock_behind(subject)
+    if lock is not None:
+        return -lock.number
     number = getattr(subject, "_number", None)
     return -number if isinstance(number, int) else number_of(world, subject)
 

@@ -114,7 +114,7 @@ def operations(code: CodeType) -> Iterator[tuple[int, int]]:
 
 def is_listed(function: Any, known: frozenset[Any]) -> bool:
     """Say whether a function is one of the known; not by the hash of just any object."""
-    if not isinstance(function, _CALLABLES):
+    if not issubclass(type(function), _CALLABLES):
         return False
     try:
         return function in known
@@ -274,6 +274,15 @@ class Instructions:
         return self.method(call.callee) in KNOWN_METHODS and not isinstance(
             self.value(self.operand(call.callee)), ModuleType
         )
+
+    def callee_depth(self, call: Call) -> int:
+        """Return how deep what is called lies before the call, if it is no method of its receiver.
+
+        A NULL is never there: it lies below up to 3.12, and above since.
+        """
+        if self.names[call.at] == "CALL_FUNCTION_EX":
+            return int(self.items[call.at].arg & 1) + (3 if PY313 else 2)
+        return call.first_depth + (2 if PY313 else 1)
 
     def comprehension(self, at: int) -> str:
         """Return the name of the function made on the spot that the call at `at` calls, or ""."""

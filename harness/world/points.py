@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
+from .called import has_points
 from .hand_over import Handed
 from .instructions import ModuleFacts, operations
 from .rewriting import Hook, Rewriting, sites_of
@@ -46,6 +47,8 @@ class Rewriter:
         is_under_test: says by file name which code is rewritten.
         handed: called as `handed(thing, handing)` with what a call hands to code that is not; None
             if nobody wants to know.
+        leaving: called as `leaving(exit, site)` where the body of a `with` may have met no point;
+            None if nobody wants to know.
 
     # invariant: while installed, `_swapped` holds every function whose code this object replaced.
     """
@@ -57,10 +60,11 @@ class Rewriter:
         granularity: Granularity,
         is_under_test: IsUnderTest,
         handed: Handed | None = None,
+        leaving: Hook | None = None,
     ) -> None:
         self._is_under_test = is_under_test
         key = (hook, granularity, is_under_test)
-        memory = _Memory(hook, granularity, is_under_test, handed)
+        memory = _Memory(hook, granularity, is_under_test, handed, leaving)
         self._memory = _MEMORIES.setdefault(key, memory)
         self._swapped: list[tuple[FunctionType, CodeType]] = []
         self._modules_seen: tuple[int, str] = (0, "")
@@ -112,6 +116,10 @@ class Rewriter:
         """
         return self._memory.must_report(code)
 
+    def tells(self, function: Any) -> bool:
+        """Say whether a function tells by itself what it does with its arguments, if anything."""
+        return has_points(function, self._is_under_test, self._memory.is_user_class)
+
     def _swap(self, functions: list[FunctionType]) -> None:
         self._memory.learn(functions)
         for function in functions:
@@ -132,6 +140,7 @@ class _Memory:
     granularity: Granularity
     is_under_test: IsUnderTest
     handed: Handed | None
+    leaving: Hook | None
     # By identity of the module's namespace, which the facts keep alive.
     modules: dict[int, Rewriting] = field(default_factory=dict)
     user_classes: dict[type, bool] = field(default_factory=dict)
@@ -155,7 +164,7 @@ class _Memory:
                 namespace,
                 frozenset(own[key].stored),
                 frozenset(attributes),
-                self._is_user_class,
+                self.is_user_class,
                 self.is_under_test,
             )
             known = self.modules.get(key)
@@ -164,7 +173,9 @@ class _Memory:
                 or known.facts.stored != facts.stored
                 or known.facts.attributes != facts.attributes
             ):
-                self.modules[key] = Rewriting(self.hook, self.granularity, facts, self.handed)
+                self.modules[key] = Rewriting(
+                    self.hook, self.granularity, facts, self.handed, self.leaving
+                )
             for function in group:
                 # What is nested gets its verdicts on cells from the function round it, if that one
                 # still exists.
@@ -191,7 +202,7 @@ class _Memory:
     def must_report(self, code: CodeType) -> bool:
         return any(id(code) in module.entries for module in self.modules.values())
 
-    def _is_user_class(self, kind: type) -> bool:
+    def is_user_class(self, kind: type) -> bool:
         known = self.user_classes.get(kind)
         if known is None:
             file = getattr(sys.modules.get(kind.__module__), "__file__", None)

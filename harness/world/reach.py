@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import csv
 import datetime
 import enum
 import functools
 import gc
+import io
 import numbers
+import os
 import pathlib
 import queue
 import re
@@ -23,7 +26,7 @@ import types
 import uuid
 import weakref
 from argparse import Namespace
-from collections import UserDict, UserList, deque
+from collections import ChainMap, OrderedDict, UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -83,12 +86,42 @@ def is_hidden(kind: type) -> bool:
     return known
 
 
+def lock_behind(subject: Any) -> Lock | None:
+    """Return the lock that an object of `threading` or `queue` takes, or is."""
+    while not isinstance(subject, Lock):
+        inner = (getattr(subject, name, None) for name in ("_lock", "_cond", "mutex", "_condition"))
+        subject = next((each for each in inner if isinstance(each, _LOCKING)), None)
+        if subject is None:
+            return None
+    return subject
+
+
+_LOCKING: Final = (Lock, threading.Condition)
+
+
+def is_outside(kind: type) -> bool:
+    """Tell whether objects of a class stand for what is outside: a file, or the environment."""
+    known = _OUTSIDE.get(kind)
+    if known is None:
+        make_room(_OUTSIDE)
+        known = _OUTSIDE[kind] = (
+            issubclass(kind, (io.IOBase, pathlib.Path, type(os.environ)))
+            and not issubclass(kind, (io.BytesIO, io.StringIO))
+        ) or kind.__module__ == "tempfile"
+    return known
+
+
+_OUTSIDE: Final[dict[type, bool]] = {}
+
+
 def has_state(kind: type) -> bool:
     """Tell whether a method of an object of a class may change what no point of its own tells."""
     known = STATES.get(kind)
     if known is None:
         make_room(STATES)
-        known = STATES[kind] = is_hidden(kind) or is_container(kind) or kind is memoryview
+        known = STATES[kind] = (
+            is_hidden(kind) or is_container(kind) or kind is memoryview or is_outside(kind)
+        )
     return known
 
 
@@ -166,7 +199,9 @@ def behind(lens: object, depth: int) -> Iterator[tuple[object, int]]:
 
 
 EMPTY: Final[dict[object, object]] = {}
-VIEWS: Final = frozenset(map(type, (EMPTY.keys(), EMPTY.values(), EMPTY.items())))
+_ORDERED: Final[OrderedDict[object, object]] = OrderedDict()
+_ORDERED_VIEWS: Final = (_ORDERED.keys(), _ORDERED.values(), _ORDERED.items())
+VIEWS: Final = frozenset(map(type, (EMPTY.keys(), EMPTY.values(), EMPTY.items(), *_ORDERED_VIEWS)))
 LENSES: Final = frozenset(
     map(
         type,
@@ -175,6 +210,8 @@ LENSES: Final = frozenset(
             *(EMPTY.keys(), EMPTY.values(), EMPTY.items(), reversed(deque())),
             *(iter(EMPTY), iter(EMPTY.values()), iter(EMPTY.items())),
             *(reversed(EMPTY), reversed(EMPTY.values()), reversed(EMPTY.items())),
+            *(*_ORDERED_VIEWS, *(iter(view) for view in _ORDERED_VIEWS), iter(_ORDERED)),
+            *(reversed(_ORDERED), reversed(_ORDERED.values()), reversed(_ORDERED.items())),
             *(enumerate([]), zip(), map(id, []), filter(None, [])),
         ),
     )
@@ -204,6 +241,8 @@ def held_by(thing: Any) -> Iterable[object]:
         return gc.get_referents(thing) if is_plumbing(thing.gi_code.co_filename) else ()
     if issubclass(kind, (UserList, UserDict)):
         return dict_of(thing).values()
+    if issubclass(kind, BaseException):
+        return (_arguments_of(thing),)
     if not (is_container(kind) or is_iterator(kind) or is_generated(kind) or is_hidden(kind)):
         if len(OPAQUE) > _ROOM:
             OPAQUE.intersection_update(ATOMS)
@@ -223,6 +262,30 @@ ATOMS: Final = IMMUTABLE_TYPES - OVER_IMMUTABLES - {tuple, types.BuiltinFunction
 #: With classes of which there is nothing to look at, unless all their attributes count.
 OPAQUE: set[type] = set(ATOMS)
 _SEEN_THROUGH: Final = frozenset({functools.partial, types.MappingProxyType, type(iter(()))})
+
+
+_arguments_of: Final = vars(BaseException)["args"].__get__
+
+
+def kept_by(thing: Any) -> Iterable[object]:
+    """Return what an object of a library keeps, and uses whenever it is used."""
+    kind = type(thing)
+    if kind is types.MappingProxyType:
+        return gc.get_referents(thing)
+    if issubclass(kind, ChainMap):
+        maps: Any = dict_of(thing).get("maps", ())
+        return list(maps)
+    if kind is _CSV_WRITER:
+        return [getattr(each, "__self__", each) for each in gc.get_referents(thing)]
+    return ()
+
+
+def keeps(kind: type) -> bool:
+    """Tell whether objects of a class keep others that they use whenever they are used."""
+    return kind is types.MappingProxyType or kind is _CSV_WRITER or issubclass(kind, ChainMap)
+
+
+_CSV_WRITER: Final = type(csv.writer(io.StringIO()))
 
 
 def memory_of(view: memoryview) -> object:

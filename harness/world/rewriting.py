@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any, Final
 
-from bytecode import BinaryOp, Instr
+from bytecode import BinaryOp, Instr, Label
 
 from . import sites
 from .hand_over import OPERAND, SCALAR_TYPES, Handed, HandOver
@@ -51,11 +51,15 @@ class Rewriting:
     facts: ModuleFacts
     # Told of what calls hand to code that has no points; None if nobody wants to know.
     handed: Handed | None = None
+    # Called where the body of a `with` may have met no point; None if nobody wants to know.
+    leaving: Hook | None = None
     # Keyed by identity, since equal code objects need not be of one function; the value keeps the
     # key alive.
     done: dict[int, tuple[CodeType, CodeType]] = field(default_factory=dict)
     # Identities of code, before and after, that meets a site as soon as it is entered.
     entries: set[int] = field(default_factory=set)
+    # Identities of code that nobody could read.
+    unread: set[int] = field(default_factory=set)
 
     def rewrite(self, code: CodeType, cells: Mapping[str, bool] | None = None) -> CodeType:
         """Return `code` with the hook's calls inserted, nested functions included.
@@ -70,10 +74,17 @@ class Rewriting:
         if self.granularity == "sync" and not _may_synchronise(code):
             result = self._rewrite_constants(code)
         else:
-            function = _Function(self, code, cells or {})
-            result = function.rewrite()
-            if function.reports_on_entry():
-                self.entries |= {id(code), id(result)}
+            try:
+                function = _Function(self, code, cells or {})
+            except IndexError:
+                # `bytecode` cannot read the body of a class with free variables in which 3.13 has
+                # inlined a comprehension with a cell of its own. It gets no points.
+                self.unread.add(id(code))
+                result = self._rewrite_constants(code)
+            else:
+                result = function.rewrite()
+                if function.reports_on_entry():
+                    self.entries |= {id(code), id(result)}
         self.done[id(code)] = (code, result)
         return result
 
@@ -132,6 +143,9 @@ class _Function:
             visit = _VISIT.get(name)
             if visit is not None and self._stacks[at] is not None:
                 visit(self, at)
+        if self._rewriting.leaving is not None:
+            for call in self._known.calls.values():
+                self._leave(call, self._rewriting.leaving)
         handed = self._rewriting.handed
         if handed is not None and self._rewriting.granularity != "sync":
             HandOver(self._known, self._splicing, handed).tell()
@@ -154,9 +168,13 @@ class _Function:
 
     def _rewrite_nested(self) -> bool:
         changed = False
-        for name, item in zip(self._names, self._items, strict=True):
+        for at, (name, item) in enumerate(zip(self._names, self._items, strict=True)):
             if name == "LOAD_CONST" and isinstance(item.arg, CodeType):
                 new = self._rewriting.rewrite(item.arg, self._known.cells)
+                if id(item.arg) in self._rewriting.unread and self._rewriting.handed is not None:
+                    unseen = [Instr("LOAD_CONST", (item.arg.co_name,))]
+                    handing = sites.Handing(objects="unseen")
+                    self._splicing.tell(at, self._rewriting.handed, unseen, handing)
                 changed |= new is not item.arg
                 item.arg = new
         return changed
@@ -325,6 +343,32 @@ class _Function:
     def _visit_with(self, at: int) -> None:
         site = ("with", "with", True)
         self._insert(at, at, _copy(1), site, sync=True, shared=True, blocks=True)
+
+    def _leave(self, call: Call, leaving: Hook) -> None:
+        """Insert a call before the end of a `with` whose body does not begin with a point."""
+        begin = call.callee
+        if begin < 0 or self._names[begin] != "BEFORE_WITH" or self._meets_point(begin, call.at):
+            return
+        site = self._site(
+            self._items[call.at].location,
+            ("end of with", "with", True),
+            sync=True,
+            shared=False,
+            blocks=False,
+            is_global=False,
+        )
+        self._points.append((call.before, site))
+        # The method `__exit__` lies below the three values that it is given.
+        self._splicing.point(call.before, leaving, copied(4), site)
+
+    def _meets_point(self, begin: int, end: int) -> bool:
+        """Say whether a point certainly comes between two items, before the first branch."""
+        for at in range(begin + 1, end):
+            if at in self._certain:
+                return True
+            if isinstance(getattr(self._items[at], "arg", None), Label):
+                return False
+        return False
 
     def _visit_await(self, at: int) -> None:
         # Up to 3.11 a comprehension with `async for` is a coroutine function of its own.

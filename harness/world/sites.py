@@ -17,13 +17,15 @@ import itertools
 import json
 import marshal
 import operator
+import os
 import pickle
 import pprint
+import sys
 import threading
 import types
 import weakref
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from harness.core.access import READ, WRITE
 
@@ -97,7 +99,9 @@ class Handing:
         inside: whether what lies in it counts, and in that.
         hidden: whether it counts as well if only a library knows what it is.
         objects: whose attributes count as read: of no object, of those whose methods `dataclass`
-            has written, or of all; or what is handed is an object and the name of its attribute.
+            has written, or of all; or what is handed is an object and the name of its attribute,
+            what is called with what it is given, what it may be told whose class is whose, what is
+            outside, or what no log can tell of.
         is_private: what is handed was made on the spot; what only it holds does not count either,
             for its address may be given again.
     """
@@ -106,8 +110,12 @@ class Handing:
     itself: bool = True
     inside: bool = True
     hidden: bool = False
-    objects: Literal["none", "generated", "all", "named"] = "none"
+    objects: Literal["none", "generated", "all", "named", "called", "kin", "outside", "unseen"] = (
+        "none"
+    )
     is_private: bool = False
+    # What is called there, if it was not known before; see `called.py`.
+    calling: Any = None
 
 
 @functools.lru_cache(maxsize=4_096)
@@ -258,6 +266,37 @@ CARRYING_METHODS: Final = frozenset(
     add add_done_callback append appendleft call_at call_later call_soon call_soon_threadsafe
     create_task ensure_future insert put put_nowait run_coroutine_threadsafe run_in_executor
     setdefault spawn start_soon submit
+    """.split()
+)
+
+#: They use an attribute that they name.
+NAMING: Final = frozenset({delattr, getattr, hasattr, setattr})
+#: They touch, or tell, what no log does.
+BLINDING: Final = frozenset(
+    {
+        eval,
+        exec,
+        globals,
+        sys.getrefcount,
+        threading.active_count,
+        threading.enumerate,
+        weakref.finalize,
+        weakref.getweakrefcount,
+        weakref.getweakrefs,
+        weakref.proxy,
+        weakref.ref,
+    }
+)
+#: They use files, or the environment.
+OUTSIDE_MODULES: Final = frozenset(
+    {"genericpath", "glob", "nt", "os", "posix", "shutil", "tempfile"}
+)
+OUTSIDE: Final = frozenset({open, os.path.ismount, os.path.lexists, os.path.realpath})
+#: What these are given is called later, by a thread.
+RUNNING: Final = frozenset({asyncio.to_thread, threading.Thread, threading.Timer})
+RUNNING_METHODS: Final = frozenset(
+    """
+    add_done_callback run_in_executor spawn start_soon submit
     """.split()
 )
 

@@ -19,8 +19,8 @@ from bytecode.instr import CellVar, FreeVar, TryBegin, TryEnd
 from . import stack_flow
 from .instructions import PY312, PY313, Call, Instructions
 
-# Values that an inserted call has on the stack at most: function, NULL, object, name, constant.
-_CALL_STACK: Final = 5
+# Values that an inserted call has on the stack beside its operand: function, NULL, name, constant.
+_CALL_STACK: Final = 4
 
 
 class Splicing:
@@ -39,6 +39,8 @@ class Splicing:
         # What follows a call whose receiver was kept.
         self._removals: dict[int, list[Instr]] = {}
         self._kept: set[int] = set()
+        # How many values lie on the stack at most while an operand is put together.
+        self._widest = 1
 
     def __bool__(self) -> bool:
         return bool(self._points or self._told)
@@ -91,7 +93,7 @@ class Splicing:
         # byte.
         bytecode.argnames = list(code.co_varnames)
         return bytecode.to_code(
-            stacksize=code.co_stacksize + _CALL_STACK + kept_at_once,
+            stacksize=code.co_stacksize + _CALL_STACK + self._widest + kept_at_once,
             compute_exception_stack_depths=False,
         )
 
@@ -100,6 +102,7 @@ class Splicing:
 
         Constants may be anything, whatever the types of `bytecode` say.
         """
+        self._widest = max(self._widest, len(operand))
         load, null = Instr("LOAD_CONST", function), Instr("PUSH_NULL")
         call = [load, null] if PY313 else [null, load]
         call += [*operand, Instr("LOAD_CONST", constant)]

@@ -6,11 +6,12 @@ It decides nothing, and nobody else runs meanwhile.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import itertools
 import types
+from abc import ABCMeta
 from collections import Counter, OrderedDict, defaultdict
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -18,8 +19,9 @@ from sys import getrefcount
 from typing import Any, Final
 from weakref import ReferenceType, ref
 
-from harness.core.access import CONTAINERS, READ, UNSEEN, WRITE, Log
+from harness.core.access import CONTAINERS, OUTSIDE, READ, UNSEEN, WRITE, Log
 
+from .called import Calling, is_of_asyncio, may_be_held_back, may_run_unseen, use_of
 from .here import here
 from .reach import (
     ATOMS,
@@ -36,6 +38,11 @@ from .reach import (
     is_generated,
     is_hidden,
     is_iterator,
+    is_outside,
+    is_synchronisation,
+    keeps,
+    kept_by,
+    lock_behind,
     make_room,
     memory_of,
 )
@@ -56,10 +63,61 @@ def at_hand_over(thing: object, handing: Handing) -> None:
     log, current = kernel.log, kernel.current
     if log is None or current is None or world.silenced or world.stopping:
         return
-    if handing.objects == "named":
+    if handing.objects == "called":
+        _log_called(log, world, current.turn, thing, handing.calling)
+    elif handing.objects == "named":
         _log_named(log, world, current.turn, thing, handing.mode)
+    elif handing.objects == "kin":
+        if _has_kin(thing):
+            log.append((current.turn, 0, UNSEEN, _HANDED))
+    elif handing.objects == "outside":
+        log.append((current.turn, OUTSIDE, WRITE, _HANDED))
+    elif handing.objects == "unseen":
+        log.append((current.turn, 0, UNSEEN, _HANDED))
     else:
         look_at(log, world, current.turn, thing, handing)
+
+
+def _has_kin(alone: Any) -> bool:
+    """Say whether what a method `register` belongs to is told whose class is whose."""
+    [subject] = alone
+    if type(subject) is types.FunctionType:
+        return "registry" in vars(subject)
+    return issubclass(type(subject), ABCMeta)
+
+
+def log_callback(world: Any, turn: Any, callback: Any, arguments: Any) -> None:
+    """Note what a callback uses that has a turn of a loop for itself, if it has no points.
+
+    What of `asyncio` calls itself uses only what belongs to the loop.
+    """
+    if not is_of_asyncio(callback):
+        _log_called(world.kernel.log, world, turn, (callback, *arguments), Calling(world.tells))
+
+
+def _log_called(log: Log, world: Any, turn: Any, parts: Any, calling: Calling) -> None:
+    """Note what a call uses whose callee is known only now."""
+    if calling.is_carried:
+        if may_run_unseen(parts, calling):
+            log.append((turn, 0, UNSEEN, _HANDED))
+        return
+    use = use_of(parts, calling)
+    if use.is_outside:
+        log.append((turn, OUTSIDE, WRITE, _HANDED))
+    if use.is_unseen:
+        log.append((turn, 0, UNSEEN, _HANDED))
+    if use.named is not None:
+        *pair, mode = use.named
+        _log_named(log, world, turn, pair, mode)
+    private = {id(parts[1 + place]) for place in calling.private}
+    for thing, handing in use.things:
+        if type(thing) in ATOMS:
+            continue
+        if id(thing) not in private:
+            look_at(log, world, turn, thing, handing)
+        elif handing.inside:
+            inner = replace(handing, itself=False, is_private=True)
+            look_at(log, world, turn, thing, inner)
 
 
 #: Where a container is handed on: no place by itself, so that nobody is held back before it.
@@ -82,10 +140,19 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
     if is_iterator(kind) and not site.part:
         _log_iterator(log, world, turn, subject, site)
     else:
-        log.append((turn, number_of(world, subject) + site.part, site.mode, site))
+        mode = site.mode
+        if mode == READ and site.name in _FINDING and issubclass(kind, defaultdict):
+            mode = _log_making(log, world, turn, subject, site)
+        log.append((turn, number_of(world, subject) + site.part, mode, site))
+    if not site.part and is_outside(kind):
+        log.append((turn, OUTSIDE, WRITE, _HANDED))
     if site.part:
         if is_hidden(kind):
             log.append((turn, number_of(world, subject), site.mode, _HANDED))
+        elif site.name in _OF_LOCKS and is_synchronisation(kind):
+            _log_state(log, turn, subject, site)
+        elif site.writes and site.name in _KINSHIP:
+            log.append((turn, 0, UNSEEN, site))
         if site.mode == READ:
             if site.origins.get(kind, _NOT_YET) is not None:
                 _log_origin(log, world, turn, subject, site)
@@ -99,9 +166,9 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
     elif site.writes:
         log.append((turn, CONTAINERS, READ, site))
     if kind is dict and -id(subject) in world.numbers:
-        owner = world.numbers[-id(subject)][1]()
-        if owner is not None:
-            _log_attributes(log, world, turn, owner, site.mode)
+        _log_owner(log, world, turn, subject, site.mode)
+    if keeps(kind):
+        _log_kept(log, world, turn, subject, site.mode)
     if site.looks:
         if site.name == "vars()":
             _bare(log, world, turn, subject)
@@ -116,6 +183,54 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
                 look_at(log, world, turn, held, _INSIDE)
     elif kind is types.GeneratorType and is_plumbing(subject.gi_code.co_filename):
         look_at(log, world, turn, subject, _OF_A_LIBRARY)
+
+
+def _log_making(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> int:
+    """Return how who looks for a key in a dict uses it that makes what is missing."""
+    make = _factory_of(subject)
+    if make is None:
+        return READ
+    if may_be_held_back(make, world.tells):
+        # It may be held back before what it has made is stored.
+        log.append((turn, 0, UNSEEN, site))
+    return WRITE
+
+
+_factory_of: Final = vars(defaultdict)["default_factory"].__get__
+_FINDING: Final = frozenset({"[]", ".__getitem__()", "getitem()"})
+
+
+def _log_state(log: Log, turn: Any, subject: Any, site: Any) -> None:
+    """Note that the state of a lock, queue or barrier is looked at without taking its lock."""
+    lock = lock_behind(subject)
+    if lock is None or site.name == ".queue":
+        log.append((turn, 0, UNSEEN, site))
+    elif lock.number:
+        log.append((turn, -lock.number, READ, site))
+
+
+_OF_LOCKS: Final = frozenset(
+    """
+    ._count ._flag ._state ._value ._waiters .broken .n_waiting .queue .unfinished_tasks
+    """.split()
+)
+#: Who is whose class is in no log.
+_KINSHIP: Final = frozenset({".__bases__", ".__class__"})
+
+
+def _log_owner(log: Log, world: Any, turn: Any, bared: object, mode: int) -> None:
+    """Note that a dict is used in which an object has its attributes."""
+    owner = world.numbers[-id(bared)][1]()
+    if owner is not None:
+        _log_attributes(log, world, turn, owner, mode)
+
+
+def _log_kept(log: Log, world: Any, turn: Any, subject: object, mode: int) -> None:
+    """Note that what an object of a library keeps is used with it."""
+    for held in kept_by(subject):
+        if -id(held) in world.numbers:
+            _log_owner(log, world, turn, held, mode)
+        look_at(log, world, turn, held, Handing(mode, inside=False, hidden=True))
 
 
 def log_in_passing(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
@@ -268,13 +383,24 @@ def _bare(log: Log, world: Any, turn: Any, subject: Any) -> None:
     It stands below its negative address.
     """
     _log_attributes(log, world, turn, subject, READ)
-    with suppress(TypeError):
-        world.numbers[-id(dict_of(subject))] = 0, ref(subject)
+    own: object = dict_of(subject)
+    if issubclass(type(subject), type):
+        [own] = gc.get_referents(vars(subject))
+        world.kept.append(subject)
+    try:
+        world.numbers[-id(own)] = 0, ref(subject)
+    except TypeError:
+        # A namespace: nobody could tell whether it still lives, unless it does.
+        world.kept.append(subject)
+        world.numbers[-id(own)] = 0, lambda: subject
 
 
 def _log_attributes(log: Log, world: Any, turn: Any, subject: object, mode: int) -> list[object]:
     """Note that all attributes of an object are touched, and return their values."""
-    attributes = list(attributes_of(subject))
+    if issubclass(type(subject), type):
+        attributes: list[tuple[str, object]] = [(name, None) for name in vars(subject)]
+    else:
+        attributes = list(attributes_of(subject))
     if attributes:
         number = number_of(world, subject)
         for name, _ in attributes:
@@ -296,6 +422,8 @@ def _log_named(log: Log, world: Any, turn: Any, pair: Any, mode: int) -> None:
             _log_named(log, world, turn, (subject, each), READ)
     if isinstance(name, str):
         part = _handed_as("." + name)
+        if mode != READ and part.name in _KINSHIP:
+            log.append((turn, 0, UNSEEN, part))
         log.append((turn, number_of(world, subject) + part.part, mode, part))
         if mode == READ:
             _log_bases(log, world, turn, subject, part)
@@ -373,6 +501,10 @@ def _log_itself(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -
         _log_iterator(log, world, turn, thing, _HANDED)
     elif handing.hidden and is_hidden(kind):
         log.append((turn, number_of(world, thing), handing.mode, _HANDED))
+        if keeps(kind):
+            _log_kept(log, world, turn, thing, handing.mode)
+    if handing.hidden and is_outside(kind):
+        log.append((turn, OUTSIDE, WRITE, _HANDED))
 
 
 def _is_open(kind: type, objects: str) -> bool:

@@ -14,6 +14,7 @@ from harness.core.kernel import FEW
 from .fibers import LOCK_NUMBERS, World
 from .ready import ReadyQueue
 from .tasks import SimTask, sleeps
+from .touched import log_callback
 
 
 class Callback:
@@ -92,6 +93,8 @@ class WatchedQueue(ReadyQueue):
                 log.append((turn, NUMBERED + turn.number, READ, None))
             if not is_task or handle._args:
                 log.append((turn, LOOP, WRITE, None))
+            if not is_task:
+                log_callback(self.world, turn, handle._callback, handle._args or ())
         self.running = turn if is_task else None
         return handle
 

@@ -59,7 +59,7 @@ def write_a_global(_: object) -> None:
 
 
 def enter(box: Box) -> None:
-    with box.lock as _:  # read box.lock | with box.lock
+    with box.lock as _:  # read box.lock | with box.lock | end of with box.lock
         pass
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import bytecode
 import pytest
 from _pytest.assertion.rewrite import rewrite_asserts
+from bytecode import Bytecode
 
 from harness import Simulation, explore
 from harness.world import points, rewriting
@@ -1059,6 +1060,29 @@ def has_a_handler_that_nothing_can_reach(_: Simulation) -> None:
 def test_code_that_nothing_can_reach_is_no_trouble() -> None:
     """Where a value that is handed on comes from is looked for in what may run."""
     assert explore(has_a_handler_that_nothing_can_reach, schedules=1).verdict == "holds"
+
+
+def has_a_call_of_many(call: Any, cup: Any) -> Any:
+    """Call what nobody knows with more than fits where one thing is told of at a time."""
+    return call(cup, cup, cup, cup, cup, cup, cup, cup, cup, cup, cup, cup)
+
+
+def test_all_that_is_told_at_once_fits_on_the_stack() -> None:
+    """The interpreter does not look: where it does not fit, other memory is written over."""
+    rewriter = Rewriter(
+        lambda _thing, _site: None,
+        granularity="shared",
+        is_under_test=__file__.__eq__,
+        handed=lambda _thing, _handing: None,
+    )
+    rewriter.install()
+    try:
+        code = has_a_call_of_many.__code__
+    finally:
+        rewriter.restore()
+
+    assert code is not has_a_call_of_many.__code__
+    assert code.co_stacksize >= Bytecode.from_code(code).compute_stacksize()
 
 
 def test_a_receiver_is_kept_through_everything_its_arguments_do(tmp_path: Path) -> None:

@@ -165,6 +165,11 @@ class _Installed:
     fired: int = 0
     kinds: frozenset[str] | None = None
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether it has struck as often as it may."""
+        return self.at_most is not None and self.fired >= self.at_most
+
 
 @dataclass(slots=True)
 class Fired:
@@ -232,12 +237,20 @@ class Faults:
         """Tell whether a rule may care for sites of `kind`; one without `kinds` cares for all."""
         return any(entry.kinds is None or kind in entry.kinds for entry in self.rules)
 
+    def may_strike(self, kind: str) -> bool:
+        """Tell whether a rule that has not struck as often as it may cares for sites of `kind`."""
+        # Asked at every call: a loop is faster than a generator.
+        for entry in self.rules:
+            if (entry.kinds is None or kind in entry.kinds) and not entry.is_spent:
+                return True
+        return False
+
     def consult(self, site: Site) -> Verdict:
         """Return the first verdict but `Pass` that is certain or that the tape lets happen."""
         for entry in self.rules:
             if entry.kinds is not None and site.kind not in entry.kinds:
                 continue
-            if entry.at_most is not None and entry.fired >= entry.at_most:
+            if entry.is_spent:
                 continue
             if site.again and not isinstance(entry.rule, Sweep):
                 continue

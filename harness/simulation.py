@@ -43,8 +43,9 @@ class _SimulatedFaults:
         self._world = world
 
     def is_idle(self) -> bool:
-        """Tell whether nobody would learn of a site: no rule, and no record."""
-        return not self._world.wary and self._world.history is None
+        """Tell whether nobody would learn of a call: no rule that may strike, and no record."""
+        world = self._world
+        return world.history is None and not world.faults.may_strike("call")
 
     def consult(self, site: Site) -> Verdict:
         """Return the verdict for a site of a double."""

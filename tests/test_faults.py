@@ -211,6 +211,23 @@ def test_a_rule_is_asked_only_about_the_kinds_it_names() -> None:
     assert faults.watches("lock")
 
 
+def test_a_rule_that_has_struck_as_often_as_it_may_strikes_no_more() -> None:
+    """Calls need not be told to it any more; its kind of site is numbered on."""
+    faults = Faults()
+    faults.install(fail_nth(1), certain=True)
+
+    assert faults.may_strike("call")
+    assert not faults.may_strike("lock")
+    assert isinstance(faults.consult(call()), Fail)
+    assert not faults.may_strike("call")
+    assert faults.watches("call")
+
+    faults.install(always(PASS), at_most=None)
+
+    assert faults.may_strike("call")
+    assert faults.may_strike("lock")
+
+
 # --- sites and verdicts ---------------------------------------------------------------------------
 
 

@@ -213,7 +213,8 @@ class Database:
     ) -> int:
         """Set a field, or those of `mapping`; return how many are new."""
         pairs = {} if key is None else {key: text(value)}
-        pairs |= {field: text(each) for field, each in (mapping or {}).items()}
+        if mapping:
+            pairs |= {field: text(each) for field, each in mapping.items()}
         if not pairs:
             raise StoreError("wrong number of arguments for 'hset' command")
         found = self._hash(name)
@@ -548,7 +549,7 @@ class Database:
         return self._values.get(key)
 
     def _drop(self, key: str) -> bool:
-        is_due = self._expires.pop(key, self._now_ms() + 1) <= self._now_ms()
+        is_due = key in self._expires and self._expires.pop(key) <= self._now_ms()
         value = self._values.pop(key, None)
         if isinstance(value, Stream):
             self.touched.append(key)

@@ -104,6 +104,11 @@ class Link:
         self.mailboxes: list[Mailbox] = []
         self.blocked: list[Blocked] = []
 
+    @property
+    def is_struck(self) -> bool:
+        """Whether the client may be gone or stand still: one that once stood still counts."""
+        return self.is_dead or self.paused_until_ns > 0
+
     def pause_left(self) -> float:
         """Return for how many seconds the client still stands still."""
         return max(0, self.paused_until_ns - time.monotonic_ns()) / 1e9
@@ -266,7 +271,7 @@ class Server:
 
     def consult(self, stage: str, link: Link, command: Command) -> Verdict:
         """Ask what strikes a command: `stage` is empty before it is applied, `.reply` after."""
-        return self._ask(stage, link, f"{command.name} {command.key}", command.arguments)
+        return self._ask(stage, link, (command.name, command.key), command.arguments)
 
     def apply(self, link: Link, command: Command) -> Any:
         """Do what a command says, and serve those who waited for that."""
@@ -343,7 +348,7 @@ class Server:
         self._bells += mailbox.ring()
 
     def _deliver(self, mailbox: Mailbox, message: Message) -> None:
-        verdict = self._ask(".message", mailbox.link, message.channel, message.data)
+        verdict = self._ask(".message", mailbox.link, (message.channel,), message.data)
         due_ns = time.monotonic_ns() + self._message_ns
         match verdict:
             case Delay(seconds):
@@ -381,21 +386,20 @@ class Server:
             )
         )
 
-    def _ask(self, stage: str, link: Link, key: str, argument: object) -> Verdict:
-        name = self.name + stage
+    def _ask(self, stage: str, link: Link, words: tuple[str, ...], argument: object) -> Verdict:
         if self._faults is None or self._is_idle():
-            self._ordinals[name] += 1
+            self._ordinals[stage] += 1
             return PASS
         who = caller_name()
         # A rule is foreign code and keeps counts: one thread at a time.
         with self._consulting:
-            self._ordinals[name] += 1
+            self._ordinals[stage] += 1
             site = Site(
                 "call",
-                name,
+                self.name + stage,
                 who if self._actor is None else self._actor(),
-                self._ordinals[name],
-                key,
+                self._ordinals[stage],
+                " ".join(words),
                 lane=link.name,
                 argument=argument,
                 who=who,

@@ -37,7 +37,18 @@ from typing import Any, NoReturn, Self
 
 from harness.core.clock import to_ns
 from harness.errors import HarnessError
-from harness.faults import Cancel, Consultable, Crash, Delay, Fail, Hang, Pass, Pause, Verdict
+from harness.faults import (
+    PASS,
+    Cancel,
+    Consultable,
+    Crash,
+    Delay,
+    Fail,
+    Hang,
+    Pass,
+    Pause,
+    Verdict,
+)
 
 from .behaviour import Behaviour, Draw, Latency
 from .client import Client
@@ -74,6 +85,8 @@ class _Common:
             name, clock=clock, message_latency=message_latency, faults=faults, actor=actor
         )
         self._latency = Behaviour(latency=latency)
+        # Most latencies are fixed, and have just been checked.
+        self._seconds = None if isinstance(latency, tuple) else latency
         self._draw = draw or random.Random(0).randrange  # no secret depends on it
         self._disturb = disturb or self._refuse
         self._kill = kill or self._refuse
@@ -172,6 +185,12 @@ class _Common:
             "subscribe", channels[0], channels[1:], lambda _: self._server.subscribe(link, channels)
         )
 
+    def _seconds_under_way(self) -> float:
+        """Return for how long a command is under way to the server."""
+        if self._seconds is None:
+            return self._latency.delay(self._draw).seconds
+        return self._seconds
+
     def _pause_here(self, link: Link, seconds: float) -> None:
         link.paused_until_ns = time.monotonic_ns() + to_ns(seconds)
 
@@ -241,17 +260,19 @@ class Store(_Common):
         self._server.arrive(link, command)
         with self._server.gauge:
             self._stand(link)
-            time.sleep(self._latency.delay(self._draw).seconds)
-            self._suffer(link, self._server.consult("", link, command))
-            self._stand(link)
-            self._server.refuse_if_cut(link)
+            time.sleep(self._seconds_under_way())
+            self._meet("", link, command)
             outcome = self._apply(link, command)
-            self._suffer(link, self._server.consult(".reply", link, command))
-            self._stand(link)
-            self._server.refuse_if_cut(link)
+            self._meet(".reply", link, command)
         if isinstance(outcome, (StoreError, ConnectionError)):
             raise outcome.with_traceback(None)
         return outcome
+
+    def _meet(self, stage: str, link: Link, command: Command) -> None:
+        """Meet what strikes a command at one of its sites, and its client."""
+        self._suffer(link, self._server.consult(stage, link, command))
+        self._stand(link)
+        self._server.refuse_if_cut(link)
 
     def _apply(self, link: Link, command: Command) -> Any:
         bell = threading.Event()
@@ -405,18 +426,25 @@ class AsyncStore(_Common):
     async def _serve(self, link: Link, command: Command) -> Any:
         self._server.arrive(link, command)
         with self._server.gauge:
-            await self._stand(link)
-            await asyncio.sleep(self._latency.delay(self._draw).seconds)
-            await self._suffer(link, self._server.consult("", link, command))
-            await self._stand(link)
-            self._server.refuse_if_cut(link)
+            # Few are: a coroutine for each of the others would cost more than all else here.
+            if link.is_struck:
+                await self._stand(link)
+            await asyncio.sleep(self._seconds_under_way())
+            await self._meet("", link, command)
             outcome = await self._apply(link, command)
-            await self._suffer(link, self._server.consult(".reply", link, command))
-            await self._stand(link)
-            self._server.refuse_if_cut(link)
+            await self._meet(".reply", link, command)
         if isinstance(outcome, (StoreError, ConnectionError)):
             raise outcome.with_traceback(None)
         return outcome
+
+    async def _meet(self, stage: str, link: Link, command: Command) -> None:
+        """Meet what strikes a command at one of its sites, and its client."""
+        verdict = self._server.consult(stage, link, command)
+        if verdict is not PASS:
+            await self._suffer(link, verdict)
+        if link.is_struck:
+            await self._stand(link)
+        self._server.refuse_if_cut(link)
 
     async def _apply(self, link: Link, command: Command) -> Any:
         with self._quiet():
@@ -492,7 +520,8 @@ class AsyncSubscription:
         deadline_ns = None if timeout is None else time.monotonic_ns() + to_ns(timeout)
         await asyncio.sleep(0)
         while True:
-            await self._store._stand(mailbox.link)  # noqa: SLF001 - two halves of one thing
+            if mailbox.link.is_struck:
+                await self._store._stand(mailbox.link)  # noqa: SLF001 - two halves of one thing
             if mailbox.is_closed and not mailbox.is_lost:
                 return None
             message = mailbox.take()

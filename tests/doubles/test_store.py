@@ -25,6 +25,7 @@ from harness.faults import (
     Site,
     Truncate,
     Verdict,
+    fail_nth,
 )
 from harness.simulation import AsyncSimulation, Simulation
 from tests.doubles.running import holds, in_threads
@@ -146,6 +147,39 @@ def test_a_fault_before_leaves_nothing_and_a_lost_reply_leaves_everything() -> N
         assert (store.data.exists("before"), store.data.exists("after")) == (0, 1)
         assert store.calls() == 2
         assert [event.key for event in store.events] == ["after"]
+
+    holds(program, schedules=1)
+
+
+def test_an_ordinal_counts_the_calls_that_no_rule_was_asked_about() -> None:
+    """It is the same whether there was no rule, only a spent one, or one for other sites."""
+    sites = list[tuple[str, int]]()
+
+    class Other:
+        kinds = frozenset({"spawn"})
+
+        def __call__(self, site: Site) -> Verdict:
+            return Pass()
+
+    def listen(site: Site) -> Verdict:
+        if site.kind == "call":
+            sites.append((site.name, site.ordinal))
+        return Pass()
+
+    def program(sim: Simulation) -> None:
+        sites.clear()
+        client = sim.store().client("node-1")
+        client.set("count", 1)
+        sim.inject(fail_nth(2, name="store"), certain=True)
+        with pytest.raises(ConnectionError):
+            client.set("count", 2)
+        client.set("count", 3)
+        sim.inject(Other(), at_most=None)
+        client.set("count", 4)
+        sim.inject(listen, at_most=None)
+        client.set("count", 5)
+        # The second call had no reply.
+        assert sites == [("store", 5), ("store.reply", 4)]
 
     holds(program, schedules=1)
 

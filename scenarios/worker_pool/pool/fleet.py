@@ -13,12 +13,10 @@ from harness import (
     Delay,
     Fail,
     InFlight,
-    Pass,
     Pause,
-    Site,
     SkewedClock,
-    Verdict,
 )
+from scenarios.worker_pool.strike import Strike
 
 from . import policy, scripts
 from .policy import Timing
@@ -31,6 +29,9 @@ TIMING = Timing(block=120.0)
 RETURNING = replace(TIMING, block=20.0)
 #: As `TIMING`, where nobody dies.
 CALM = replace(TIMING, ttl=600.0)
+
+#: The tables whose changes the book has: who held a lock, or a guard.
+BOOKED = (scripts.LOCKS, scripts.PENDING)
 
 #: What a node that is up has going; whatever else of its outlives a storm is a leak.
 STANDING = (
@@ -54,16 +55,6 @@ class Run:
     def is_on(self) -> bool:
         """Whether it runs."""
         return self.until is None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One entry of a table that was set, or deleted."""
-
-    at: float
-    table: str
-    key: str
-    value: str | None
 
 
 class Duty:
@@ -114,29 +105,32 @@ class Fleet:
         start_takes: float = 0.0,
         **options: Any,
     ) -> None:
-        self.sim = sim
-        self.timing = timing
-        self.store: AsyncStore = sim.store("store", **options)
-        self.starting = InFlight("starting jobs")
-        self.start_takes = start_takes
-        # Seconds by which the clock of a node is ahead.
-        self.skews: dict[str, float] = {}
-        self.nodes: dict[str, Node] = {}
-        self.down: set[str] = set()
-        self.runs: list[Run] = []
-        self._runs_of: defaultdict[str, list[Run]] = defaultdict(list)
-        self.attempts: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
-        self.accepted: list[str] = []
-        self.refused: list[str] = []
-        self.stopped: set[str] = set()
-        self.changes: list[Change] = []
-        # The guards that are set, and of each key those that were removed, oldest first.
-        self._guards: dict[str, str] = {}
-        self._removed_guards: defaultdict[str, list[str]] = defaultdict(list)
-        self._cls = cls
-        for table in scripts.TABLES:
-            self.store.data.subscribe(f"{POOL}:{table}", self._note_change)
+        # Whoever keeps the book is no code under test.
+        with sim.no_points():
+            self.sim = sim
+            self.timing = timing
+            self.store: AsyncStore = sim.store("store", **options)
+            self.starting = InFlight("starting jobs")
+            self.start_takes = start_takes
+            # Seconds by which the clock of a node is ahead.
+            self.skews: dict[str, float] = {}
+            self.nodes: dict[str, Node] = {}
+            self.down: set[str] = set()
+            self.runs: list[Run] = []
+            self._runs_of: defaultdict[str, list[Run]] = defaultdict(list)
+            self.attempts: Counter[str] = Counter()
+            self.failures: Counter[str] = Counter()
+            self.accepted: list[str] = []
+            self.refused: list[str] = []
+            self.stopped: set[str] = set()
+            # When the lock of each worker was taken, by its token.
+            self._locked: defaultdict[str, dict[str, float]] = defaultdict(dict)
+            # The guards that are set, and of each key those that were removed, oldest first.
+            self._guards: dict[str, str] = {}
+            self._removed_guards: defaultdict[str, list[str]] = defaultdict(list)
+            self._cls = cls
+            for table in BOOKED:
+                self.store.data.subscribe(f"{POOL}:{table}", self._note_change)
 
     # --- what a storm does ------------------------------------------------------------------------
 
@@ -200,7 +194,7 @@ class Fleet:
         for key in keys:
             self.set(scripts.PAYLOADS, key, payload_of(key))
         self.accepted += keys
-        self.changes.clear()
+        self._locked.clear()
 
     def keys_for(self, worker: str, count: int) -> list[str]:
         """Return keys of jobs that belong to a worker, as things are now."""
@@ -248,24 +242,13 @@ class Fleet:
             name: the node; empty for whichever is the first.
             *keys: commands, such as `run lock`.
         """
-
-        def rule(found: Site) -> Verdict:
-            is_it = found.name == site and name in ("", found.lane) and found.key in keys
-            if not is_it:
-                return Pass()
-            self._note_crash(found.lane)
-            return Crash()
-
-        self.sim.inject(rule, at_most=1, certain=True)
+        strike = Strike(Crash(), site, name, keys, tell=self._note_crash)
+        self.sim.inject(strike, at_most=1, certain=True)
 
     def pause_at(self, name: str, key: str, seconds: float) -> None:
         """Have a node stand still as it is about to send its first command of a kind."""
-
-        def rule(site: Site) -> Verdict:
-            is_it = (site.name, site.lane, site.key) == ("store", name, key)
-            return Pause(seconds) if is_it else Pass()
-
-        self.sim.inject(rule, at_most=1, certain=True)
+        strike = Strike(Pause(seconds), "store", name, (key,))
+        self.sim.inject(strike, at_most=1, certain=True)
 
     def fail(self, site: str, name: str, key: str) -> None:
         """Have the first command of a node that is called `key` fail.
@@ -275,39 +258,23 @@ class Fleet:
             name: the node.
             key: the command, such as `run admit`.
         """
-
-        def rule(found: Site) -> Verdict:
-            is_it = (found.name, found.lane, found.key) == (site, name, key)
-            return Fail(ConnectionError("lost")) if is_it else Pass()
-
-        self.sim.inject(rule, at_most=1, certain=True)
+        strike = Strike(Fail(ConnectionError("lost")), site, name, (key,))
+        self.sim.inject(strike, at_most=1, certain=True)
 
     def late_command(self, key: str, seconds: float) -> None:
         """Have every command of a kind reach the store late."""
-
-        def rule(site: Site) -> Verdict:
-            is_it = (site.name, site.key) == ("store", key)
-            return Delay(seconds) if is_it else Pass()
-
-        self.sim.inject(rule, at_most=None, certain=True)
+        strike = Strike(Delay(seconds), "store", keys=(key,))
+        self.sim.inject(strike, at_most=None, certain=True)
 
     def late_reply(self, key: str, seconds: float) -> None:
         """Have the store's first reply to a command be late."""
-
-        def rule(site: Site) -> Verdict:
-            is_it = (site.name, site.key) == ("store.reply", key)
-            return Delay(seconds) if is_it else Pass()
-
-        self.sim.inject(rule, at_most=1, certain=True)
+        strike = Strike(Delay(seconds), "store.reply", keys=(key,))
+        self.sim.inject(strike, at_most=1, certain=True)
 
     def lag(self, name: str, seconds: float) -> None:
         """Have every message to a node be late."""
-
-        def rule(site: Site) -> Verdict:
-            is_theirs = (site.name, site.lane) == ("store.message", name)
-            return Delay(seconds) if is_theirs else Pass()
-
-        self.sim.inject(rule, at_most=None, certain=True)
+        strike = Strike(Delay(seconds), "store.message", name)
+        self.sim.inject(strike, at_most=None, certain=True)
 
     async def close(self) -> None:
         """Close every node that is up."""
@@ -389,11 +356,7 @@ class Fleet:
 
     def locked(self, worker: str) -> list[float]:
         """Return when the clean-up lock of a worker was taken, each time."""
-        taken: dict[str, float] = {}
-        for change in self.changes:
-            if (change.table, change.key) == (scripts.LOCKS, worker) and change.value:
-                taken.setdefault(change.value.partition(" ")[2], change.at)
-        return list(taken.values())
+        return list(self._locked[worker].values())
 
     def deletions(self, worker: str) -> int:
         """Return how often a worker was deleted."""
@@ -429,13 +392,15 @@ class Fleet:
 
     def _note_change(self, channel: str, message: str) -> None:
         _, key, value = json.loads(message)
-        table = channel.removeprefix(f"{POOL}:")
-        self.changes.append(Change(self.sim.now(), table, key, value))
-        if table == scripts.PENDING:
-            if value is None:
-                self._removed_guards[key].append(self._guards.pop(key))
-            else:
-                self._guards[key] = value
+        if channel == f"{POOL}:{scripts.LOCKS}":
+            if value is not None:
+                # Who renews it has held it since.
+                token = value.partition(" ")[2]
+                self._locked[key].setdefault(token, self.sim.now())
+        elif value is None:
+            self._removed_guards[key].append(self._guards.pop(key))
+        else:
+            self._guards[key] = value
 
 
 def payload_of(key: str) -> str:

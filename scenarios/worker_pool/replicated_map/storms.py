@@ -18,15 +18,13 @@ from harness import (
     LeakBound,
     MaxInFlight,
     Overtake,
-    Pass,
     Simulation,
-    Site,
     Store,
     Unhandled,
-    Verdict,
     scenario,
 )
 from scenarios.connection_lifecycle.scope import Scope
+from scenarios.worker_pool.strike import Strike
 
 from . import policy
 from .broken import (
@@ -178,7 +176,8 @@ def late_reply_of_one_call(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     """While the reply of one call is late by a second, the copy goes on to follow the others."""
     store = sim.store()
     jobs, put = join(cls, store, "node-1"), peer(store)
-    sim.inject(at("store.reply", "run put", Delay(1.0), client="node-1"), certain=True)
+    late = Strike(Delay(1.0), "store.reply", "node-1", ("run put",))
+    sim.inject(late, certain=True)
 
     with sim.storm(Elapsed(1.0), NobodyWaits(jobs)) as storm:
         storm.spawn(jobs.set_and_wait, "job-1", "a")
@@ -392,8 +391,8 @@ def messages_twice_and_out_of_turn(sim: Simulation, cls: type[ReplicatedMap]) ->
     truth, jobs = Truth(store, "jobs"), join(cls, store, "node-1")
     samples: list[Sample] = []
     changes = jobs.subscribe()
-    sim.inject(on_the_way(Overtake()), at_most=2)
-    sim.inject(on_the_way(Duplicate()), at_most=2)
+    sim.inject(Strike(Overtake(), "store.message"), at_most=2)
+    sim.inject(Strike(Duplicate(), "store.message"), at_most=2)
 
     def follow() -> None:
         while changes.get() is not None:
@@ -432,7 +431,7 @@ def lost_reply_of_a_write(sim: Simulation, cls: type[ReplicatedMap]) -> None:
     """A call whose reply is lost fails once; its write is there, and nothing waits for it."""
     store = sim.store()
     truth, jobs = Truth(store, "jobs"), join(cls, store, "node-1")
-    sim.inject(at("store.reply", "run put", Fail(ConnectionError)), certain=True)
+    sim.inject(Strike(Fail(ConnectionError), "store.reply", keys=("run put",)), certain=True)
 
     with sim.storm(NobodyWaits(jobs), NothingLost(truth, [jobs]), Elapsed(0.0)) as storm:
         storm.spawn(jobs.set_and_wait, "job-1", "a")
@@ -557,21 +556,6 @@ def written(store: Store, client: str) -> int:
         if event.client == client and event.key == "put"
     )
     return revision
-
-
-def at(name: str, key: str, verdict: Verdict, *, client: str = "") -> Callable[[Site], Verdict]:
-    """Return a rule for one command of one client, or of any."""
-
-    def rule(site: Site) -> Verdict:
-        is_meant = (site.name, site.key) == (name, key) and client in ("", site.lane)
-        return verdict if is_meant else Pass()
-
-    return rule
-
-
-def on_the_way(verdict: Verdict) -> Callable[[Site], Verdict]:
-    """Return a rule for every message."""
-    return lambda site: verdict if site.name == "store.message" else Pass()
 
 
 def flood(sim: Simulation, cls: type[ReplicatedMap], *, sets: int) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness import AsyncSimulation, AsyncStore, Fail, Hang, InFlight, Pass, Site, Verdict
+from harness import AsyncSimulation, AsyncStore, Fail, Hang, InFlight
+from scenarios.worker_pool.strike import Strike
 
 from . import policy
 from .policy import Timing
@@ -135,12 +136,8 @@ class Plant:
 
     def fail(self, name: str, key: str, site: str = "store") -> None:
         """Have the first command of one sink that is called `key` fail."""
-
-        def rule(found: Site) -> Verdict:
-            is_it = (found.name, found.lane, found.key) == (site, name, key)
-            return Fail(ConnectionError("lost")) if is_it else Pass()
-
-        self.sim.inject(rule, at_most=1, certain=True)
+        strike = Strike(Fail(ConnectionError("lost")), site, name, (key,))
+        self.sim.inject(strike, at_most=1, certain=True)
 
     def hang(self, *commands: tuple[str, str]) -> None:
         """Have commands never reach the store.
@@ -148,12 +145,8 @@ class Plant:
         Args:
             *commands: the sink, and how the command is called.
         """
-
-        def rule(found: Site) -> Verdict:
-            is_it = found.name == "store" and (found.lane, found.key) in commands
-            return Hang() if is_it else Pass()
-
-        self.sim.inject(rule, at_most=None, certain=True)
+        for name, key in commands:
+            self.sim.inject(Strike(Hang(), "store", name, (key,)), at_most=None, certain=True)
 
     async def _serve(self, sink: Sink, *, acks: bool, takes: float) -> None:
         subscription = sink.subscribe()

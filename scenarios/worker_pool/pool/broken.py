@@ -18,7 +18,7 @@ from typing import Any
 
 from . import policy, replica, scripts
 from .reference import DispatchError, Node, Outlet, Worker
-from .replica import Replica
+from .replica import Replica, Subscription
 
 
 def swap(db: scripts.Database, pool: str, table: str, key: str, old: str, new: str) -> bool:
@@ -541,7 +541,7 @@ class RemovedBeforeRequeue(Node):
     async def _hand_over(self, worker: str, token: str) -> None:
         (jobs,) = await self._survey(scripts.JOBS)
         await self._run(scripts.erase, worker)
-        for key in policy.lists(jobs).get(worker, []):
+        for key in policy.lists(jobs).get(worker, ()):
             await self._dispatch({"key": key, "from": worker}, ("", ""))
 
 
@@ -639,8 +639,9 @@ class NeverSubscribesAgain(Node):
     def _make_replica(self, table: str) -> Replica:
         copy = super()._make_replica(table)
 
-        async def wait_for_ever() -> None:
-            await asyncio.get_running_loop().create_future()
+        async def wait_for_ever() -> Subscription:
+            never: asyncio.Future[Subscription] = asyncio.get_running_loop().create_future()
+            return await never
 
         copy._subscribe_again = wait_for_ever  # type: ignore[method-assign]  # noqa: SLF001 - one step of one copy
         return copy

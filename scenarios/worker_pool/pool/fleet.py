@@ -324,11 +324,11 @@ class Fleet:
         """Set an entry of a table, as if some node had long done so."""
         scripts.put(self.store.data, POOL, table, key, value)
 
-    def jobs(self) -> dict[str, list[str]]:
+    def jobs(self) -> dict[str, tuple[str, ...]]:
         """Return who owns what."""
         return policy.lists(self.table(scripts.JOBS))
 
-    def active(self) -> list[str]:
+    def active(self) -> tuple[str, ...]:
         """Return the active workers."""
         tables = (scripts.WORKERS, scripts.BEATS, scripts.LOCKS)
         workers, beats, locks = (self.table(each) for each in tables)

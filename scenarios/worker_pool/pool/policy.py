@@ -8,7 +8,7 @@ section 2 (jump consistent hash).
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 SECOND_NS = 1_000_000_000
@@ -81,7 +81,7 @@ def ns(seconds: float) -> int:
 
 def stamp(text: str | None) -> int | None:
     """Return the instant that an entry starts with; None if it is no entry, or says none."""
-    first = (text or "").split(" ", 1)[0]
+    first = (text or "").partition(" ")[0]
     return int(first) if first.isdecimal() else None
 
 
@@ -91,7 +91,7 @@ def is_fresh(text: str | None, now_ns: int, ttl_ns: int) -> bool:
     return since is not None and now_ns - since <= ttl_ns
 
 
-def active(workers: Table, beats: Table, locks: Table, now_ns: int, ttl_ns: int) -> list[str]:
+def active(workers: Table, beats: Table, locks: Table, now_ns: int, ttl_ns: int) -> tuple[str, ...]:
     """Return the workers that may get jobs, oldest first.
 
     Args:
@@ -101,19 +101,19 @@ def active(workers: Table, beats: Table, locks: Table, now_ns: int, ttl_ns: int)
         now_ns: now.
         ttl_ns: their time to live.
     """
-    found = [
-        (stamp(made), worker)
+    since = {
+        worker: (stamp(made) or 0, worker)
         for worker, made in workers.items()
         if made != LEAVING
         and not is_fresh(locks.get(worker), now_ns, ttl_ns)
         and is_fresh(beats.get(worker), now_ns, ttl_ns)
-    ]
-    return [worker for _, worker in sorted(found, key=lambda each: (each[0] or 0, each[1]))]
+    }
+    return tuple(sorted(since, key=since.__getitem__))
 
 
-def lists(jobs: Table) -> dict[str, list[str]]:
+def lists(jobs: Table) -> dict[str, tuple[str, ...]]:
     """Return the keys that each worker owns."""
-    return {worker: list(json.loads(keys)) for worker, keys in jobs.items()}
+    return {worker: tuple(json.loads(keys)) for worker, keys in jobs.items()}
 
 
 def owners(jobs: Mapping[str, Iterable[str]], key: str) -> list[str]:
@@ -136,7 +136,7 @@ def bucket(number: int, buckets: int) -> int:
     return found
 
 
-def pick(key: str, workers: list[str]) -> str | None:
+def pick(key: str, workers: Sequence[str]) -> str | None:
     """Return the worker that gets `key`, None if there is none."""
     return workers[bucket(digest(key), len(workers))] if workers else None
 

@@ -182,6 +182,10 @@ class Node:
         self._store = store
         self._pool = pool
         self._timing = timing or Timing()
+        self._ttl_ns = self._timing.ttl_ns
+        self._patience = self._timing.patience
+        self._block_ms = round(self._timing.block * 1000)
+        self._run = _bound_to(pool, store.run)
         self._clock = clock
         self._uniform = uniform
         self._numbers = itertools.count(1)
@@ -280,7 +284,7 @@ class Node:
 
     async def _has_nodes(self) -> bool:
         (nodes,) = await self._survey(scripts.NODES)
-        ttl_ns, now_ns = self._timing.ttl_ns, self._clock()
+        ttl_ns, now_ns = self._ttl_ns, self._clock()
         return any(policy.is_fresh(beat, now_ns, ttl_ns) for beat in nodes.values())
 
     # --- workers ----------------------------------------------------------------------------------
@@ -403,7 +407,7 @@ class Node:
         self, event: dict[str, str], requeued: tuple[str, str] | None = None
     ) -> None:
         event = self._address({**event, "type": "start"})
-        guard = f"{self._clock() + policy.ns(self._timing.patience)} {event['request']}"
+        guard = f"{self._clock() + policy.ns(self._patience)} {event['request']}"
         # Before anybody can see the event: its answer may be here at once.
         reply = self._register(event)
         refusal = ""
@@ -437,10 +441,10 @@ class Node:
 
     async def _answered(self, reply: asyncio.Future[str], key: str) -> None:
         try:
-            async with asyncio.timeout(self._timing.patience):
+            async with asyncio.timeout(self._patience):
                 error = await reply
         except TimeoutError:
-            message = f"no answer about {key!r} in {self._timing.patience} s"
+            message = f"no answer about {key!r} in {self._patience} s"
             raise DispatchError(message) from None
         if error:
             raise DispatchError(error)
@@ -473,9 +477,9 @@ class Node:
         return found
 
     async def _read_new(self) -> list[tuple[str, dict[str, str]]]:
-        stream, block_ms = f"{self._pool}:{scripts.EVENTS}", round(self._timing.block * 1000)
+        stream = f"{self._pool}:{scripts.EVENTS}"
         found = await self._store.xreadgroup(
-            scripts.GROUP, self.id, {stream: ">"}, policy.BATCH, block_ms
+            scripts.GROUP, self.id, {stream: ">"}, policy.BATCH, self._block_ms
         )
         return found[0][1] if found else []
 
@@ -502,7 +506,7 @@ class Node:
     async def _choose(self, keys: Iterable[str]) -> dict[str, str | None]:
         """Return the worker that each of the keys belongs to now, None without any worker."""
         workers, beats, locks = await self._survey(scripts.WORKERS, scripts.BEATS, scripts.LOCKS)
-        alive = policy.active(workers, beats, locks, self._clock(), self._timing.ttl_ns)
+        alive = policy.active(workers, beats, locks, self._clock(), self._ttl_ns)
         return {key: policy.pick(key, alive) for key in keys}
 
     async def _owner(self, key: str) -> str | None:
@@ -510,7 +514,7 @@ class Node:
         workers, beats, locks, jobs, payloads = await self._survey(
             scripts.WORKERS, scripts.BEATS, scripts.LOCKS, scripts.JOBS, scripts.PAYLOADS
         )
-        alive = policy.active(workers, beats, locks, self._clock(), self._timing.ttl_ns)
+        alive = policy.active(workers, beats, locks, self._clock(), self._ttl_ns)
         owned_by = [each for each in policy.owners(policy.lists(jobs), key) if each in alive]
         if owned_by:
             return owned_by[0]
@@ -577,7 +581,7 @@ class Node:
 
     async def _take(self, worker: Worker, key: str, payload: str) -> str:
         """Own a job; see `scripts.take`."""
-        now_ns, ttl_ns = self._clock(), self._timing.ttl_ns
+        now_ns, ttl_ns = self._clock(), self._ttl_ns
         return str(await self._run(scripts.take, worker.id, key, payload, now_ns, ttl_ns))
 
     async def _withdraw(self, worker: Worker, key: str, *, is_new: bool) -> None:
@@ -626,10 +630,13 @@ class Node:
         await self._rebalance()
 
     async def _evict_deleted(self) -> None:
-        here = list(self._workers.values())
-        # Not from the copy: it may be behind, and not know yet whom we have just added.
+        copy = self.replicas[scripts.WORKERS].content
+        missing = [worker for worker in self._workers.values() if worker.id not in copy]
+        if not missing:
+            return
+        # The copy may be behind, and not know yet whom we have just added.
         (known,) = await self._survey(scripts.WORKERS)
-        for worker in here:
+        for worker in missing:
             if worker.id not in known:
                 await self._evict(worker)
 
@@ -679,8 +686,9 @@ class Node:
 
     async def _sweep_nodes(self) -> None:
         (nodes,) = await self._survey(scripts.NODES)
-        for node in sorted(nodes):
-            if not policy.is_fresh(nodes[node], self._clock(), self._timing.ttl_ns):
+        now_ns, ttl_ns = self._clock(), self._ttl_ns
+        for node, heard in sorted(nodes.items()):
+            if not policy.is_fresh(heard, now_ns, ttl_ns):
                 log.info("node %s is dead", node)
                 await self._take_out(node)
 
@@ -689,7 +697,7 @@ class Node:
         workers, beats, locks, jobs, payloads = await self._survey(
             scripts.WORKERS, scripts.BEATS, scripts.LOCKS, scripts.JOBS, scripts.PAYLOADS
         )
-        now_ns, ttl_ns = self._clock(), self._timing.ttl_ns
+        now_ns, ttl_ns = self._clock(), self._ttl_ns
         alive = policy.active(workers, beats, locks, now_ns, ttl_ns)
         for worker in self._candidates(workers, beats, jobs):
             if worker not in alive and not policy.is_fresh(locks.get(worker), now_ns, ttl_ns):
@@ -718,7 +726,7 @@ class Node:
     async def _lock(self, worker: str, *, leaving: bool, stale: str | None = None) -> str | None:
         """Take the clean-up lock of a worker; return the token, None if it is not to be had."""
         token = f"{self.id}/{next(self._numbers)}"
-        now_ns, ttl_ns = self._clock(), self._timing.ttl_ns
+        now_ns, ttl_ns = self._clock(), self._ttl_ns
         taken = await self._run(scripts.lock, worker, token, now_ns, ttl_ns, leaving)
         return token if taken else None
 
@@ -727,9 +735,12 @@ class Node:
 
         It expires because it is renewed no longer: whoever sweeps next tries again.
         """
-        (jobs,) = await self._survey(scripts.JOBS)
-        keys = policy.lists(jobs).get(worker, [])
-        if keys and not await self._has_active():
+        workers, beats, locks, jobs = await self._survey(
+            scripts.WORKERS, scripts.BEATS, scripts.LOCKS, scripts.JOBS
+        )
+        keys = policy.lists(jobs).get(worker, ())
+        alive = policy.active(workers, beats, locks, self._clock(), self._ttl_ns)
+        if keys and not alive:
             return
         renewing = self._renew(worker, token)
         task = asyncio.create_task(renewing, name=f"{self.id}/renew {worker}")
@@ -744,9 +755,6 @@ class Node:
 
     async def _give_up(self, worker: str, token: str) -> None:
         """Leave a lock to expire: jobs that do not start now are not tried again at once."""
-
-    async def _has_active(self) -> bool:
-        return (await self._choose([""]))[""] is not None
 
     async def _renew(self, worker: str, token: str) -> None:
         """Keep a clean-up lock for as long as the work takes."""
@@ -807,7 +815,7 @@ class Node:
 
     async def _sweep_orphans(self, payloads: policy.Table, jobs: policy.Table, now_ns: int) -> None:
         """Start the jobs that nobody owned for a while: whoever owned them failed to give them."""
-        owned = {key for keys in policy.lists(jobs).values() for key in keys}
+        owned = set[str]().union(*policy.lists(jobs).values())
         orphans = sorted(set(payloads) - owned)
         self._orphans = {key: self._orphans.get(key, now_ns) for key in orphans}
         for key, since_ns in list(self._orphans.items()):
@@ -840,18 +848,14 @@ class Node:
         if self.is_closing:
             raise PoolClosedError(self._pool)
 
-    async def _run(self, script: Callable[..., Any], *args: Any) -> Any:
-        return await self._store.run(script, self._pool, *args)
-
-    async def _survey(self, *tables: str) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = await self._run(scripts.survey, *tables)
+    async def _survey(self, *tables: str) -> tuple[dict[str, str], ...]:
+        found: tuple[dict[str, str], ...] = await self._run(scripts.survey, *tables)
         return found
 
     async def _read(self, stream: str, after: str) -> list[tuple[str, dict[str, str]]]:
         """Return what is in a stream behind an id; nothing if nothing comes for a while."""
-        block_ms = round(self._timing.block * 1000)
         try:
-            found = await self._store.xread({stream: after}, policy.BATCH, block_ms)
+            found = await self._store.xread({stream: after}, policy.BATCH, self._block_ms)
         except ConnectionError as exc:
             await self._rest(exc)
             return []
@@ -884,6 +888,15 @@ class _RefusedError(Exception):
     def __init__(self, refusal: str) -> None:
         super().__init__(refusal)
         self.refusal = refusal
+
+
+def _bound_to(pool: str, run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return what runs scripts on the tables of one pool."""
+
+    def run_here(script: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return run(script, pool, *args)
+
+    return run_here
 
 
 def _raise_refused(refusal: str, key: str) -> None:

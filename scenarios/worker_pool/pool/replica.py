@@ -78,14 +78,14 @@ class Replica:
         self._table = table
         self._name = name
         self.revision = -1
-        self.watching: list[asyncio.Event] = []
+        self.watching: tuple[asyncio.Event, ...] = ()
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Subscribe, then read: nothing is missed in between."""
-        await self._subscribe()
-        self._task = asyncio.create_task(self._follow(), name=f"{self._name}/{self._table}")
+        following = self._follow(await self._subscribe())
+        self._task = asyncio.create_task(following, name=f"{self._name}/{self._table}")
 
     async def close(self) -> None:
         """Stop to follow; the content stays as it is."""
@@ -99,7 +99,7 @@ class Replica:
         """Return an event that is set now, and again after each change."""
         event = asyncio.Event()
         event.set()
-        self.watching.append(event)
+        self.watching = (*self.watching, event)
         return event
 
     @property
@@ -107,26 +107,28 @@ class Replica:
         """How many watch."""
         return len(self.watching)
 
-    async def _subscribe(self) -> None:
-        self._subscription = await self._store.subscribe(f"{self._pool}:{self._table}")
+    async def _subscribe(self) -> Subscription:
+        subscription = await self._store.subscribe(f"{self._pool}:{self._table}")
+        self._subscription = subscription
         revision, content = await self._store.run(scripts.snapshot, self._pool, self._table)
         if revision > self.revision:
             self.revision, self.content = revision, content
             await self.notify()
+        return subscription
 
-    async def _follow(self) -> None:
+    async def _follow(self, subscription: Subscription) -> None:
         while True:
-            assert self._subscription is not None, "opened before it follows"
             try:
-                message = await self._subscription.get()
+                message = await subscription.get()
                 if message is None:
                     return
-                await self._apply(*json.loads(message.data))
+                revision, key, value = json.loads(message.data)
+                await self._apply(revision, key, value)
             except ConnectionError as exc:
                 log.warning("%s lost %s: %s", self._name, self._table, exc)
-                await self._subscribe_again()
+                subscription = await self._subscribe_again()
 
-    async def _subscribe_again(self) -> None:
+    async def _subscribe_again(self) -> Subscription:
         while True:
             try:
                 return await self._subscribe()

@@ -123,9 +123,9 @@ def snapshot(db: Database, pool: str, table: str) -> tuple[int, dict[str, str]]:
     return db.incrby(f"{pool}:{table}:revision", 0), db.hgetall(f"{pool}:{table}")
 
 
-def survey(db: Database, pool: str, *tables: str) -> list[dict[str, str]]:
+def survey(db: Database, pool: str, *tables: str) -> tuple[dict[str, str], ...]:
     """Return several tables as they are at one instant."""
-    return [db.hgetall(f"{pool}:{table}") for table in tables]
+    return tuple(db.hgetall(f"{pool}:{table}") for table in tables)
 
 
 def _tell(db: Database, pool: str, table: str, key: str, value: str | None) -> None:

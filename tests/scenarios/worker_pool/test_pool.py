@@ -42,7 +42,7 @@ def test_active_are_those_who_beat_and_neither_leave_nor_are_locked() -> None:
 
     active = policy.active(workers, beats, locks, NOW_NS, TTL_NS)
 
-    assert active == ["twin-a", "twin-b", "young"]
+    assert active == ("twin-a", "twin-b", "young")
 
 
 @given(st.text(), st.integers(1, 40))

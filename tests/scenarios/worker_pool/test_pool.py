@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 import harness
 from harness import AsyncSimulation, AsyncStore, LeakBound
 from scenarios.worker_pool.pool import policy, scripts
-from scenarios.worker_pool.pool.fleet import Fleet
+from scenarios.worker_pool.pool.fleet import RETURNING, Fleet
 from scenarios.worker_pool.pool.invariants import (
     CleanedOnce,
+    GuardsFall,
+    LocksFree,
     NoJobLost,
     NothingLeft,
     PayloadsKept,
     SingleOwner,
 )
 from scenarios.worker_pool.pool.policy import LEAVING, Timing
-from scenarios.worker_pool.pool.reference import ClientOnlyError, Node
+from scenarios.worker_pool.pool.reference import ClientOnlyError, DispatchError, Node
 
 TTL_NS = policy.ns(30.0)
 NOW_NS = 1_000 * TTL_NS
@@ -162,6 +164,112 @@ def test_the_death_of_an_old_owner_starts_nothing_again() -> None:
         assert [fleet.started(key) for key in moved] == [[0.0, 0.0]] * len(moved)
 
     harness.explore(old_owner_dies, schedules=10).raise_for_violation()
+
+
+def test_a_requeue_whose_reply_is_lost_is_published_once() -> None:
+    """It is applied and its reply lost: it is tried again, and finds the job started."""
+
+    async def lost_reply(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        await fleet.open(node_1="w1", node_2="")
+        fleet.bury("w0", "job-1", made=True)
+        for name in ("node-1", "node-2"):
+            fleet.fail("store.reply", name, "run admit")
+
+        async with sim.storm(
+            NoJobLost(fleet),
+            SingleOwner(fleet),
+            CleanedOnce(fleet, "w0", ["job-1"]),
+            LocksFree(fleet),
+            GuardsFall(fleet),
+            NothingLeft(fleet),
+            LeakBound(),
+        ):
+            # It is tried again 50 to 75 ms later.
+            await sim.advance(30.075)
+
+        assert fleet.started("job-1") == [30.0]
+
+    harness.explore(lost_reply, schedules=100).raise_for_violation()
+
+
+def test_a_stop_waits_for_the_next_owner() -> None:
+    """A job is stopped while its owner is dead: it starts elsewhere at 2 TTL, and stops there."""
+
+    async def stop_while_dead(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node, timing=RETURNING)
+        await fleet.open(node_1="w1", node_2="w2")
+        (key,) = fleet.keys_for("w1", 1)
+        fleet.seat("node-1", "w1", key)
+
+        async with sim.storm(
+            PayloadsKept(fleet), CleanedOnce(fleet, "w1", [key]), LocksFree(fleet), LeakBound()
+        ) as storm:
+            fleet.crash("node-1")
+            storm.spawn(fleet.stop, "node-2", key)
+            # Events without an owner are looked at once in a grace: at 2 TTL, or right behind.
+            await sim.advance(80.0)
+
+        # Its caller waited for two graces.
+        assert isinstance(storm.errors()[0], DispatchError)
+        assert fleet.started(key) == [0.0, 60.0]
+        assert (fleet.running(key), fleet.jobs()) == ([], {})
+
+    harness.explore(stop_while_dead, schedules=100).raise_for_violation()
+
+
+def test_a_worker_that_dies_alone_is_replaced() -> None:
+    """It stands still for ever and its node does not: its job moves at 2 TTL, and stops here."""
+
+    async def dies_alone(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        await fleet.open(node_1="w1", node_2="w2")
+        keys = fleet.keys_for("w1", 1)
+        fleet.seat("node-1", "w1", *keys)
+
+        async with sim.storm(
+            # The node hears of the deletion in the instant of the move.
+            SingleOwner(fleet),
+            NoJobLost(fleet),
+            CleanedOnce(fleet, "w1", keys),
+            NothingLeft(fleet),
+            LeakBound(),
+        ):
+            fleet.halt("node-1", "w1")
+            await sim.advance(60.0)
+
+        assert [fleet.started(key) for key in keys] == [[0.0, 60.0]]
+        assert fleet.nodes["node-1"].workers == {}
+
+    harness.explore(dies_alone, schedules=100).raise_for_violation()
+
+
+def test_clocks_may_differ_by_less_than_half_a_time_to_live() -> None:
+    """With 14 s between two clocks nobody alive is taken for dead, and who dies is found."""
+
+    async def clocks_differ(sim: AsyncSimulation) -> None:
+        fleet = Fleet(sim, Node)
+        fleet.skews.update({"node-1": 7.0, "node-2": -7.0})
+        await fleet.open(node_1="w1", node_2="w2")
+        keys = fleet.keys_for("w1", 1)
+        fleet.seat("node-1", "w1", *keys)
+
+        async with sim.storm(
+            NoJobLost(fleet),
+            SingleOwner(fleet),
+            CleanedOnce(fleet, "w1", keys),
+            NothingLeft(fleet),
+            LeakBound(),
+        ):
+            await sim.advance(31.0)
+            assert fleet.started(keys[0]) == [0.0]
+            fleet.crash("node-1")
+            # Heard of at 30 s, by a clock that is 14 s ahead of who looks: found at 90 s, not 60.
+            await sim.advance(59.0)
+
+        assert [fleet.started(key) for key in keys] == [[0.0, 90.0]]
+
+    harness.explore(clocks_differ, schedules=100).raise_for_violation()
 
 
 def test_a_node_that_was_taken_out_with_events_enters_again() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FailedHealthCheck
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
@@ -170,7 +170,8 @@ def test_health_checks_stay_on() -> None:
     @scenario
     def hardly_anything_is_paid(sim: Simulation, amount: int, tape: Walks) -> None: ...
 
-    assert settings().suppress_health_check == ()
+    # On a build machine Hypothesis itself leaves out the one that is about time.
+    assert set(settings().suppress_health_check) <= {HealthCheck.too_slow}
     with pytest.raises(FailedHealthCheck, match="filter"):
         hardly_anything_is_paid()
 

@@ -28,6 +28,7 @@ from harness.errors import HarnessError, Violation, misuse
 from harness.snapshot import Alive, frames_of, snapshot
 from harness.world import activity, waits
 from harness.world.here import here
+from harness.world.tasks import task_frames
 from harness.world.threads import is_plumbing
 
 Judge = Callable[[], Violation | None]
@@ -900,7 +901,7 @@ def _rests(resting: Sequence[Alive], seconds: float) -> Generator[float, None, l
 def _innermost_first(one: Alive) -> Iterator[FrameType]:
     """Yield the frames of somebody real."""
     if isinstance(one.subject, asyncio.Task):
-        yield from waits.task_frames(one.subject)
+        yield from task_frames(one.subject)
     elif isinstance(one.subject, threading.Thread):
         frame = frames_of(one.subject)
         while frame is not None:
@@ -989,7 +990,7 @@ def _frames(name: str) -> Iterator[FrameType]:
             return
     for task in waits.pending_tasks(world):
         if task.get_name() == name:
-            yield from waits.task_frames(task)
+            yield from task_frames(task)
             return
 
 

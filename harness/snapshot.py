@@ -185,7 +185,9 @@ def frames_of(thread: threading.Thread) -> FrameType | None:
 
 
 def _alive_in(world: Any) -> Iterator[Alive]:
-    from harness.world import waits  # noqa: PLC0415  # the engine is not needed outside a run
+    # The engine is not needed outside a run.
+    from harness.world import waits  # noqa: PLC0415  # as said above
+    from harness.world.tasks import task_frames  # noqa: PLC0415  # as said above
 
     for _, actor in sorted(world.kernel.live.items()):
         fiber = actor.fiber
@@ -208,7 +210,7 @@ def _alive_in(world: Any) -> Iterator[Alive]:
         yield _seen(
             "task",
             task.get_name(),
-            list(waits.task_frames(task)),
+            list(task_frames(task)),
             subject=task,
             created=_site(getattr(task, "born", None)),
             wait=wait.partition("' ")[2],
@@ -240,7 +242,7 @@ def _site(born: Any) -> str:
 
 
 def _alive_outside() -> Iterator[Alive]:
-    from harness.world import waits  # noqa: PLC0415  # as above
+    from harness.world.tasks import task_frames  # noqa: PLC0415  # as above
 
     innermost = sys._current_frames()  # noqa: SLF001  # its documented, only name
     threads = {thread.ident or 0: thread for thread in threading.enumerate()}
@@ -262,7 +264,7 @@ def _alive_outside() -> Iterator[Alive]:
     for ident, loop in loops.values():
         for task in sorted(asyncio.all_tasks(loop), key=asyncio.Task.get_name):
             is_parked = getattr(task, "_fut_waiter", None) is not None
-            frames = list(waits.task_frames(task))
+            frames = list(task_frames(task))
             name = task.get_name()
             yield _seen("task", name, frames, subject=task, ident=ident, is_parked=is_parked)
 

@@ -117,8 +117,10 @@ class Use:
     """What a call of something that was not known before uses, and how.
 
     Args:
-        things: what it uses, with how; None is a part of the world that no log knows.
+        things: what it uses, with how.
         named: an object and the name of an attribute, and the mode in which it is used.
+        is_unseen: it touches, or tells, what no log does.
+        is_outside: it uses files, or what else is outside.
     """
 
     things: list[tuple[Any, Handing]] = field(default_factory=list)

@@ -74,7 +74,6 @@ _TOLD_BY_NAME: Final = KNOWN_METHODS.union(
 )
 # Methods of which something else tells, when they are called.
 _ASKED_BY_NAME: Final = _TOLD_BY_NAME | sites.SHOWING_METHODS
-_RUNNING: Final = sites.RUNNING_METHODS
 # What these push is called where it cannot be asked, or has points.
 _MADE: Final = frozenset(
     {
@@ -147,7 +146,8 @@ class HandOver:
         if is_outside_function(function):
             outside = Handing(objects="outside")
             self._tell(call.before, [Instr("LOAD_CONST", (function,))], outside)
-        if is_listed(function, sites.RUNNING) or self._known.method(call.callee) in _RUNNING:
+        method = self._known.method(call.callee)
+        if is_listed(function, sites.RUNNING) or method in sites.RUNNING_METHODS:
             self._tell_carried(call)
         if is_bound(function) or self._is_asked(call, function):
             self._tell_called(call)
@@ -174,7 +174,7 @@ class HandOver:
         name = self._known.method(call.callee)
         if self._names[call.at] == "CALL_FUNCTION_EX":
             return
-        if name in _RUNNING or name == "map":
+        if name in sites.RUNNING_METHODS or name == "map":
             self._tell_carried(call)
         depths = self._arguments(call)
         if name == "copy" and depths:
@@ -226,14 +226,14 @@ class HandOver:
             method, first = "", self._known.callee_depth(call)
         given = [first]
         private: set[int] = set()
-        if self._names[call.at] == "CALL_FUNCTION_EX":
+        is_spread = self._names[call.at] == "CALL_FUNCTION_EX"
+        if is_spread:
             given += range(1 + int(self._items[call.at].arg & 1), 0, -1)
             self._tell_spread(call.at, Handing(READ, hidden=True))
         for place, depth in enumerate(reversed(depths)):
             if self._values.is_fresh(self._known.origin(call.at, depth), call.at, depth):
                 private.add(place)
             given.append(depth)
-        is_spread = self._names[call.at] == "CALL_FUNCTION_EX"
         calling = Calling(self._has_points, method, is_spread=is_spread, private=frozenset(private))
         self._tell_together(call, given, calling)
 
@@ -244,11 +244,14 @@ class HandOver:
 
     def _tell_carried(self, call: Call) -> None:
         """Tell of functions that are to be called later, with what they are to be given."""
+        arguments = [
+            (depth, self._known.value(self._known.origin(call.at, depth)))
+            for depth in reversed(self._arguments(call))
+        ]
         given = [
             depth
-            for depth in reversed(self._arguments(call))
-            if self._known.value(self._known.origin(call.at, depth)) is UNKNOWN_VALUE
-            or not self._has_points(self._known.value(self._known.origin(call.at, depth)))
+            for depth, value in arguments
+            if value is UNKNOWN_VALUE or not self._has_points(value)
         ]
         if not given:
             return

@@ -122,6 +122,22 @@ def is_listed(function: Any, known: frozenset[Any]) -> bool:
         return False
 
 
+class Unreadable(Exception):
+    """The body of a class that `bytecode` cannot read.
+
+    It has free variables, and 3.13 has inlined in it a comprehension with a cell of its own.
+    """
+
+
+def _read(code: CodeType) -> Bytecode:
+    try:
+        return Bytecode.from_code(code, conserve_exception_block_stackdepth=True)
+    except IndexError as exc:
+        if code.co_flags & inspect.CO_OPTIMIZED:  # a function: to go on would hide its points
+            raise
+        raise Unreadable(code.co_qualname) from exc
+
+
 class Instructions:
     """One code object, read.
 
@@ -129,12 +145,15 @@ class Instructions:
         code: What the compiler made.
         facts: What is known of its module.
         cells: For each free variable whether it is data, as far as somebody knows.
+
+    Raises:
+        Unreadable: It is one of the few that cannot be.
     """
 
     def __init__(self, code: CodeType, facts: ModuleFacts, cells: Mapping[str, bool]) -> None:
         self.code = code
         self.facts = facts
-        self.bytecode = Bytecode.from_code(code, conserve_exception_block_stackdepth=True)
+        self.bytecode = _read(code)
         self.items: list[Any] = list(self.bytecode)
         # "" for labels and ends of regions.
         self.names = [item.name if isinstance(item, Instr) else "" for item in self.items]

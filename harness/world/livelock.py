@@ -21,6 +21,7 @@ from harness.core.clock import to_ns
 
 from . import waits
 from .fibers import ASKED_NS, World
+from .tasks import task_frames
 from .threads import is_plumbing
 
 #: Looks before somebody is said to go round; those who show more than these are let go on.
@@ -146,7 +147,7 @@ def _look_at(world: World) -> Look:
         # Where exactly a look catches the one who runs is a matter of counting, not of progress.
         parts.append((path, hash(_state_of(frame))))
     parts.extend(
-        (task.path, hash(tuple(_state_of(frame, 1) for frame in waits.task_frames(task))))
+        (task.path, hash(tuple(_state_of(frame, 1) for frame in task_frames(task))))
         for task in waits.pending_tasks(world)
     )
     return frozenset(parts)

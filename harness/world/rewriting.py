@@ -31,6 +31,7 @@ from .instructions import (
     Call,
     Instructions,
     ModuleFacts,
+    Unreadable,
 )
 from .sites import CodeSite, Granularity
 from .splicing import Splicing, copied
@@ -76,9 +77,8 @@ class Rewriting:
         else:
             try:
                 function = _Function(self, code, cells or {})
-            except IndexError:
-                # `bytecode` cannot read the body of a class with free variables in which 3.13 has
-                # inlined a comprehension with a cell of its own. It gets no points.
+            except Unreadable:
+                # It gets no points.
                 self.unread.add(id(code))
                 result = self._rewrite_constants(code)
             else:

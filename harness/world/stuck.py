@@ -21,6 +21,7 @@ from harness.core.kernel import Actor
 
 from . import waits
 from .fibers import World
+from .tasks import task_frames
 from .threads import Lock, RLock, is_plumbing
 
 #: More objects than this are not looked through: then everything counts as within reach.
@@ -83,7 +84,7 @@ def _roots(world: World, stuck: set[Actor]) -> Iterator[Any]:
         frame = sys._getframe() if actor is world.kernel.current else actor.fiber.gr_frame
         yield from _variables(frame)
     for task in waits.pending_tasks(world):
-        for frame in waits.task_frames(task):
+        for frame in task_frames(task):
             yield from _variables(frame)
 
 

@@ -248,9 +248,9 @@ def sleeps(task: SimTask) -> bool:
     return getattr(task.get_coro(), "cr_code", None) is _sleep_code
 
 
-def innermost_frame(task: Any) -> FrameType | None:
-    """Return the innermost frame of somebody's code that a suspended task stands in."""
-    found: FrameType | None = None
+def task_frames(task: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended task, innermost first."""
+    chain: list[FrameType] = []
     awaited: Any = task.get_coro()
     while awaited is not None:
         frame = (
@@ -260,14 +260,19 @@ def innermost_frame(task: Any) -> FrameType | None:
         )
         if frame is None:
             break
-        if not is_plumbing(frame.f_code.co_filename):
-            found = frame
+        chain.append(frame)
         awaited = (
             getattr(awaited, "cr_await", None)
             or getattr(awaited, "ag_await", None)
             or getattr(awaited, "gi_yieldfrom", None)
         )
-    return found
+    yield from reversed(chain)
+
+
+def innermost_frame(task: Any) -> FrameType | None:
+    """Return the innermost frame of somebody's code that a suspended task stands in."""
+    somebodys = (each for each in task_frames(task) if not is_plumbing(each.f_code.co_filename))
+    return next(somebodys, None)
 
 
 def crash(world: World, task: Any) -> None:

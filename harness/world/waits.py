@@ -21,6 +21,7 @@ from harness.core.kernel import Actor
 
 from .fibers import World
 from .selector import Selector
+from .tasks import task_frames
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _IDLE_LOOP = "its event loop, which has nothing to run"
@@ -134,27 +135,6 @@ def wait_of_task(task: Any) -> Wait:
     owners = tuple(map(owner_of, reversed(frames)))
     name = task.get_name()
     return Wait(name, "task", operation, where, source, "", stack, crashed, owners)
-
-
-def task_frames(task: Any) -> Iterator[FrameType]:
-    """Yield the frames of a suspended task, innermost first."""
-    chain: list[FrameType] = []
-    awaited: Any = task.get_coro()
-    while awaited is not None:
-        frame = (
-            getattr(awaited, "cr_frame", None)
-            or getattr(awaited, "ag_frame", None)
-            or getattr(awaited, "gi_frame", None)
-        )
-        if frame is None:
-            break
-        chain.append(frame)
-        awaited = (
-            getattr(awaited, "cr_await", None)
-            or getattr(awaited, "ag_await", None)
-            or getattr(awaited, "gi_yieldfrom", None)
-        )
-    yield from reversed(chain)
 
 
 def owner_of(frame: FrameType) -> int:

@@ -30,8 +30,9 @@ from harness.errors import HarnessError, blocked_outside
 
 from .fibers import World
 from .here import here
+from .tasks import task_frames
 from .threads import is_plumbing
-from .waits import frames_of, is_parked, pending_tasks, place, task_frames
+from .waits import frames_of, is_parked, pending_tasks, place
 
 _allocate_lock = _thread.allocate_lock
 _start_new_thread = _thread.start_new_thread

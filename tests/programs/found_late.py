@@ -53,6 +53,11 @@ def _pusher() -> Callable[[list[int]], None]:
     return push
 
 
+def _emptied(stock: dict[str, int]) -> dict[str, int]:
+    stock.clear()
+    return stock
+
+
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
@@ -196,12 +201,12 @@ KEPT: Table = {
         _length,
     ),
     "ChainMap": (
-        lambda: collections.ChainMap({}, STOCK),
+        lambda: collections.ChainMap({}, _emptied(STOCK)),
         lambda _: STOCK.update(tea=1),
         lambda shelf: "tea" in shelf.thing,
     ),
     "proxy.get": (
-        lambda: types.MappingProxyType(STOCK),
+        lambda: types.MappingProxyType(_emptied(STOCK)),
         lambda _: STOCK.update(tea=1),
         lambda shelf: shelf.thing.get("tea"),
     ),
@@ -233,28 +238,10 @@ KEPT: Table = {
         lambda _: FILE.exists(),
     ),
 }
-#: What `ChainMap` and a proxy of these programs show; made anew for each run.
+#: What `ChainMap` and a proxy of these programs show; emptied before each run.
 STOCK: dict[str, int] = {}
 #: Set by whoever runs them.
 FILE = Path()
-
-
-def looked_for(make: Callable[[], Any], change: Any, look: Any) -> Callable[[Any], None]:
-    """Return a program which promises that a change has been made when it is looked for."""
-
-    def program(sim: Any) -> None:
-        STOCK.clear()
-        shelf = Shelf(make())
-
-        def tell() -> None:
-            shelf.told = look(shelf)
-
-        with sim.storm() as storm:
-            storm.spawn(lambda: change(shelf.thing))
-            storm.spawn(tell)
-        assert shelf.told, "it was looked for before"
-
-    return program
 
 
 # --- what no log tells ----------------------------------------------------------------------------

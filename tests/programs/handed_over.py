@@ -603,9 +603,10 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shel
 }
 
 
-def seen_later(name: str) -> Callable[[Any], None]:
+def seen_later(
+    make: Callable[[], Any], change: Callable[[Any], Any], look: Callable[[Shelf], Any]
+) -> Callable[[Any], None]:
     """Return a program which promises that a change has been made when it is looked for."""
-    make, change, look = CHANGES[name]
 
     def program(sim: Any) -> None:
         shelf = Shelf(make())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.explore import explore, shared_ground
-from tests.programs import found_late
+from tests.programs import found_late, handed_over
 from tests.programs.found_late import CALLED, CALLED_BACK, HELD, KEPT, LOOKED, UNSEEN
 
 
@@ -26,7 +26,7 @@ def one_ground() -> Iterator[None]:
 @pytest.mark.parametrize("name", CALLED)
 def test_what_is_called_may_change_what_it_is_given(name: str) -> None:
     """Whoever was found out only when it was called: who looks may come before."""
-    program = found_late.looked_for(*CALLED[name])
+    program = handed_over.seen_later(*CALLED[name])
 
     verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
 
@@ -39,7 +39,7 @@ def test_who_looks_for_what_a_library_keeps_may_come_before(
 ) -> None:
     """He sees nothing of the change yet."""
     monkeypatch.setattr(found_late, "FILE", tmp_path / "tea")
-    program = found_late.looked_for(*KEPT[name])
+    program = handed_over.seen_later(*KEPT[name])
 
     verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
 

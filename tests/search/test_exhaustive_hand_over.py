@@ -44,7 +44,7 @@ def test_an_attribute_is_set_where_the_class_above_sets_it() -> None:
 @pytest.mark.parametrize("name", CHANGES)
 def test_who_looks_for_a_change_may_come_before_it(name: str) -> None:
     """He sees nothing of it yet: that order is tried, whoever is first in the plain run."""
-    program = handed_over.seen_later(name)
+    program = handed_over.seen_later(*CHANGES[name])
 
     verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
 

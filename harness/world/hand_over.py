@@ -29,6 +29,7 @@ from .called import (
     GETTERS,
     UNBOUND,
     Calling,
+    HasPoints,
     handing_of,
     has_points,
     is_blinding,
@@ -115,6 +116,7 @@ class HandOver:
         self._splicing = splicing
         self._handed = handed
         self._values = _Values(known)
+        self._has_points = _asked_by(known.facts.is_under_test, known.facts.is_user_class)
         # Calls of which the callee is told with all that it is given.
         self._asked: set[int] = set()
 
@@ -367,9 +369,6 @@ class HandOver:
     def _may_name_attributes(self, template: int) -> bool:
         return not self._known.is_constant(template) or "." in str(self._items[template].arg)
 
-    def _has_points(self, function: Any) -> bool:
-        return has_points(function, self._facts.is_under_test, self._facts.is_user_class)
-
     # ---- attributes by name ----------------------------------------------------------------------
 
     def _naming(self, call: Call, function: Any) -> int | None:
@@ -500,7 +499,7 @@ class HandOver:
         return handing.objects != "none" and self._facts.is_user_class(type(value))
 
     def _tell(self, before: int, operand: list[Instr], handing: Handing) -> None:
-        self._splicing.tell(before, self._handed, operand, handing)
+        self._splicing.tell(before, self._handed, operand, _shared(handing))
 
 
 class _Values:
@@ -610,6 +609,22 @@ class _Values:
             return False
         arg = self._items[at].arg
         return local in arg if isinstance(arg, tuple) else bool(arg == local)
+
+
+# What follows stays in the code that is made, for as long as the process lives: it must hold
+# nothing of what was read of the old code, and equal ones are one.
+
+
+@functools.cache
+def _asked_by(
+    is_under_test: Callable[[str], bool], is_user_class: Callable[[type], bool]
+) -> HasPoints:
+    return functools.partial(has_points, is_under_test=is_under_test, is_user_class=is_user_class)
+
+
+@functools.cache
+def _shared(handing: Handing) -> Handing:
+    return handing
 
 
 @functools.cache

@@ -949,6 +949,25 @@ def test_a_second_exploration_rewrites_nothing(
     assert again is code
 
 
+def test_what_was_read_of_the_old_code_is_let_go() -> None:
+    """It is twenty times as large as the code, and each preparation goes through all that lives."""
+    rewriter = Rewriter(
+        lambda _thing, _site: None,
+        granularity="shared",
+        is_under_test=__file__.__eq__,
+        handed=lambda _thing, _handing: None,
+    )
+    rewriter.install()
+    try:
+        is_rewritten = rewriter.is_rewritten(has_a_call_of_many.__code__)
+    finally:
+        rewriter.restore()
+    gc.collect()
+
+    assert is_rewritten
+    assert not [each for each in gc.get_objects() if type(each) is bytecode.Instr]
+
+
 # ---- what nobody may notice ----------------------------------------------------------------------
 
 VISIBLE = """

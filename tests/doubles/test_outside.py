@@ -49,9 +49,14 @@ def test_ten_threads_gather_at_a_gate_and_leave_on_one_opening() -> None:
 
 def test_a_pool_of_two_never_serves_three() -> None:
     """Ten threads, first in, first out; every slot comes back."""
-    pool = FakePool("origin", size=2, latency=0.002)
+    pool, gate = FakePool("origin", size=2), Gate()
+    pool.block_until(gate)
 
-    outcomes = in_threads(*[pool.call] * 10)
+    def director() -> None:
+        poll_until(lambda: gate.waiting + pool.queued == 10, timeout=REAL_LIMIT)
+        gate.open()
+
+    _, *outcomes = in_threads(director, *[pool.call] * 10)
 
     assert outcomes == [""] * 10
     assert (pool.high_water, pool.in_flight, pool.queued) == (2, 0, 0)

@@ -11,6 +11,9 @@ endif
 JOBS ?= auto
 VENV := .venv/bin/python
 
+# Tests start a hundred processes, each of which would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup storms stress test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis cluster browser test-all fix clean
 
 help: ## say what can be made

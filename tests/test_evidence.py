@@ -16,6 +16,8 @@ from harness import EndsCancelled, Exactly, LeakBound, cancel_each, explore
 from harness.world.overheard import overhearing
 from harness.world.waits import file_name
 
+pytestmark = pytest.mark.one_ground
+
 Program = Callable[[Any], Any]
 
 
@@ -238,6 +240,7 @@ def handling(handlers: list[logging.Handler]) -> Iterator[None]:
         root.handlers = before
 
 
+@pytest.mark.own_ground
 def test_a_record_reaches_whoever_handles_it_and_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -10,11 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import explore, fail_nth
 from harness.core.token import Token
 from harness.report import story as module
 from harness.report.story import FAULT, STEPS_MAX, VIOLATION, Story
 from tests.report.making import asked_twice, crossed, long_story, story_told, two_at_once
+
+pytestmark = pytest.mark.one_ground
 
 ROOT = Path(__file__).parents[2]
 

@@ -30,6 +30,8 @@ from tests.museum.programs.classics_data import peterson
 from tests.museum.programs.sctbench_b import queue
 from tests.programs import shrinkable
 
+pytestmark = pytest.mark.one_ground
+
 Program = Callable[[Any], Any]
 Make = Callable[[Tape], Trial]
 
@@ -343,6 +345,7 @@ class Unguarded(Tally):
         self.lock = nullcontext()
 
 
+@pytest.mark.own_ground
 @scenario(Tally, catches={Unguarded: Failed})
 def three_count(sim: Simulation, cls: type[Tally]) -> None:
     """Three threads count."""

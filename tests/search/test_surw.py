@@ -16,6 +16,8 @@ from harness.testing import ACQUIRE, RELEASE, Move, Start, Touch
 from tests.museum.catalogue import EXHIBITS
 from tests.search.driving import chance, driving, first_violation, played
 
+pytestmark = pytest.mark.one_ground
+
 PUBLISHED = {
     each.name: figure
     for each in EXHIBITS

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from scenarios.request_queue.asgi.broken import PlainRemoval
 from scenarios.request_queue.asgi.reference import RequestQueue
 
 from .gauge import EVERY, REQUESTS, curve, sizes
+
+pytestmark = pytest.mark.one_ground
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "scenarios" / "request_queue.md"
 

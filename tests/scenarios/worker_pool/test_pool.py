@@ -23,6 +23,8 @@ from scenarios.worker_pool.pool.invariants import (
 from scenarios.worker_pool.pool.policy import LEAVING, Timing
 from scenarios.worker_pool.pool.reference import ClientOnlyError, DispatchError, Node
 
+pytestmark = pytest.mark.one_ground
+
 TTL_NS = policy.ns(30.0)
 NOW_NS = 1_000 * TTL_NS
 

@@ -418,7 +418,9 @@ class Kernel:
 
     @staticmethod
     def _in_order(runnable: list[Actor], current: Actor) -> list[Actor]:
-        return [current, *(actor for actor in runnable if actor is not current)]
+        ordered = [current, *runnable]
+        del ordered[runnable.index(current) + 1]
+        return ordered
 
     # --- idleness ---------------------------------------------------------------------------------
 

@@ -23,17 +23,18 @@ Thing = int | str
 
 @dataclass(slots=True)
 class Census:
-    """Means over runs.
+    """Sums over runs.
 
     Attributes:
         points: scheduling points of each actor, by path.
         events: of each thing, events of each actor on it; giving a lock back is none.
         guards: of each thing, the locks under which alone it has been touched so far.
         met: the things before which an actor has stood, so that others could go first.
+        runs: how many were counted.
     """
 
-    points: dict[Path, float] = field(default_factory=dict)
-    events: dict[Thing, dict[Path, float]] = field(default_factory=dict)
+    points: dict[Path, int] = field(default_factory=dict)
+    events: dict[Thing, dict[Path, int]] = field(default_factory=dict)
     guards: dict[Thing, frozenset[Thing]] = field(default_factory=dict)
     met: set[Thing] = field(default_factory=set)
     runs: int = 0
@@ -53,8 +54,9 @@ class Census:
     def count(self, ran: Ran) -> None:
         """Add a run."""
         self.runs += 1
-        _blend(self.points, ran.points, self.runs)
-        events: dict[Thing, dict[Path, int]] = {}
+        points, events = self.points, self.events
+        for path, count in ran.points.items():
+            points[path] = points.get(path, 0) + count
         first = ran.log[0][1]
         held: dict[Path, frozenset[Thing]] = {}
         guards, no_locks = self.guards, frozenset[Thing]()
@@ -80,9 +82,11 @@ class Census:
                 held[path] = held.get(path, no_locks) | {touched}
             elif mode == RELEASE:
                 held[path] = held.get(path, no_locks) - {touched}
-        # Not a set: names come in another order under another hash seed, and draws go by order.
-        for each in [*self.events, *(each for each in events if each not in self.events)]:
-            _blend(self.events.setdefault(each, {}), events.get(each, {}), self.runs)
+
+    def a_run(self, counts: Mapping[Path, int]) -> dict[Path, float]:
+        """Return the mean of sums over the runs so far."""
+        runs = self.runs or 1
+        return {path: count / runs for path, count in counts.items()}
 
     def contested(self) -> dict[Thing, float]:
         """Return what several actors touch in orders that are to be had, with its events.
@@ -95,7 +99,7 @@ class Census:
             guarding = self.guards.get(each)
             deciding = min(guarding, key=str) if guarding else each
             if len(counts) > 1 and deciding in self.met and len(self.events[deciding]) > 1:
-                found[deciding] = found.get(deciding, 0.0) + sum(counts.values())
+                found[deciding] = found.get(deciding, 0.0) + sum(counts.values()) / self.runs
         return found
 
 
@@ -113,15 +117,6 @@ def thing(key: int, site: Any, first: int) -> Thing:
     return called
 
 
-def _blend(means: dict[Path, float], counts: Mapping[Path, int], runs: int) -> None:
-    for path, before in means.items():
-        means[path] = before + (counts.get(path, 0) - before) / runs
-    if len(means) < len(counts) or not counts.keys() <= means.keys():
-        for path, count in counts.items():
-            if path not in means:
-                means[path] = count / runs
-
-
 @dataclass(slots=True)
 class Left:
     """How many events each actor still has in a run, with those of children not yet started.
@@ -131,34 +126,35 @@ class Left:
 
     Attributes:
         started: whose share has been taken from those who might have started them.
+        totals: what each actor has left, below 0 if it made more than was expected.
     """
 
     counts: dict[Path, float]
     started: set[Path] = field(default_factory=set)
-    _totals: dict[Path, float] = field(default_factory=dict)
+    totals: dict[Path, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         totals: defaultdict[Path, float] = defaultdict(float)
         for path, count in self.counts.items():
             for length in range(1, len(path) + 1):
                 totals[path[:length]] += count
-        self._totals = dict(totals)
+        self.totals = dict(totals)
 
     def start(self, path: Path) -> bool:
         """Take a child's share from those who might have started it; tell if it is new."""
         if path in self.started:
             return False
         self.started.add(path)
-        share = self._totals.get(path, 0.0)
+        share = self.totals.get(path, 0.0)
         for length in range(1, len(path)):
-            if path[:length] in self._totals:
-                self._totals[path[:length]] -= share
+            if path[:length] in self.totals:
+                self.totals[path[:length]] -= share
         return True
 
     def of(self, path: Path) -> float:
         """Return what `path` has left, children not yet started included."""
-        return max(0.0, self._totals.get(path, 0.0))
+        return max(0.0, self.totals.get(path, 0.0))
 
     def take(self, path: Path) -> None:
         """Note one event of `path`."""
-        self._totals[path] = self._totals.get(path, 0.0) - 1
+        self.totals[path] = self.totals.get(path, 0.0) - 1

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.core.tape import Tape
 
-from .random_walk import drawn, numbers, seed_of_run
+from .random_walk import below, drawn, fractions, seed_of_run
 from .strategy import Path, Ran
 
 
@@ -33,17 +33,17 @@ class POS:
 
     def tape(self, run: int) -> Tape:
         """Return the tape of run number `run`."""
-        below = numbers(seed_of_run(self.seed, run + 1))
+        uniform = fractions(seed_of_run(self.seed, run + 1))
         # The number, and at which of its points the actor drew it.
-        drawn_at: dict[Path, tuple[int, int]] = {}
+        drawn_at: dict[Path, tuple[float, int]] = {}
 
         def pick(options: Sequence[Any], _could_stay: bool) -> int:
-            best, smallest = 0, 1 << 62
+            best, smallest = 0, 1.0
             for index, option in enumerate(options):
                 path = option.path
                 found = drawn_at.get(path)
                 if found is None or found[1] != option.points:
-                    found = drawn_at[path] = (below(1 << 53), option.points)
+                    found = drawn_at[path] = (uniform(), option.points)
                 if found[0] < smallest:
                     best, smallest = index, found[0]
             chosen = options[best]
@@ -56,7 +56,7 @@ class POS:
                         drawn_at.pop(option.path, None)
             return best
 
-        return drawn(below, pick)
+        return drawn(below(uniform), pick, uniform=uniform)
 
     def learn(self, ran: Ran) -> None:
         """Learn nothing: no run depends on another."""

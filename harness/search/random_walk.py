@@ -25,8 +25,8 @@ RAREST = 7
 
 def random_walk(seed: int) -> Tape:
     """Return the tape of one random walk: the same for a seed in every version of Python."""
-    uniform = _uniform(seed)
-    return drawn(_below(uniform), uniform=uniform)
+    uniform = fractions(seed)
+    return drawn(below(uniform), uniform=uniform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,26 @@ class Walks:
 
 def numbers(seed: int) -> Draw:
     """Return a source of numbers below n, uniform, the same in every version of Python."""
-    return _below(_uniform(seed))
+    return below(fractions(seed))
 
 
-def _uniform(seed: int) -> Callable[[], float]:
+def fractions(seed: int) -> Callable[[], float]:
+    """Return a source of fractions, 0 ≤ x < 1, the same in every version of Python."""
     # The C generator itself: the same numbers as random.Random, in a third of the time to seed.
     return _random.Random(seed).random
 
 
-def _below(uniform: Callable[[], float]) -> Draw:
-    def below(options: int) -> int:
+def below(uniform: Callable[[], float]) -> Draw:
+    """Return a source of numbers below n that takes its fractions from another."""
+
+    def draw(options: int) -> int:
         return int(uniform() * options)
 
-    return below
+    return draw
 
 
 def drawn(
-    below: Draw,
+    draw: Draw,
     pick: Pick | None = None,
     log: Log | None = None,
     *,
@@ -64,17 +67,17 @@ def drawn(
     """Return a tape of uniform answers to all but who goes on, which `pick` decides if given.
 
     Args:
-        below: answers a choice among n.
+        draw: answers a choice among n.
         pick: answers who goes on.
         log: filled with what the run touches.
-        uniform: what `below` makes its answers of, if known; see `Tape`.
+        uniform: what `draw` makes its answers of, if known; see `Tape`.
     """
-    rarity = 2 << below(RAREST)
+    rarity = 2 << draw(RAREST)
 
     def draw_fault(options: int) -> int:
-        return 0 if below(rarity) else 1 + below(options - 1)
+        return 0 if draw(rarity) else 1 + draw(options - 1)
 
-    return Tape(below, draw_fault, pick=pick, log=log, uniform=uniform)
+    return Tape(draw, draw_fault, pick=pick, log=log, uniform=uniform)
 
 
 def seed_of_run(seed: int, index: int) -> int:

@@ -14,15 +14,15 @@ Departs: counts are the mean over the runs so far; things are known by names (se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.access import ACQUIRE, RELEASE, Log
-from harness.core.tape import Draw, Tape
+from harness.core.tape import Tape
 
 from .census import Census, Left, Thing, thing
-from .random_walk import drawn, numbers, seed_of_run
+from .random_walk import below, drawn, fractions, seed_of_run
 from .strategy import Path, Ran
 from .urw import weighted
 
@@ -43,39 +43,40 @@ class SURW:
         """Return the tape of run number `run`; without a census, the plain run makes one."""
         if not self.census.runs:
             return self.census.plain()
-        below = numbers(seed_of_run(self.seed, run + 1))
-        chosen = _drawn_thing(self.census, below)
+        uniform = fractions(seed_of_run(self.seed, run + 1))
         log: Log = []
-        return drawn(below, _Walk(chosen, self.census, log, below).pick, log)
+        walk = _Walk(_drawn_thing(self.census, uniform), self.census, log, uniform)
+        return drawn(below(uniform), walk.pick, log, uniform=uniform)
 
     def learn(self, ran: Ran) -> None:
         """Count the events of the run."""
         self.census.count(ran)
 
 
-def _drawn_thing(census: Census, below: Draw) -> Thing:
+def _drawn_thing(census: Census, uniform: Callable[[], float]) -> Thing:
     shared = census.contested()
-    return list(shared)[weighted(list(shared.values()), below)] if shared else ""
+    return list(shared)[weighted(list(shared.values()), uniform)] if shared else ""
 
 
 class _Walk:
     """One run. One thread.
 
-    invariant: `held` are those who were about to touch the thing out of turn.
+    invariant: whoever is about to touch the thing waits, but for the one who is intended.
     """
 
-    def __init__(self, chosen: Thing, census: Census, log: Log, below: Draw) -> None:
+    def __init__(
+        self, chosen: Thing, census: Census, log: Log, uniform: Callable[[], float]
+    ) -> None:
         self.chosen = chosen
-        self.left = Left(census.events.get(chosen, {}))
+        self.left = Left(census.a_run(census.events.get(chosen, {})))
         self.met = census.met
         self.log = log
-        self.below = below
+        self.uniform = uniform
         self.seen = 0
-        self.known: dict[int, bool] = {}
-        # The random number of the pending event, and at which of its points the actor drew it.
-        self.order: dict[Path, tuple[int, int]] = {}
-        self.held: set[Path] = set()
-        self.intended: Path | None = None
+        # Of the event that each is about to make: its random number, at which of his points he drew
+        # it, what it touches, and whether that is the thing.
+        self.pending: dict[Any, tuple[float, int, int, bool]] = {}
+        self.intended: Any = None
         # Who has the lock, if the thing is one: to him it is no event to give it back.
         self.holder: Path | None = None
 
@@ -83,89 +84,77 @@ class _Walk:
         """Say who goes on."""
         if self.seen < len(self.log):
             self._catch_up()
-        order, held, started = self.order, self.held, self.left.started
-        numbered = []
-        is_there = False
+        pending, holder = self.pending, self.holder
+        best, smallest = -1, 1.0
+        intended, at = self.intended, -1
         for index, option in enumerate(options):
-            path = option.path
-            if path not in started:
-                self._start(path)
-            found = order.get(path)
+            found = pending.get(option)
             if found is None or found[1] != option.points:
-                found = order[path] = (self.below(1 << 53), option.points)
-                held.discard(path)
-            numbered.append((found[0], index))
-            if path == self.intended:
-                is_there = True
-        if not is_there:
-            self._intend(options)
-        numbered.sort()
-        while True:
-            for _, index in numbered:
-                option = options[index]
-                path = option.path
-                if path in held:
-                    continue
-                # Who stands before a lock or data has a key.
-                if option.key and self._touches(option):
-                    if path != self.intended:
-                        held.add(path)
-                        continue
-                    self.intended = None
-                    held.clear()
-                del order[path]
-                return index
-            self._intend(options)
+                if option.path not in self.left.started:
+                    self._start(option)
+                    intended = self.intended
+                key = option.key
+                found = self.uniform(), option.points, key, self._touches(option)
+                pending[option] = found
+            elif found[2] != option.key:
+                # Woken, he stands before something else.
+                found = pending[option] = (*found[:2], option.key, self._touches(option))
+            if option is intended:
+                at = index
+            if found[0] < smallest and (not found[3] or option.path == holder):
+                best, smallest = index, found[0]
+        if at < 0:
+            at = self._intend(options)
+        intended = options[at]
+        number, _, _, touches = pending[intended]
+        if touches and number < smallest and intended.path != holder:
+            best = at
+            self.intended = None
+        del pending[options[best]]
+        return best
 
-    def _start(self, path: Path) -> None:
+    def _start(self, option: Any) -> None:
         """Note a new actor: what was drawn may have been an event of this child."""
-        left, intended = self.left, self.intended
+        left, intended, path = self.left, self.intended, option.path
         left.start(path)
-        if intended is not None and path[:-1] == intended:
-            shares = (left.of(intended), left.of(path))
-            if weighted([max(0.0, share) for share in shares], self.below):
-                self.intended = path
+        if intended is not None and path[:-1] == intended.path:
+            shares = (left.of(intended.path), left.of(path))
+            if weighted([max(0.0, share) for share in shares], self.uniform):
+                self.intended = option
 
-    def _intend(self, options: Sequence[Any]) -> None:
-        self.held.clear()
-        # Whoever stands before an event has one left, whatever was expected.
-        weights = [
-            max(float(self._touches(option)), self.left.of(option.path)) for option in options
-        ]
-        if not any(weights):
-            weights = [1.0] * len(options)
-        self.intended = options[weighted(weights, self.below)].path
+    def _intend(self, options: Sequence[Any]) -> int:
+        """Draw who makes the next event on the thing."""
+        pending, left = self.pending, self.left.totals
+        weights = [left.get(option.path, 0.0) for option in options]
+        if min(weights) < 1.0:
+            for index, option in enumerate(options):
+                if weights[index] < 1.0:
+                    # Whoever stands before an event has one left, whatever was expected.
+                    is_one_left = pending[option][3] and option.path != self.holder
+                    weights[index] = 1.0 if is_one_left else max(0.0, weights[index])
+            if not any(weights):
+                weights = [1.0] * len(options)
+        index = weighted(weights, self.uniform)
+        self.intended = options[index]
+        return index
 
     def _touches(self, option: Any) -> bool:
-        key = option.key
-        if not key or option.path == self.holder:
+        # Who stands before a lock or data has a key.
+        if not option.key:
             return False
-        known = self.known.get(key)
-        if known is None:
-            self.met.add(thing(key, option.site, self.log[0][1]))
-            return self._is_chosen(key, option.site)
-        return known
-
-    def _is_chosen(self, key: int, site: Any) -> bool:
-        known = self.known.get(key)
-        if known is None:
-            known = thing(key, site, self.log[0][1]) == self.chosen
-            # A container has the name of who uses it, and many may.
-            if key < 0 or site is None or site.part:
-                self.known[key] = known
-        return known
+        met = thing(option.key, option.site, self.log[0][1])
+        self.met.add(met)
+        return met == self.chosen
 
     def _catch_up(self) -> None:
         """Count the events that have been made since the last decision."""
-        log, known = self.log, self.known
-        for place in range(self.seen, len(log)):
-            turn, key, mode, site = log[place]
+        log, chosen = self.log, self.chosen
+        first = log[0][1]
+        for turn, key, mode, site in log[self.seen :]:
             if turn is None or mode > RELEASE:
                 continue
-            is_chosen = known.get(key)
-            if is_chosen is None:
-                is_chosen = self._is_chosen(key, site)
-            if is_chosen:
+            touched = -key - first if key < 0 else site.called if site is not None else ""
+            if touched == chosen:
                 if mode != RELEASE:
                     self.left.take(turn.path)
                 if key < 0:

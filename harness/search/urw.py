@@ -11,14 +11,14 @@ Departs: counts are the mean over the runs so far, the first of which is the pla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.tape import Draw, Tape
+from harness.core.tape import Tape
 
 from .census import Census, Left
-from .random_walk import drawn, numbers, seed_of_run
+from .random_walk import below, drawn, fractions, seed_of_run
 from .strategy import Ran
 
 
@@ -38,26 +38,26 @@ class URW:
         """Return the tape of run number `run`; without a census, the plain run makes one."""
         if not self.census.runs:
             return self.census.plain()
-        below = numbers(seed_of_run(self.seed, run + 1))
-        left = Left(self.census.points)
+        uniform = fractions(seed_of_run(self.seed, run + 1))
+        left = Left(self.census.a_run(self.census.points))
 
         def pick(options: Sequence[Any], _could_stay: bool) -> int:
             for option in options:
                 left.start(option.path)
             return weighted(
-                [max(1.0, left.of(option.path) - option.points + 1) for option in options], below
+                [max(1.0, left.of(option.path) - option.points + 1) for option in options], uniform
             )
 
-        return drawn(below, pick, log=[])
+        return drawn(below(uniform), pick, [], uniform=uniform)
 
     def learn(self, ran: Ran) -> None:
         """Count the events of the run."""
         self.census.count(ran)
 
 
-def weighted(weights: Sequence[float], below: Draw) -> int:
+def weighted(weights: Sequence[float], uniform: Callable[[], float]) -> int:
     """Return an index with a chance in proportion to its weight."""
-    place = below(1 << 40) / (1 << 40) * sum(weights)
+    place = uniform() * sum(weights)
     for index, weight in enumerate(weights):
         place -= weight
         if place < 0:

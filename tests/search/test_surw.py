@@ -64,7 +64,8 @@ def test_things_are_drawn_in_proportion_to_their_events() -> None:
     for _ in played(strategy, lambda: (actor(), actor()), 2):
         pass
 
-    totals = {thing: sum(counts.values()) for thing, counts in strategy.census.events.items()}
+    census = strategy.census
+    totals = {each: sum(census.a_run(found).values()) for each, found in census.events.items()}
     assert totals == {"ledger": 6.0, "bell": 2.0}
 
 

@@ -927,6 +927,16 @@ def test_modules_imported_later_get_points(tmp_path: Path, monkeypatch: pytest.M
     assert told(recorder) == ["type read .v"]
 
 
+def rewriter_of_this_file() -> Rewriter:
+    """Return one that also tells what is handed over, to nobody."""
+    return Rewriter(
+        lambda _thing, _site: None,
+        granularity="shared",
+        is_under_test=__file__.__eq__,
+        handed=lambda _thing, _handing: None,
+    )
+
+
 def test_a_second_exploration_rewrites_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -951,12 +961,7 @@ def test_a_second_exploration_rewrites_nothing(
 
 def test_what_was_read_of_the_old_code_is_let_go() -> None:
     """It is twenty times as large as the code, and each preparation goes through all that lives."""
-    rewriter = Rewriter(
-        lambda _thing, _site: None,
-        granularity="shared",
-        is_under_test=__file__.__eq__,
-        handed=lambda _thing, _handing: None,
-    )
+    rewriter = rewriter_of_this_file()
     rewriter.install()
     try:
         is_rewritten = rewriter.is_rewritten(has_a_call_of_many.__code__)
@@ -1088,12 +1093,7 @@ def has_a_call_of_many(call: Any, cup: Any) -> Any:
 
 def test_all_that_is_told_at_once_fits_on_the_stack() -> None:
     """The interpreter does not look: where it does not fit, other memory is written over."""
-    rewriter = Rewriter(
-        lambda _thing, _site: None,
-        granularity="shared",
-        is_under_test=__file__.__eq__,
-        handed=lambda _thing, _handing: None,
-    )
+    rewriter = rewriter_of_this_file()
     rewriter.install()
     try:
         code = has_a_call_of_many.__code__

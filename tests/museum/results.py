@@ -284,11 +284,9 @@ def traces(exhibit: Exhibit, done: Done, counted: str = TRACES) -> int | None:
 
 def loud(exhibit: Exhibit, done: Done) -> list[str]:
     """Return the strategies under which the twin does not hold."""
-    return [
-        each.strategy
-        for each, outcome in done.items()
-        if each.name == exhibit.name and each.twin and outcome.verdict != "holds"
-    ]
+    heard = [*twins(exhibit, full=False), *twins(exhibit, full=True)]
+    found = [each.strategy for each in heard if each in done and done[each].verdict != "holds"]
+    return list(dict.fromkeys(found))
 
 
 def unheard(exhibit: Exhibit, done: Done, *, full: bool) -> list[str]:

@@ -858,6 +858,15 @@ async def closing_node_dies(sim: AsyncSimulation, cls: type[Node]) -> None:
         NoInit: NothingLeft,
         NeverEntersAgain: Elapsed,
     },
+    # One schedule in two hundred finds what the original fix leaves behind.
+    schedules=[
+        (
+            "t1:NYxJjsIwEEXLSRoJwYKLMIRBKCx7wZYjRCY2YDApy2UEHKbFkiNwvU45QV8uP9V_9vvv9fmlStfSG"
+            "6TpHf1F-9Ih2mkcFNBfaeKem42TN9Kq7BSLpKk0gcoz7mmw8-Zoamm35tF36MMBrcEenaTXKjPK6p8g6"
+            "ULDyj3DCevxYpLno1lV7JfrQqt8dVDFXAMkkAghQADwSZuRNUkjxQa-HcRtxgAiaR22otMpicigDT9N-"
+            "fcm3HGYvyQ6bnfQ3qz-Aw"
+        )
+    ],
 )
 async def paused_worker_loses_its_jobs(sim: AsyncSimulation, cls: type[Node]) -> None:
     """A node stands still for 70 s: its job runs elsewhere at 2 TTL, and here until it wakes."""

@@ -85,8 +85,7 @@ class Census:
 
     def a_run(self, counts: Mapping[Path, int]) -> dict[Path, float]:
         """Return the mean of sums over the runs so far."""
-        runs = self.runs or 1
-        return {path: count / runs for path, count in counts.items()}
+        return {path: count / self.runs for path, count in counts.items()}
 
     def contested(self) -> dict[Thing, float]:
         """Return what several actors touch in orders that are to be had, with its events.

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import groupby
 from pathlib import Path
 
+import pytest
+
+from tests.museum import __main__ as command
+from tests.museum.__main__ import KEPT_OF_ALL, RESULTS
 from tests.museum.catalogue import EXHIBITS
 from tests.museum.results import (
     CAP,
@@ -153,3 +158,22 @@ def test_a_verdict_that_should_not_be_is_shown() -> None:
 
     assert str(cell(ABBA, "pos", {wrong.measurement: wrong})) == "! Livelock"
     assert loud(ABBA, {twin.measurement: twin}) == ["pos"]
+
+
+def test_the_whole_table_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was measured lies beside the table, not where a clone would not have it."""
+    monkeypatch.setattr(command, "KEPT_OF_ALL", tmp_path / "measured.jsonl")
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    wanted = ["--full", "--only", ABBA.name, "--strategies", TRACES, "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", ["museum", *wanted])
+
+    codes = [command.main(), command.main()]
+
+    measured_of = [line for line in capsys.readouterr().err.splitlines() if ABBA.name in line]
+    assert codes == [1, 1]  # the other goals stay open
+    assert len(measured_of) == 1
+    assert len((tmp_path / "measured.jsonl").read_text("utf-8").splitlines()) == 1
+    assert KEPT_OF_ALL.parent == RESULTS.parent

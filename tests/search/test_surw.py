@@ -9,8 +9,10 @@ from statistics import mean, median
 
 import pytest
 
+from harness.core.access import BARRIER
+from harness.search.census import Census
 from harness.search.strategy import Strategy
-from harness.search.surw import SURW
+from harness.search.surw import SURW, _Walk
 from harness.search.urw import URW
 from harness.testing import ACQUIRE, RELEASE, Move, Start, Touch
 from tests.museum.catalogue import EXHIBITS
@@ -67,6 +69,43 @@ def test_things_are_drawn_in_proportion_to_their_events() -> None:
     census = strategy.census
     totals = {each: sum(census.a_run(found).values()) for each, found in census.events.items()}
     assert totals == {"ledger": 6.0, "bell": 2.0}
+
+
+class Standing:
+    """An actor that stands before what its key says."""
+
+    site = None
+
+    def __init__(self, place: int, key: int) -> None:
+        self.path, self.key, self.points = (0, place), key, 1
+
+
+def walk_over_the_first_lock(census: Census, *numbers: float) -> _Walk:
+    """Return a walk that orders what is done to the first lock of a run, and draws these."""
+    census.runs, census.events = 1, {1: {(0, 1): 1, (0, 2): 1}}
+    return _Walk(1, census, [(None, 100, BARRIER, None)], iter(numbers).__next__)
+
+
+def test_who_is_woken_before_something_else_is_not_held_back() -> None:
+    """The first waits for the second, who is to take the lock next, until he stands elsewhere."""
+    first, second = Standing(1, -101), Standing(2, 0)
+    walk = walk_over_the_first_lock(Census(), 0.1, 0.5, 0.9, 0.5)
+
+    held_back = walk.pick([first, second], True)
+    first.key, second.points = 0, 2
+    woken = walk.pick([first, second], True)
+
+    assert (held_back, woken) == (1, 0)
+
+
+def test_what_somebody_stands_before_is_met_whoever_goes_first() -> None:
+    """Others could go on while he stood there."""
+    census = Census()
+    walk = walk_over_the_first_lock(census, 0.1, 0.5, 0.9)
+
+    assert walk.pick([Standing(1, 0), Standing(2, -102)], True) == 0
+
+    assert census.met == {2}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -32,27 +32,32 @@ def trace_of(log: Log) -> int:
     # Of those who have done nothing but come up.
     idle: dict[Any, int] = {}
     epoch = 0
+    # Whose state it is, which is put back when somebody else acts.
+    acting: Any = None
+    state, has_acted = 0, False
     for turn, key, mode, _ in log:
-        if turn is None:
-            epoch = hash((epoch, sum(turns.values()) & _MASK))
-            continue
+        if turn is not acting or turn is None:
+            if acting is not None:
+                (turns if has_acted else idle)[acting] = state
+            acting, has_acted = turn, turn in turns
+            if turn is None:
+                epoch = hash((epoch, sum(turns.values()) & _MASK))
+                continue
+            state = turns[turn] if has_acted else idle.get(turn) or hash(turn.path)
         if mode >= PENDING:
             continue
-        state = turns.get(turn)
-        if state is None:
-            state = idle.pop(turn, 0) or hash(turn.path)
-            if mode == AWAIT:
-                idle[turn] = hash((state, epoch, changed.get(key, 0)))
-                continue
+        if mode == AWAIT:
+            state = hash((state, epoch, changed.get(key, 0)))
+            continue
+        has_acted = True
         if mode == READ:
             state = hash((state, epoch, changed.get(key, 0)))
             read[key] = (read.get(key, 0) + state) & _MASK
-        elif mode == AWAIT:
-            state = hash((state, epoch, changed.get(key, 0)))
         else:
             state = hash((state, epoch, changed.get(key, 0), read.pop(key, 0)))
             changed[key] = state
-        turns[turn] = state
+    if has_acted:
+        turns[acting] = state
     return hash(tuple(sorted((turn.path, state) for turn, state in turns.items())))
 
 
@@ -100,7 +105,8 @@ def events_and_races(
     events: list[Event] = []
     races: list[tuple[int, int]] = []
     things: dict[int, _Thing] = {}
-    clocks: dict[Any, int] = {}
+    # The last event of each actor: what happens before it is what happens before his next one.
+    latest: dict[Any, Event] = {}
     everything = base = 0
     upcoming, next_decision = 0, decisions[0] if decisions else 1 << 62
     current: Any = None
@@ -116,7 +122,7 @@ def events_and_races(
             # before the others came to a stop, if they did.
             thing = things.get(key)
             rival = thing.contested if thing is not None else -1
-            own = clocks.get(turn, 0)
+            own = latest[turn].before if turn in latest else 0
             if rival >= 0 and not own >> rival & 1:
                 races.append((rival, len(events)))
                 events.append(
@@ -136,10 +142,12 @@ def events_and_races(
             event = Event(turn.path, decision, place, first_decision=first_decision)
             events.append(event)
             current = turn
-            clock = clocks.get(turn, 0) | base | 1 << index
+            clock = base | 1 << index
+            if turn in latest:
+                clock |= latest[turn].before
             everything |= 1 << index
             event.before = clock
-            clocks[turn] = clock
+            latest[turn] = event
         if mode > PENDING:
             continue
         thing = things.get(key)
@@ -168,7 +176,6 @@ def events_and_races(
                     thing.contested = index
                 thing.readers.clear()
         events[index].before = clock
-        clocks[turn] = clock
     if event is not None:
         event.end = len(log)
     return events, races

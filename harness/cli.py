@@ -324,6 +324,7 @@ def _run(
     options: argparse.Namespace,
 ) -> int:
     from harness.campaign.cells import ran, side_by_side
+    from harness.campaign.quiet import quiet
     from harness.corpus import Corpus, is_wanted
     from harness.explore import shared_ground
 
@@ -361,8 +362,7 @@ def _run(
                     told=told,
                 )
 
-    # What code under test prints is no part of the output.
-    with _progress(total, settings) as shows, contextlib.redirect_stdout(sys.stderr):
+    with _progress(total, settings) as shows, quiet():
         try:
             for run in each_cell(*shows):
                 runs.append(run)
@@ -448,19 +448,20 @@ def _unseen(worth: Worth) -> dict[str, float]:
 
 
 def _replay(options: argparse.Namespace) -> int:
+    from harness.campaign.quiet import last_run_only, quiet
     from harness.report import terminal
     from harness.scenario import replay, replayed_regression, replayed_result
 
     if options.stop_at is not None:
         done = _replay_with_a_stop(options.token, options.stop_at)
     else:
-        with contextlib.redirect_stdout(sys.stderr):
-            done = replay(options.token)
+        with last_run_only() as forget:
+            done = replay(options.token, begins=forget)
     if done.differs:
         _print_differences(done, options.token)
     reports = _reports(options)
     if reports.are_wanted:
-        with contextlib.redirect_stdout(sys.stderr):
+        with quiet():
             reports.add(replayed_result(options.token, done))
         _write_reports(reports)
     if done.violation is not None:
@@ -740,7 +741,7 @@ def _progress(cells: int, settings: Settings) -> Iterator[tuple[Any, Progress]]:
         TimeElapsedColumn(),
     )
     started = 0
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
         task = bar.add_task("", total=cells * per_cell)
 
         def start(name: str) -> None:

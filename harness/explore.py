@@ -382,7 +382,12 @@ def record(
 
 
 def run_token(
-    function: Callable[[Any], Any], token: Token, *, look: Look | None = None, **overrides: Any
+    function: Callable[[Any], Any],
+    token: Token,
+    *,
+    look: Look | None = None,
+    begins: Callable[[], object] | None = None,
+    **overrides: Any,
 ) -> Exploration:
     """Run `function(sim)` once as a token says, and say if the token is of other code.
 
@@ -390,6 +395,8 @@ def run_token(
         function: what the token names.
         token: what `explore` found.
         look: where to stop in the debugger, if at all.
+        begins: called before each run: before the token's come those that prepare, after it only
+            those that confirm it, which are the same.
         **overrides: single settings.
 
     Raises:
@@ -403,6 +410,7 @@ def run_token(
     with _prepared(chosen) as ground:
         explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground)
         explorer.sampler = explorer.strategy = token.strategy
+        explorer.begins = begins
         explorer.settle()
         if look is None:
             explorer.add(explorer.run(replayed(token.choices)))
@@ -605,6 +613,7 @@ class _Explorer:
         self.met: frozenset[int] = frozenset()
         # From the keyboard, while a failure was shrunk; or by whoever was asked.
         self.interrupted = False
+        self.begins: Callable[[], object] | None = None
         # Of the walk that is made, where walks were asked for by seed.
         self.walk: int | None = None
         # Whose tape the last run was, and who is to be named in tokens.
@@ -737,6 +746,8 @@ class _Explorer:
         limits: Limits | None = None,
     ) -> Trial:
         """Make one run."""
+        if self.begins is not None:
+            self.begins()
         return run(
             self.function,
             tape,

@@ -10,10 +10,11 @@ schedules than a shard has, `harness.pytest_stress` makes items of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -647,7 +648,7 @@ def _run_column(
     token = item.config.stash.get(_token_key, None)
     reporter = item.config.stash.get(_reporter_key, None)
     if token is not None:
-        done = replay_cell(this, column, token, fixtures)
+        done = replay_cell(this, column, token, fixtures, begins=_forgets(item.config))
         if reporter is not None:
             reporter.take(item, Cell(this, column, done), fixtures)
         return _keep_replay(item, this, done)
@@ -660,6 +661,8 @@ def _run_column(
     cell = run_cell(this, column, settings, fixtures, corpus=corpus, case=case, told=told)
     if reporter is not None:
         reporter.take(item, cell, fixtures, _case(item, this))
+    if cell.failure is not None and not cell.is_as_declared:
+        _print_one_run(item, this, cell.failure.token, fixtures)
     return _keep_cell(item, cell)
 
 
@@ -680,12 +683,44 @@ def _run_shard(
         if news:
             _keep(item, news[0].violation, news[0].token)
             _keep_test(item, this, news[0])
+            _print_one_run(item, this, news[0].token, fixtures)
         reporter = item.config.stash.get(_reporter_key, None)
         if reporter is not None:
             reporter.take(item, Cell(this, column, done), fixtures, _case(item, this))
 
     shards = item.config.stash[_shards_key]
     return shards.run(item, fixtures, keep).partition("\nViolation: ")[0]
+
+
+def _forgets(config: pytest.Config) -> Callable[[], None] | None:
+    """Return what forgets all that was printed and logged so far; None if pytest keeps nothing."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is None or not capture.is_globally_capturing():
+        return None
+    logs = config.pluginmanager.getplugin("logging-plugin")
+
+    def forget() -> None:
+        capture.read_global_capture()
+        for handler in () if logs is None else (logs.caplog_handler, logs.report_handler):
+            handler.reset()
+
+    return forget
+
+
+def _print_one_run(
+    item: pytest.Function, this: Scenario, token: str, fixtures: Mapping[str, Any]
+) -> None:
+    """Have what pytest shows of output be that of the run that is told, not of hundreds."""
+    from harness.core.token import Token
+    from harness.errors import HarnessError, InternalError
+    from harness.scenario import replay_cell
+
+    forget = _forgets(item.config)
+    if forget is None:
+        return
+    # The verdict is there already, whatever becomes of one run more.
+    with contextlib.suppress(HarnessError, InternalError):
+        replay_cell(this, _column(item, this), Token.decode(token), fixtures, begins=forget)
 
 
 def _keep_replay(item: pytest.Function, this: Scenario, done: Exploration) -> str:

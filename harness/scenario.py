@@ -567,14 +567,23 @@ def replay_cell(
     fixtures: Mapping[str, Any] | None = None,
     *,
     look: Look | None = None,
+    begins: Callable[[], object] | None = None,
 ) -> Exploration:
     """Run the one schedule of `token`, and stop in the debugger where `look` says.
+
+    Args:
+        scenario: what the token names.
+        column: the class that it names.
+        token: what a verdict ended with.
+        fixtures: the arguments besides simulation and class.
+        look: where to stop in the debugger, if at all.
+        begins: called before each run; the last one that is made is the token's.
 
     Raises:
         HarnessError: the run could not be simulated.
     """
     program = scenario.program(column, fixtures)
-    return run_token(program, token, look=look, under_test=scenario.under_test)
+    return run_token(program, token, look=look, begins=begins, under_test=scenario.under_test)
 
 
 def regression(scenario: Scenario, column: Column, failure: Failure) -> Regression:
@@ -1114,12 +1123,18 @@ class _rewriting:  # noqa: N801 - reads as a verb in a with statement
 # --- replay ---------------------------------------------------------------------------------------
 
 
-def replay(token: str | Token, *, look: Look | None = None) -> Exploration:
+def replay(
+    token: str | Token,
+    *,
+    look: Look | None = None,
+    begins: Callable[[], object] | None = None,
+) -> Exploration:
     """Find what a token was made with, by the name in it, and run its one schedule again.
 
     Args:
         token: from the last row of a verdict.
         look: where to stop in the debugger, if at all.
+        begins: called before each run; the last one that is made is the token's.
 
     Raises:
         HarnessError: the token cannot be read, what it names is not there, or the run could not be
@@ -1130,8 +1145,8 @@ def replay(token: str | Token, *, look: Look | None = None) -> Exploration:
         this = find(read.scenario)
         if this.fixtures:
             raise needs_fixtures(this)
-        return replay_cell(this, this.column(read.class_name), read, look=look)
-    return run_token(_function(read.scenario), read, look=look)
+        return replay_cell(this, this.column(read.class_name), read, look=look, begins=begins)
+    return run_token(_function(read.scenario), read, look=look, begins=begins)
 
 
 def replayed_regression(token: str | Token, done: Exploration) -> Regression:

@@ -133,6 +133,60 @@ def test_a_crashed_worker_leaves_the_name_of_its_scenario(project: Path) -> None
     assert outcomes(done).startswith("1 failed")
 
 
+# --- what is printed ------------------------------------------------------------------------------
+
+LOUD = """
+import logging
+import threading
+from harness import scenario
+
+class Counter:
+    def __init__(self):
+        self.value = 0
+
+    def add(self):
+        value = self.value
+        print("printed", value)
+        logging.getLogger("counter").warning("logged %d", value)
+        self.value = value + 1
+
+@scenario
+def test_both_count(sim):
+    counter = Counter()
+    threads = [threading.Thread(target=counter.add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counter.value == 2
+"""
+
+
+_HEADING = re.compile(r"^-+ (?:Captured (\w+) call|storm verdict) -+$", re.MULTILINE)
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
+    """Return what pytest shows of output, each with what it calls it."""
+    parts = _HEADING.split(done.stdout)
+    return {
+        (name, text.strip()) for name, text in zip(parts[1::2], parts[2::2], strict=True) if name
+    }
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "1"], ["-n", "1", "--storm-schedules", "480"]])
+def test_a_failure_shows_what_its_own_run_printed(project: Path, more: list[str]) -> None:
+    """Once, and not what the hundreds before it did; as its replay does. So does each shard."""
+    (project / "test_loud.py").write_text(LOUD, encoding="utf-8")
+
+    failed = run_pytest(project, "test_loud.py", *more)
+
+    token = re.findall(r"t1:[\w-]+", failed.stdout)[0]
+    replayed = run_pytest(project, "test_loud.py", "--storm-replay", token)
+    logged = "WARNING  counter:test_loud.py:13 logged 0"
+    once = {("stdout", "printed 0\nprinted 0"), ("log", f"{logged}\n{logged}")}
+    assert (printed(failed), printed(replayed)) == (once, once)
+
+
 # --- who is who -----------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,6 +22,7 @@ from harness.errors import HarnessError, InternalError
 from harness.explore import Exploration, Failure, Progress, Settings
 from harness.scenario import Cell, Column, Scenario, find, needs_fixtures, run_cell
 
+from .quiet import quiet
 from .workers import begin_worker, prepare
 
 
@@ -164,8 +164,7 @@ def _work(work: _Work) -> _Done:
     prepare(work.files)
     warnings: list[str] = []
     corpus = None if work.corpus is None else Corpus(work.corpus, warnings.append)
-    # What code under test prints is no part of the output.
-    with contextlib.redirect_stdout(sys.stderr):
+    with quiet():
         scenario = find(work.scenario)
         column = scenario.column(work.class_name)
         done = ran(scenario, column, work.settings, corpus=corpus, told=work.told)

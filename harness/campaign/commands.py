@@ -321,7 +321,7 @@ def _progress() -> Iterator[Callable[[Tally], None]]:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def draw(tally: Tally) -> None:

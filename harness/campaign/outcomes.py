@@ -31,6 +31,7 @@ from harness.scenario import (
 )
 from harness.search.worth import Worth
 
+from .quiet import quiet
 from .units import Unit
 
 #: Failures that an outcome tells; it counts all.
@@ -261,7 +262,7 @@ def run_unit(
     """
     try:
         scenario, column = find_cell(unit)
-        with contextlib.redirect_stdout(sys.stderr):
+        with quiet():
             return run_shard(scenario, column, unit, settings, stop=stop)
     except (HarnessError, InternalError) as exc:
         return not_run(unit, str(exc))

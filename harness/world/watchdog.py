@@ -104,10 +104,12 @@ class Watchdog:
         if self._can_signal:
             signal.pthread_kill(self._thread_ident, signal.SIGUSR2)
             return
-        sys.stderr.write(
+        # Not where the code under test prints: that may be shown to nobody.
+        errors = sys.__stderr__ or sys.stderr
+        errors.write(
             "harness: blocked outside the simulation, and this step cannot be interrupted here:\n"
         )
-        faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+        faulthandler.dump_traceback(file=errors)
         os._exit(STUCK_STATUS)
 
     # --- signals ----------------------------------------------------------------------------------

@@ -420,6 +420,20 @@ def run_token(
         return replace(explorer.result(), differs=differs)
 
 
+def run_again(function: Callable[[Any], Any], token: Token, **overrides: Any) -> None:
+    """Run `function(sim)` once more as a token says, for what it prints: nothing is judged.
+
+    Args:
+        function: what the token names; this process has run it before.
+        token: what `explore` found.
+        **overrides: single settings.
+    """
+    chosen = _settings(settings_of(token), overrides)
+    with _prepared(chosen) as ground:
+        explorer = _Explorer(function, chosen, token.scenario, token.class_name, ground)
+        explorer.run(replayed(token.choices))
+
+
 def story(
     function: Callable[[Any], Any], token: Token, violation: Violation, **overrides: Any
 ) -> Story | None:

@@ -713,14 +713,16 @@ def _print_one_run(
     """Have what pytest shows of output be that of the run that is told, not of hundreds."""
     from harness.core.token import Token
     from harness.errors import HarnessError, InternalError
-    from harness.scenario import replay_cell
+    from harness.explore import run_again
 
     forget = _forgets(item.config)
     if forget is None:
         return
+    forget()
+    program = this.program(_column(item, this), fixtures)
     # The verdict is there already, whatever becomes of one run more.
     with contextlib.suppress(HarnessError, InternalError):
-        replay_cell(this, _column(item, this), Token.decode(token), fixtures, begins=forget)
+        run_again(program, Token.decode(token), under_test=this.under_test)
 
 
 def _keep_replay(item: pytest.Function, this: Scenario, done: Exploration) -> str:

@@ -661,9 +661,10 @@ def _run_column(
     cell = run_cell(this, column, settings, fixtures, corpus=corpus, case=case, told=told)
     if reporter is not None:
         reporter.take(item, cell, fixtures, _case(item, this))
-    if cell.failure is not None and not cell.is_as_declared:
+    problem = _keep_cell(item, cell)
+    if cell.failure is not None and problem and not item.session.shouldstop:
         _print_one_run(item, this, cell.failure.token, fixtures)
-    return _keep_cell(item, cell)
+    return problem
 
 
 def _run_shard(
@@ -683,10 +684,11 @@ def _run_shard(
         if news:
             _keep(item, news[0].violation, news[0].token)
             _keep_test(item, this, news[0])
-            _print_one_run(item, this, news[0].token, fixtures)
         reporter = item.config.stash.get(_reporter_key, None)
         if reporter is not None:
             reporter.take(item, Cell(this, column, done), fixtures, _case(item, this))
+        if news and not done.interrupted:
+            _print_one_run(item, this, news[0].token, fixtures)
 
     shards = item.config.stash[_shards_key]
     return shards.run(item, fixtures, keep).partition("\nViolation: ")[0]
@@ -701,8 +703,9 @@ def _forgets(config: pytest.Config) -> Callable[[], None] | None:
 
     def forget() -> None:
         capture.read_global_capture()
-        for handler in () if logs is None else (logs.caplog_handler, logs.report_handler):
-            handler.reset()
+        if logs is not None:
+            # What the fixture caplog shows is another one's.
+            logs.report_handler.reset()
 
     return forget
 

@@ -6,6 +6,7 @@ found. Of a replay the lines of its one run are kept, and not those of the runs 
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -22,10 +23,15 @@ def quiet() -> Iterator[None]:
 
     What was made before and holds a stream goes on writing there. One thread.
     """
-    # As lenient as the streams of the command line.
-    with Path(os.devnull).open("w", encoding="utf-8", errors="backslashreplace") as nowhere:
-        with _printing_to(nowhere):
-            yield
+    with _printing_to(_nowhere()):
+        yield
+
+
+@functools.cache
+def _nowhere() -> TextIO:
+    # Never closed: a module that is imported in a run may keep it, and print in runs to come. As
+    # lenient as the streams of the command line.
+    return Path(os.devnull).open("w", encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

@@ -41,6 +41,15 @@ def test_nothing_is_printed_until_the_end(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr() == ("after out\n", "after err\nafter log\n")
 
 
+def test_whoever_keeps_the_stream_may_print_later() -> None:
+    """A module that is imported in one run does, and prints in the next."""
+    with quiet():
+        kept = sys.stdout
+    with quiet():
+        assert sys.stdout is kept
+        kept.write("later")
+
+
 def test_of_several_runs_the_last_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
     """Also where it has raised; all of it on stderr, in its order."""
     with only_the_last_resort(), pytest.raises(KeyError), last_run_only() as forget:

@@ -324,7 +324,6 @@ def _run(
     options: argparse.Namespace,
 ) -> int:
     from harness.campaign.cells import ran, side_by_side
-    from harness.campaign.quiet import quiet
     from harness.corpus import Corpus, is_wanted
     from harness.explore import shared_ground
 
@@ -338,7 +337,6 @@ def _run(
     interrupted = False
     # Where a progress bar is drawn, nothing is written beside it.
     at_once = options.command == "run" and not options.json and not sys.stderr.isatty()
-    stdout = sys.stdout
 
     def each_cell(start: Callable[[str], object], progress: Progress) -> Iterator[Ran]:
         told = reports.are_wanted
@@ -362,14 +360,14 @@ def _run(
                     told=told,
                 )
 
-    with _progress(total, settings) as shows, quiet():
+    with _progress(total, settings) as shows:
         try:
             for run in each_cell(*shows):
                 runs.append(run)
                 warnings.extend(run.warnings)
                 _report(run.cell, reports)
                 if at_once:
-                    _print_run(run, alone=total == 1, file=stdout)
+                    _print_run(run, alone=total == 1)
                 if run.cell.exploration is not None and run.cell.exploration.interrupted:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -381,7 +379,7 @@ def _run(
         _print_matrix(runs)
     else:
         for run in [] if at_once else runs:
-            _print_run(run, alone=total == 1, file=stdout)
+            _print_run(run, alone=total == 1)
         _print_sum(runs)
     if getattr(options, "emit_test", None) is not None:
         _emit_test([run.cell for run in runs], options.emit_test, as_json=options.json)
@@ -525,6 +523,7 @@ def _reports(options: argparse.Namespace) -> Reports:
 
 def _report(cell: Cell, reports: Reports) -> None:
     """Take a cell into the reports, and tell GitHub of it."""
+    from harness.campaign.quiet import quiet
     from harness.report import github
     from harness.scenario import result_of
 
@@ -532,7 +531,8 @@ def _report(cell: Cell, reports: Reports) -> None:
         return
     has_room = reports.has_room(as_declared=cell.is_as_declared)
     try:
-        result = result_of(cell, has_story=has_room)
+        with quiet():
+            result = result_of(cell, has_story=has_room)
     except HarnessError as exc:
         _complain(f"the failure of {cell.scenario.name} could not be recorded: {exc}")
         result = result_of(cell)
@@ -610,7 +610,7 @@ def _write_test(written: Regression, file: str, stream: TextIO | None = None) ->
 # --- output ---------------------------------------------------------------------------------------
 
 
-def _print_run(run: Ran, *, alone: bool, file: TextIO) -> None:
+def _print_run(run: Ran, *, alone: bool) -> None:
     from harness.report import terminal
     from harness.report.text import worth_in_short, worth_rows
 
@@ -636,7 +636,7 @@ def _print_run(run: Ran, *, alone: bool, file: TextIO) -> None:
     elif cell.violation is not None:
         replay = f"     replay: python -m harness replay {cell.token}"
         lines.append(_indented(str(cell.violation)) if alone else replay)
-    terminal.write("\n".join(lines), file)
+    terminal.write("\n".join(lines), sys.stdout)
 
 
 def _print_matrix(runs: Sequence[Ran]) -> None:

@@ -79,9 +79,10 @@ def ran(
     try:
         if scenario.fixtures:
             raise needs_fixtures(scenario)
-        cell = run_cell(
-            scenario, column, settings, progress=progress, corpus=corpus, shown=shown, told=told
-        )
+        with quiet():
+            cell = run_cell(
+                scenario, column, settings, progress=progress, corpus=corpus, shown=shown, told=told
+            )
     except (HarnessError, InternalError) as exc:
         cell = Cell(scenario, column, None, " ".join(str(exc).split()))
     return Ran(cell, time.perf_counter() - began)

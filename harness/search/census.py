@@ -60,16 +60,26 @@ class Census:
         first = ran.log[0][1]
         held: dict[Path, frozenset[Thing]] = {}
         guards, no_locks = self.guards, frozenset[Thing]()
+        # Of each turn, how often it has touched what in this run. By identity: the log keeps them,
+        # and to hash a path takes longer than all else here.
+        made: dict[int, tuple[Path, dict[Thing, int]]] = {}
+        acting, path, own = None, (), dict[Thing, int]()
         for turn, key, mode, site in ran.log:
             if turn is None or mode > RELEASE:
                 continue
-            path = turn.path
+            if turn is not acting:
+                acting = turn
+                found = made.get(id(turn))
+                if found is None:
+                    found = made[id(turn)] = turn.path, {}
+                path, own = found
             touched = -key - first if key < 0 else site.called if site is not None else ""
             if mode != RELEASE:
-                counts = events.get(touched)
-                if counts is None:
-                    counts = events[touched] = {}
-                counts[path] = counts.get(path, 0) + 1
+                if touched not in own:
+                    # In the order of the log, whoever is the first.
+                    events.setdefault(touched, {}).setdefault(path, 0)
+                    own[touched] = 0
+                own[touched] += 1
             if key > 0:
                 guarding = guards.get(touched)
                 if guarding is None:
@@ -82,6 +92,9 @@ class Census:
                 held[path] = held.get(path, no_locks) | {touched}
             elif mode == RELEASE:
                 held[path] = held.get(path, no_locks) - {touched}
+        for path, own in made.values():
+            for touched, count in own.items():
+                events[touched][path] += count
 
     def a_run(self, counts: Mapping[Path, int]) -> dict[Path, float]:
         """Return the mean of sums over the runs so far."""

@@ -68,13 +68,6 @@ class Footprint:
     new: dict[int, bool] = field(default_factory=dict)
     everything: bool = False
 
-    def add(self, number: int, part: int, *, changes: bool) -> None:
-        """Add an access."""
-        if number < self.things:
-            self.known[number] = changes or self.known.get(number, False)
-        else:
-            self.new[part] = changes or self.new.get(part, False)
-
     def meets(self, number: int, part: int, *, changes: bool) -> bool:
         """Tell whether an access of another run depends on this step, or might."""
         found = self.known.get(number) if number < self.things else self.new.get(part)
@@ -246,9 +239,9 @@ class Exhaustive:
     def _catch_up(self, *, ends_run: bool = False) -> None:
         """Number what was touched since the last look, and wake those who depend on it."""
         numbers, asleep, log = self._numbers, self._asleep, self._log
-        accesses = self._accesses
-        for place in range(self._seen, len(log)):
-            turn, key, mode, site = log[place]
+        # How many accesses in a row who acts has made.
+        acting, made = None, 0
+        for turn, key, mode, site in log[self._seen :]:
             if turn is None:
                 asleep.clear()
                 continue
@@ -257,7 +250,10 @@ class Exhaustive:
                 if mode in _BLIND and not self.incomplete:
                     self.incomplete = _BLIND[mode]
                 continue
-            accesses[turn.path] = accesses.get(turn.path, 0) + 1
+            if turn is not acting:
+                self._count(acting, made)
+                acting, made = turn, 0
+            made += 1
             if asleep and not ends_run:
                 asleep.pop(turn.path, None)
                 part, changes = _part(key, site), mode not in QUIET
@@ -267,7 +263,12 @@ class Exhaustive:
                     if footprint.meets(number, part, changes=changes)
                 ]:
                     del asleep[path]
+        self._count(acting, made)
         self._seen = len(log)
+
+    def _count(self, turn: Any, made: int) -> None:
+        if made:
+            self._accesses[turn.path] = self._accesses.get(turn.path, 0) + made
 
     # --- between runs -----------------------------------------------------------------------------
 
@@ -289,6 +290,7 @@ class Exhaustive:
         self, events: Sequence[Event], nodes: Sequence[_Node], aborting: int
     ) -> None:
         """Keep what the step chosen at each decision touched."""
+        log, numbers = self._log, self._numbers
         for index, event in enumerate(events):
             if event.decision < 0:
                 continue
@@ -296,28 +298,34 @@ class Exhaustive:
             if event.path != node.options[node.chosen]:
                 continue
             footprint = Footprint(node.things, everything=index == aborting)
+            things, known, new = node.things, footprint.known, footprint.new
             born: set[int] = set()
-            for turn, key, mode, site in self._log[event.start : event.end]:
+            for turn, key, mode, site in log[event.start : event.end]:
                 if mode == BIRTH:
                     # Nobody else can have it before some other access has handed it on.
                     born.add(key)
                 elif turn is not None and mode < PENDING and key not in born:
-                    changes = mode not in QUIET
-                    footprint.add(self._numbers[key], _part(key, site), changes=changes)
+                    number = numbers[key]
+                    # An access that was made before, and changed no more, adds nothing.
+                    if number < things:
+                        if not known.get(number):
+                            known[number] = mode not in QUIET
+                    elif not new.get(part := _part(key, site)):
+                        new[part] = mode not in QUIET
             node.done[event.path] = footprint
 
     def _accesses_made(self, events: Sequence[Event]) -> list[int]:
         """Return for each event how many accesses its actor had made at its end."""
+        log = self._log
         totals: dict[Path, int] = {}
         made = []
         for event in events:
-            accesses = sum(
-                1
-                for turn, _, mode, _ in self._log[event.start : event.end]
-                if turn is not None and mode < PENDING
-            )
-            totals[event.path] = totals.get(event.path, 0) + accesses
-            made.append(totals[event.path])
+            total = totals.get(event.path, 0)
+            for turn, _, mode, _ in log[event.start : event.end]:
+                if turn is not None and mode < PENDING:
+                    total += 1
+            totals[event.path] = total
+            made.append(total)
         return made
 
     def _reverse(

@@ -28,6 +28,7 @@ HasPoints = Callable[[Any], bool]
 
 #: What an expression does to its operands: it looks at all in them.
 EXPRESSION: Final = Handing(READ, hidden=True, objects="generated")
+_LOOKING_INTO: Final = sites.READERS | sites.WRITERS | sites.LOOKERS
 #: They get attributes, or what lies in a container.
 GETTERS: Final = (operator.attrgetter, operator.itemgetter)
 _CHANGING: Final = Handing(WRITE, hidden=True, objects="generated")
@@ -127,6 +128,32 @@ class Use:
     named: tuple[Any, str, int] | None = None
     is_unseen: bool = False
     is_outside: bool = False
+
+
+def tells_itself(receiver: Any, calling: Calling) -> bool:
+    """Say whether what is called is a method that tells by itself what it does: most are.
+
+    As `use_of` would, which then finds nothing that is used, in a tenth of the time.
+    """
+    kind, name = type(receiver), calling.method
+    if has_state(kind) or name in dict_of(receiver):
+        return False
+    for base in kind.__mro__:
+        if name in vars(base):
+            found = vars(base)[name]
+            return (
+                type(found) is types.FunctionType
+                and found.__module__ not in _MODULES_TOLD
+                and found not in _FUNCTIONS_TOLD
+                and calling.is_told(found)
+            )
+    return False
+
+
+_MODULES_OF_REFERENCES: Final = frozenset({"weakref", "_weakrefset"})
+#: What the log is told of though it may be under test.
+_MODULES_TOLD: Final = sites.OUTSIDE_MODULES | _MODULES_OF_REFERENCES
+_FUNCTIONS_TOLD: Final = sites.BLINDING | sites.NAMING | sites.OUTSIDE | sites.WRITERS
 
 
 def use_of(parts: tuple[Any, ...], calling: Calling) -> Use:
@@ -234,7 +261,7 @@ def is_blinding(function: Any) -> bool:
         cached = _innermost(function)
         return type(cached) is types.FunctionType and not is_plumbing(cached.__code__.co_filename)
     return is_a(function, (type, types.FunctionType)) and (
-        function.__module__ in ("weakref", "_weakrefset")
+        function.__module__ in _MODULES_OF_REFERENCES
     )
 
 
@@ -275,7 +302,7 @@ def handing_of(function: Any, is_told: HasPoints) -> Handing | None:
         return None
     if is_listed(function, sites.OPENERS):
         return Handing(READ, inside=function not in sites.SHALLOW, objects="all")
-    if is_listed(function, sites.READERS | sites.WRITERS | sites.LOOKERS):
+    if is_listed(function, _LOOKING_INTO):
         return EXPRESSION
     if is_a(function, type) and issubclass(function, BaseException):
         return Handing(READ, inside=False)

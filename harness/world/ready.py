@@ -80,7 +80,8 @@ def _type_of_steps() -> type | None:
     return None if kind is MethodType else kind
 
 
-_Step = _type_of_steps()
+#: The step of a task waits for none that stands before it.
+STEP = _type_of_steps()
 
 
 class ReadyQueue(deque[Any]):
@@ -213,7 +214,7 @@ class ReadyQueue(deque[Any]):
             if kind is FunctionType and type(handle) is Handle:
                 # The usual cases of what follows.
                 index = 0
-            elif kind is not _Step:
+            elif kind is not STEP:
                 index = self._first_of_chain(index)
         return self._take(index)
 

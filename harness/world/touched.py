@@ -21,7 +21,7 @@ from weakref import ReferenceType, ref
 
 from harness.core.access import CONTAINERS, OUTSIDE, READ, UNSEEN, WRITE, Log
 
-from .called import Calling, is_of_asyncio, may_be_held_back, may_run_unseen, use_of
+from .called import Calling, is_of_asyncio, may_be_held_back, may_run_unseen, tells_itself, use_of
 from .here import here
 from .reach import (
     ATOMS,
@@ -101,6 +101,8 @@ def _log_called(log: Log, world: Any, turn: Any, parts: Any, calling: Calling) -
         if may_run_unseen(parts, calling):
             log.append((turn, 0, UNSEEN, _HANDED))
         return
+    if calling.method and tells_itself(parts[0], calling):
+        return
     use = use_of(parts, calling)
     if use.is_outside:
         log.append((turn, OUTSIDE, WRITE, _HANDED))
@@ -109,19 +111,25 @@ def _log_called(log: Log, world: Any, turn: Any, parts: Any, calling: Calling) -
     if use.named is not None:
         *pair, mode = use.named
         _log_named(log, world, turn, pair, mode)
-    private = {id(parts[1 + place]) for place in calling.private}
+    private = [id(parts[1 + place]) for place in calling.private] if use.things else []
     for thing, handing in use.things:
-        if type(thing) in ATOMS:
+        kind = type(thing)
+        if kind in OPAQUE and (handing.objects != "all" or kind in ATOMS):
             continue
         if id(thing) not in private:
             look_at(log, world, turn, thing, handing)
         elif handing.inside:
-            inner = replace(handing, itself=False, is_private=True)
-            look_at(log, world, turn, thing, inner)
+            look_at(log, world, turn, thing, _inside_alone(handing))
 
 
 #: Where a container is handed on: no place by itself, so that nobody is held back before it.
 _HANDED: Final = CodeSite("", "", 0, -1, "hand", "", writes=False, sync=False, shared=True)
+
+
+@lru_cache(maxsize=64)
+def _inside_alone(handing: Handing) -> Handing:
+    """Return how what lies in a thing is used that was made on the spot, and nobody else has."""
+    return replace(handing, itself=False, is_private=True)
 
 
 @lru_cache(maxsize=4_096)
@@ -135,6 +143,14 @@ def _handed_as(name: str) -> CodeSite:
 def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
     """Note an access to data, with what lies behind a view or an iterator."""
     kind = type(subject)
+    if site.origins.get(kind) is _PLAIN:
+        # Most accesses: what follows has nothing to add. The number is written out, too.
+        found = world.numbers.get(id(subject))
+        if found is not None and type(found[1]) is ReferenceType and found[1]() is subject:
+            log.append((turn, found[0] + site.part, site.mode, site))
+        else:
+            log.append((turn, number_of(world, subject) + site.part, site.mode, site))
+        return
     if kind is memoryview:
         subject = memory_of(subject)
     if is_iterator(kind) and not site.part:
@@ -277,7 +293,7 @@ def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> Non
             origin = _IN_ITSELF
         else:
             origin = _origin(kind, name)
-        site.origins[kind] = origin
+        site.origins[kind] = _PLAIN if origin is None and _is_plain(kind, site.name) else origin
     if origin is _IN_ITSELF:
         if kind is types.ModuleType:
             _log_named(log, world, turn, (subject, name), READ)
@@ -291,6 +307,12 @@ def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> Non
         look_at(log, world, turn, subject, LOOKING_INTO["deepcopy()"])
     elif origin is not None and name not in dict_of(subject):
         log.append((turn, number_of(world, origin) + site.part, READ, _handed_as(site.name)))
+
+
+def _is_plain(kind: type, name: str) -> bool:
+    """Tell whether nothing more is to be told of an attribute than that it is used."""
+    is_state = name in _OF_LOCKS and is_synchronisation(kind)
+    return not (is_hidden(kind) or is_state or name in _KINSHIP or kind is memoryview)
 
 
 def _origin(holder: type, name: str) -> object:
@@ -316,6 +338,7 @@ def _forget_origins() -> None:
 
 
 _NOT_YET: Final = object()
+_PLAIN: Final = object()
 _WORKED_OUT: Final = object()
 _BARED: Final = object()
 _OPENED: Final = object()

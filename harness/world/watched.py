@@ -6,13 +6,14 @@ handle is, who gave it to him, and what his last turn has touched.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from harness.core.access import AWAIT, LOOP, NUMBERED, READ, RELEASE, WRITE
 from harness.core.kernel import FEW
 
 from .fibers import LOCK_NUMBERS, World
-from .ready import ReadyQueue
+from .ready import STEP, ReadyQueue
 from .tasks import SimTask, sleeps
 from .touched import log_callback
 
@@ -138,14 +139,18 @@ class WatchedQueue(ReadyQueue):
         # A task may have several handles, and a chain has one that is first: each is shown once,
         # by the first choice that means it.
         firsts: dict[int, int] = {}
-        for choice in range(width):
-            firsts.setdefault(choice if self.free else self._first_of_chain(choice), choice)
-        turns: dict[tuple[int, ...], int] = {}
+        for choice, handle in enumerate(islice(self, width)):
+            is_free = self.free or type(handle._callback) is STEP
+            firsts.setdefault(choice if is_free else self._first_of_chain(choice), choice)
+        # By identity: a turn that stands here lives.
+        options: dict[int, tuple[Any, int]] = {}
+        turns = self.turns
         for place in sorted(firsts):
-            turns.setdefault(self.turns[id(self[place])][1].path, place)
+            turn = turns[id(self[place])][1]
+            options.setdefault(id(turn), (turn, place))
         place = 0
-        if len(turns) > 1:
-            options = [self.turns[id(self[place])][1] for place in turns.values()]
-            place = list(turns.values())[self.world.ask(options)]
+        if len(options) > 1:
+            each = list(options.values())
+            place = each[self.world.ask([turn for turn, _ in each])][1]
         tape.note(firsts[place], width)
         return self._take(place)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from types import CodeType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -712,7 +712,11 @@ def survivor_of(task: tasks.SimTask) -> Survivor:
 def _counts(world: World, number: int, name: str) -> bool:
     if number in world.own or number in world.excused:
         return False
-    return not any(fnmatchcase(name, pattern) for pattern in world.backgrounds)
+    return not any(_matches(name, pattern) for pattern in world.backgrounds)
+
+
+#: Asked of each task at the end of each run.
+_matches = lru_cache(maxsize=4_096)(fnmatchcase)
 
 
 def _created(born: Any) -> str:

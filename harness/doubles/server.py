@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.core.clock import to_ns
 from harness.errors import HarnessError, misuse
@@ -70,8 +70,7 @@ class StoreEvent:
     reply: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command under way: what it is called, and what it does to the data.
 
     Args:

@@ -74,13 +74,16 @@ class Census:
                     found = made[id(turn)] = turn.path, {}
                 path, own = found
             touched = -key - first if key < 0 else site.called if site is not None else ""
+            is_first = touched not in own
             if mode != RELEASE:
-                if touched not in own:
+                if is_first:
                     # In the order of the log, whoever is the first.
                     events.setdefault(touched, {}).setdefault(path, 0)
                     own[touched] = 0
                 own[touched] += 1
             if key > 0:
+                if not (is_first or held):
+                    continue
                 guarding = guards.get(touched)
                 if guarding is None:
                     guards[touched] = held.get(path, no_locks)
@@ -90,8 +93,8 @@ class Census:
                         guards[touched] = guarding & mine
             elif mode == ACQUIRE:
                 held[path] = held.get(path, no_locks) | {touched}
-            elif mode == RELEASE:
-                held[path] = held.get(path, no_locks) - {touched}
+            elif mode == RELEASE and path in held:
+                held[path] -= {touched}
         for path, own in made.values():
             for touched, count in own.items():
                 events[touched][path] += count

@@ -165,9 +165,10 @@ class Exhaustive:
         if not self.incomplete and _mixes(events, nodes):
             # How a loop and a thread beside it depend on each other is not all told by the log.
             self.incomplete = "threads run beside an event loop"
-        self._note_footprints(events, nodes, _aborting(self._log, events))
+        aborting = _aborting(self._log, events)
+        self._note_footprints(events, nodes, aborting)
         if self.reduce:
-            races += self._cut_off(events, nodes)
+            races += self._cut_off(events, nodes, aborting)
             made = self._accesses_made(events) if races else []
             for first, second in races:
                 self._reverse(events, nodes, made, first, second)
@@ -272,9 +273,11 @@ class Exhaustive:
 
     # --- between runs -----------------------------------------------------------------------------
 
-    def _cut_off(self, events: Sequence[Event], nodes: Sequence[_Node]) -> list[tuple[int, int]]:
+    @staticmethod
+    def _cut_off(
+        events: Sequence[Event], nodes: Sequence[_Node], aborting: int
+    ) -> list[tuple[int, int]]:
         """Return the races with a step that ended the run for everybody: it races with them all."""
-        aborting = _aborting(self._log, events)
         if aborting < 0:
             return []
         node = nodes[events[aborting].decision] if events[aborting].decision >= 0 else None

@@ -26,8 +26,7 @@ def trace_of(log: Log) -> int:
     Whether a thread that did nothing yet has come up makes no difference.
     """
     # For each thing: the state that its last change left, and a sum over the reads since.
-    changed: dict[int, int] = {}
-    read: dict[int, int] = {}
+    things: dict[int, list[int]] = {}
     turns: dict[Any, int] = {}
     # Of those who have done nothing but come up.
     idle: dict[Any, int] = {}
@@ -46,16 +45,19 @@ def trace_of(log: Log) -> int:
             state = turns[turn] if has_acted else idle.get(turn) or hash(turn.path)
         if mode >= PENDING:
             continue
+        thing = things.get(key)
+        if thing is None:
+            thing = things[key] = [0, 0]
         if mode == AWAIT:
-            state = hash((state, epoch, changed.get(key, 0)))
+            state = hash((state, epoch, thing[0]))
             continue
         has_acted = True
         if mode == READ:
-            state = hash((state, epoch, changed.get(key, 0)))
-            read[key] = (read.get(key, 0) + state) & _MASK
+            state = hash((state, epoch, thing[0]))
+            thing[1] = (thing[1] + state) & _MASK
         else:
-            state = hash((state, epoch, changed.get(key, 0), read.pop(key, 0)))
-            changed[key] = state
+            state = hash((state, epoch, thing[0], thing[1]))
+            thing[0], thing[1] = state, 0
     if has_acted:
         turns[acting] = state
     return hash(tuple(sorted((turn.path, state) for turn, state in turns.items())))

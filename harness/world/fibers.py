@@ -18,8 +18,8 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from types import CodeType, FrameType
 from typing import Any
 
@@ -99,6 +99,21 @@ def life(actor: Actor) -> int:
 
 class Stop(BaseException):
     """The run is over: unwind. Never an error of the code under test."""
+
+
+class _Silence:
+    """Has a world without points inside a block, which may lie in another. One use."""
+
+    __slots__ = ("_world",)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __enter__(self) -> None:
+        self._world.silenced += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._world.silenced -= 1
 
 
 class World:
@@ -677,14 +692,9 @@ class World:
         if is_current:
             self.switch(self.kernel.next())
 
-    @contextmanager
-    def silence(self) -> Iterator[None]:
+    def silence(self) -> AbstractContextManager[None]:
         """Have no points inside the block."""
-        self.silenced += 1
-        try:
-            yield
-        finally:
-            self.silenced -= 1
+        return _Silence(self)
 
     # --- teardown ---------------------------------------------------------------------------------
 

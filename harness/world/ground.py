@@ -30,7 +30,7 @@ from .touched import at_hand_over
 from .watchdog import Watchdog
 
 #: Objects in the youngest generation after which garbage is collected between two runs.
-GARBAGE = 20_000
+GARBAGE = 6_000
 #: Collections of the younger generations to one of all.
 FULL_EVERY = 8
 

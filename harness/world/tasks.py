@@ -194,15 +194,19 @@ _eager: Any = getattr(asyncio.tasks, "_eager_tasks", ())
 FEW_TASKS = 100
 
 
-def _none_is_pending(loop: Any) -> bool:
-    """Tell whether `all_tasks` would find none, in a tenth of its time where there are few."""
-    if not hasattr(_registry, "data") or _eager or len(_registry.data) > FEW_TASKS:
-        return not asyncio.all_tasks(loop)
-    for reference in list(_registry.data):
-        task = reference()
-        if task is not None and not task.done() and task.get_loop() is loop:
-            return False
-    return True
+def _left_pending(loop: Any) -> list[Any]:
+    """Return the tasks of a loop that are not done, in the order in which they were made.
+
+    As `all_tasks`, in a tenth of its time where there are few and none of them is left.
+    """
+    if hasattr(_registry, "data") and not _eager and len(_registry.data) <= FEW_TASKS:
+        for reference in list(_registry.data):
+            task = reference()
+            if task is not None and not task.done() and task.get_loop() is loop:
+                break
+        else:
+            return []
+    return _in_order(asyncio.all_tasks(loop))
 
 
 def cancel_all_tasks(loop: Any) -> None:
@@ -215,9 +219,9 @@ def cancel_all_tasks(loop: Any) -> None:
     if world is None or world.stopping:
         _real_cancel_all(loop)
         return
-    if _none_is_pending(loop):
+    left = _left_pending(loop)
+    if not left:
         return
-    left = _in_order(asyncio.all_tasks(loop))
     for task in left:
         waiter = getattr(task, "_fut_waiter", None)
         if isinstance(task, SimTask) and waiter is not None and not waiter.done():

@@ -139,14 +139,15 @@ class WatchedQueue(ReadyQueue):
         # A task may have several handles, and a chain has one that is first: each is shown once,
         # by the first choice that means it.
         firsts: dict[int, int] = {}
-        for choice, handle in enumerate(islice(self, width)):
+        handles = list(islice(self, width))
+        for choice, handle in enumerate(handles):
             is_free = self.free or type(handle._callback) is STEP
             firsts.setdefault(choice if is_free else self._first_of_chain(choice), choice)
         # By identity: a turn that stands here lives.
         options: dict[int, tuple[Any, int]] = {}
         turns = self.turns
         for place in sorted(firsts):
-            turn = turns[id(self[place])][1]
+            turn = turns[id(handles[place])][1]
             options.setdefault(id(turn), (turn, place))
         place = 0
         if len(options) > 1:

@@ -13,10 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from harness.core.history import History
-from harness.core.tape import replayed
-from harness.trial import Trial, run
-from harness.world.ground import prepared
+from harness.explore import Record, record, shared_ground
 from harness.world.sites import Granularity
 from tests.programs import recorded
 
@@ -36,38 +33,25 @@ def runs(
     programs: Iterable[Callable[[Any], None]],
     tapes: Iterable[tuple[int, ...]],
     granularity: Granularity = "shared",
-) -> list[list[Trial]]:
-    """Record one run for each program and tape.
-
-    `harness.explore.record` prepares the ground for each run; all of these stand on one.
-    """
+) -> list[list[Record]]:
+    """Record one run for each program and tape; all of these stand on one preparation."""
     every = list(tapes)
-    found = []
-    with prepared(granularity=granularity, watchdog_seconds=5.0) as ground:
-        for program in programs:
-            # The first run of a process differs: caches are filled, modules are imported.
-            run(program, replayed(()), ground)
-            found.append(
-                [run(program, replayed(tape), ground, history=History()) for tape in every]
-            )
-    return found
-
-
-def digest(trial: Trial) -> str:
-    """Return the history hash of a recorded run."""
-    assert trial.history is not None
-    return trial.history.digest()
+    with shared_ground():
+        return [
+            [record(program, tape, granularity=granularity) for tape in every]
+            for program in programs
+        ]
 
 
 def digests(
     programs: tuple[Callable[[Any], None], ...], granularity: Granularity
 ) -> dict[str, str]:
     """Return the digest of each program under each seed."""
-    trials = runs(programs, map(choices, SEEDS), granularity)
+    rows = runs(programs, map(choices, SEEDS), granularity)
     return {
-        f"{program.__name__} {granularity} seed {seed}": digest(trial)
-        for program, row in zip(programs, trials, strict=True)
-        for seed, trial in zip(SEEDS, row, strict=True)
+        f"{program.__name__} {granularity} seed {seed}": run.digest
+        for program, row in zip(programs, rows, strict=True)
+        for seed, run in zip(SEEDS, row, strict=True)
     }
 
 

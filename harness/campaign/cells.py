@@ -168,6 +168,6 @@ def _work(work: _Work) -> _Done:
     with quiet():
         scenario = find(work.scenario)
         column = scenario.column(work.class_name)
-        done = ran(scenario, column, work.settings, corpus=corpus, told=work.told)
+    done = ran(scenario, column, work.settings, corpus=corpus, told=work.told)
     cell = done.cell
     return _Done(cell.exploration, cell.stored, cell.problem, done.seconds, tuple(warnings))

@@ -15,14 +15,14 @@ class _Kind(type):
         """Nothing."""
 
 
-class _Base:
+class _Shelf:
     add: Any
 
     def put(self, thing: Any) -> None:
         """Nothing."""
 
 
-class _Box(_Base, metaclass=_Kind):
+class _Box(_Shelf, metaclass=_Kind):
     pass
 
 
@@ -41,7 +41,7 @@ def _box_with_a_put_of_its_own() -> _Box:
     return box
 
 
-_Base.add = [].append
+_Shelf.add = [].append
 
 
 @pytest.mark.parametrize(

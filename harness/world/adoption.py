@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from . import patching, threads, twins
+from .called import Calling
+from .sites import CodeSite, Handing
 
 IsBystander = Callable[[str], bool]
 IsUnderTest = Callable[[str], bool]
@@ -59,6 +61,10 @@ _DULL = frozenset(
         types.ModuleType,
         property,
         *_REAL_LOCKS,
+        # What was found out about code under test: most of the heap where there is much of it.
+        CodeSite,
+        Handing,
+        Calling,
     }
 )
 #: Modules of the standard library whose objects belong to whoever holds them.
@@ -140,6 +146,8 @@ class Adoption:
         self.places: list[Place] = []
         self.resets: list[Callable[[], None]] = []
         self.endings: list[Callable[[], None]] = []
+        # All functions of the process, for whoever needs them at once: a scan takes its time.
+        self.functions: list[types.FunctionType] = []
         self._words: dict[int, str] = {}
 
     def take(self, place: Place) -> None:
@@ -300,6 +308,7 @@ class _Adopting:
         owned = [*heap.instances(*_owned_types(heap))]
         self.held_by = heap.holders([*primitives, *self.originals.values(), *carriers, *owned])
         self._find_owners()
+        self.adoption.functions = heap.by_type[types.FunctionType]
         for primitive in primitives:
             self._adopt(primitive)
         for carrier in carriers:

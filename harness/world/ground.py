@@ -24,7 +24,7 @@ from .adoption import Adoption, adopted
 from .fibers import Fiber, World, end_spare
 from .hook import at_end, at_point
 from .overheard import overhearing
-from .points import Granularity, IsUnderTest, Rewriter, under_test
+from .points import Granularity, IsUnderTest, Rewriter, settle, under_test
 from .threads import Lock
 from .touched import at_hand_over
 from .watchdog import Watchdog
@@ -151,12 +151,14 @@ def prepared(
     )
     guard_job = functools.partial(_guard_job, rewriter, chosen)
     was_collecting = gc.isenabled()
+    settle()
     with ExitStack() as stack:
         adoption = stack.enter_context(adopted(patching.is_bystander, chosen))
         stack.callback(gc.enable if was_collecting else gc.disable)
         gc.disable()
         own_locks = stack.enter_context(patching.installed(rewriter.install_new, guard_job))
-        rewriter.install()
+        rewriter.install(adoption.functions)
+        adoption.functions = []
         # What there is now no collection and no search for new functions looks through again.
         gc.freeze()
         stack.callback(gc.unfreeze)

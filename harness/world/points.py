@@ -11,10 +11,10 @@ Rewritten code is remembered for the process, so that a second exploration only 
 import dis
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .called import has_points
 from .hand_over import Handed
@@ -69,11 +69,17 @@ class Rewriter:
         self._swapped: list[tuple[FunctionType, CodeType]] = []
         self._modules_seen: tuple[int, str] = (0, "")
 
-    def install(self) -> None:
-        """Rewrite every function under test that exists. If one fails, none stays rewritten."""
+    def install(self, existing: list[FunctionType] | None = None) -> None:
+        """Rewrite every function under test that exists. If one fails, none stays rewritten.
+
+        Args:
+            existing: all functions there are, if somebody knows them already.
+        """
         self._modules_seen = _newest_module()
         try:
-            self._swap(_functions(self._is_under_test, also_frozen=True))
+            if existing is None:
+                existing = _existing(also_frozen=True)
+            self._swap(_chosen(existing, self._is_under_test))
         except BaseException:
             self.restore()
             raise
@@ -144,6 +150,8 @@ class _Memory:
     # By identity of the module's namespace, which the facts keep alive.
     modules: dict[int, Rewriting] = field(default_factory=dict)
     user_classes: dict[type, bool] = field(default_factory=dict)
+    # Whether something was rewritten since garbage was collected.
+    has_grown: bool = False
 
     def learn(self, functions: list[FunctionType]) -> None:
         """Gather facts on the modules of `functions`; rewrite those that nest others first."""
@@ -151,19 +159,16 @@ class _Memory:
         for function in functions:
             by_module.setdefault(id(function.__globals__), []).append(function)
         own = {key: _own_facts(group) for key, group in by_module.items()}
-        nested: set[int] = set()
-        for said in own.values():
-            nested |= said.nested
+        nested = frozenset[int]().union(*(said.nested for said in own.values()))
         for key, group in by_module.items():
             namespace = group[0].__globals__
-            attributes = set(own[key].attributes)
-            for other in _drawn_from(namespace):
-                if other in own:
-                    attributes |= own[other].attributes
+            attributes = own[key].attributes.union(
+                *(own[other].attributes for other in _drawn_from(namespace) if other in own)
+            )
             facts = ModuleFacts(
                 namespace,
-                frozenset(own[key].stored),
-                frozenset(attributes),
+                own[key].stored,
+                attributes,
                 self.is_user_class,
                 self.is_under_test,
             )
@@ -188,6 +193,7 @@ class _Memory:
         if known is not None:
             return known[1]
         before = len(module.done)
+        self.has_grown = True
         new = module.rewrite(code)
         for original, result in list(module.done.values())[before:]:
             if result is not original:
@@ -216,50 +222,64 @@ _OURS: Final[dict[int, tuple[CodeType, CodeType]]] = {}
 _MEMORIES: Final[dict[tuple[Hook, Granularity, IsUnderTest], _Memory]] = {}
 
 
-@dataclass(slots=True)
-class _OwnFacts:
-    """What the code of some functions says about their module."""
+def settle() -> None:
+    """Make what was rewritten since less to look through: a collection sorts out plain tuples.
 
-    stored: set[str] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
-    nested: set[int] = field(default_factory=set)
-
-    def add(self, other: "_OwnFacts") -> None:
-        self.stored |= other.stored
-        self.attributes |= other.attributes
-        self.nested |= other.nested
+    For every function there are half a dozen, and no scan of the heap meets them afterwards.
+    """
+    if any(memory.has_grown for memory in _MEMORIES.values()):
+        for memory in _MEMORIES.values():
+            memory.has_grown = False
+        gc.collect()
 
 
+class _OwnFacts(NamedTuple):
+    """What the code of some functions says about their module. Most says nothing: `_NO_FACTS`."""
+
+    stored: frozenset[str]
+    attributes: frozenset[str]
+    nested: frozenset[int]
+
+    @classmethod
+    def of_all(cls, several: Iterable["_OwnFacts"]) -> "_OwnFacts":
+        """Put together what several say."""
+        found = [each for each in set(several) if each != _NO_FACTS]
+        if not found:
+            return _NO_FACTS
+        return cls(*(frozenset[Any]().union(*sets) for sets in zip(*found, strict=True)))
+
+
+# Thousands of objects that each scan of the heap would look at are one.
+_NO_FACTS: Final = _OwnFacts(frozenset(), frozenset(), frozenset())
 _CODE_FACTS: Final[dict[int, tuple[CodeType, _OwnFacts]]] = {}
 _STORES_GLOBAL: Final = frozenset({dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]})
 _STORES_ATTRIBUTE: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
 
 
 def _own_facts(functions: list[FunctionType]) -> _OwnFacts:
-    facts = _OwnFacts()
-    for function in functions:
-        facts.add(_code_facts(function.__code__))
+    facts = _OwnFacts.of_all(_code_facts(function.__code__) for function in functions)
     namespace = functions[0].__globals__
+    attributes = set(facts.attributes)
     for value in list(namespace.values()):
         if isinstance(value, type) and value.__module__ == namespace.get("__name__"):
-            facts.attributes.update(_data_attributes(value))
-    return facts
+            attributes.update(_data_attributes(value))
+    return facts._replace(attributes=frozenset(attributes))
 
 
 def _code_facts(code: CodeType) -> _OwnFacts:
     known = _CODE_FACTS.get(id(code))
     if known is not None:
         return known[1]
-    facts = _OwnFacts()
+    stored: set[str] = set()
+    attributes: set[str] = set()
     for op, arg in operations(code):
         if op in _STORES_GLOBAL:
-            facts.stored.add(code.co_names[arg])
+            stored.add(code.co_names[arg])
         elif op in _STORES_ATTRIBUTE:
-            facts.attributes.add(code.co_names[arg])
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            facts.add(_code_facts(constant))
-            facts.nested.add(id(constant))
+            attributes.add(code.co_names[arg])
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    own = _OwnFacts(frozenset(stored), frozenset(attributes), frozenset(map(id, inner)))
+    facts = _OwnFacts.of_all([own, *map(_code_facts, inner)])
     _CODE_FACTS[id(code)] = (code, facts)
     return facts
 
@@ -299,25 +319,36 @@ def _drawn_from(namespace: dict[str, Any]) -> set[int]:
 _FROZEN_AT_START: Final = 1_000
 
 
-def _functions(is_under_test: IsUnderTest, *, also_frozen: bool = False) -> list[FunctionType]:
-    """Return all functions whose file is under test; frozen ones only if asked for."""
+def _functions(is_under_test: IsUnderTest) -> list[FunctionType]:
+    """Return all functions whose file is under test, but not what is frozen."""
+    return _chosen(_existing(), is_under_test)
+
+
+def _existing(*, also_frozen: bool = False) -> list[FunctionType]:
+    """Return all functions; frozen ones only if asked for."""
     if also_frozen and gc.get_freeze_count() > _FROZEN_AT_START:
         # What is frozen is hidden from `get_objects`; both moves take no time.
         gc.unfreeze()
         try:
-            return _functions(is_under_test)
+            return _existing()
         finally:
             gc.freeze()
-    # A function that a collection has emptied and that something still holds has no globals (seen
-    # on 3.13 behind Hypothesis); nobody can call it any more.
-    functions = [
-        thing
-        for thing in gc.get_objects()
-        if type(thing) is FunctionType and thing.__globals__ is not None
-    ]
+    return [thing for thing in gc.get_objects() if type(thing) is FunctionType]
+
+
+def _chosen(functions: list[FunctionType], is_under_test: IsUnderTest) -> list[FunctionType]:
+    """Return those whose file is under test.
+
+    A function that a collection has emptied and that something still holds has no globals (seen on
+    3.13 behind Hypothesis); nobody can call it any more.
+    """
     files = {function.__code__.co_filename for function in functions}
-    verdicts = {file: is_under_test(file) for file in files}
-    return [function for function in functions if verdicts[function.__code__.co_filename]]
+    chosen = {file for file in files if is_under_test(file)}
+    return [
+        function
+        for function in functions
+        if function.__code__.co_filename in chosen and function.__globals__ is not None
+    ]
 
 
 def _newest_module() -> tuple[int, str]:

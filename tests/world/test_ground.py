@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib.util
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.core.tape import replayed
 from harness.errors import InternalError
+from harness.world.adoption import _Heap
 from harness.world.fibers import World
 from harness.world.ground import Ground, prepared
+from harness.world.points import settle
 
 ACCOUNT: dict[str, int] = {}
 
@@ -155,3 +160,23 @@ def test_what_is_used_between_two_runs_is_real() -> None:
         guarded(ground, in_a_thread)
 
     assert between == ("put", ["told"], [0, 1, 4], 1)
+
+
+def test_what_is_known_of_rewritten_code_is_not_looked_through_again(tmp_path: Path) -> None:
+    """The next scan of the heap meets six objects for each rewritten function: it were 26."""
+    lines = (f"def f{n}(x):\n    s.v{n} = x.a + x.b\n    return x.c(s)\n" for n in range(300))
+    (tmp_path / "many.py").write_text("class S: pass\ns = S()\n" + "".join(lines))
+    spec = importlib.util.spec_from_file_location("many", tmp_path / "many.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    settle()
+    gc.collect()
+    before = len(_Heap()._holders)
+
+    with prepared(granularity="shared", watchdog_seconds=5) as ground:
+        assert ground.rewriter.is_rewritten(module.f299.__code__)
+    settle()
+
+    assert len(_Heap()._holders) - before < 8 * 300

@@ -251,6 +251,35 @@ def test_continuous_integration_runs_check_and_then_everything_else(
     assert record.read_text("utf-8").splitlines() == [f"{step} CI=true in=" for step in steps]
 
 
+@pytest.mark.parametrize("wish", ["", "/a/python3.13"])
+def test_continuous_integration_prefers_the_python_of_a_distribution(
+    tmp_path: Path, wish: str
+) -> None:
+    """Unless somebody names another, or it is too old, or can make no environment."""
+    distribution = "/usr/bin/python3"
+    question = "import ensurepip, sys, venv; assert sys.version_info >= (3, 11)"
+    is_usable = (
+        Path(distribution).exists()
+        and not subprocess.run([distribution, "-c", question], check=False).returncode
+    )
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "${PYTHON:-chosen by make}"; false\n', "utf-8")
+    make.chmod(0o755)
+    for name in ("bash", "dirname", "sh"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+
+    outcome = subprocess.run(
+        [str(ROOT / ".ci" / "run")],
+        env={"PATH": str(tmp_path), "PYTHON": wish},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    unwished = distribution if is_usable else "chosen by make"
+    assert outcome.stdout.splitlines() == [wish or unwished]
+
+
 def test_the_workflow_runs_what_everyone_runs() -> None:
     """The build machine has no recipe of its own."""
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")

@@ -632,7 +632,9 @@ class _Explorer:
         self.walk: int | None = None
         # Whose tape the last run was, and who is to be named in tokens.
         self.sampler = self.strategy = settings.strategy
-        self.fingerprint = fingerprint_of(function, ground)
+        self.fingerprint = fingerprint_of(
+            function, original=ground.rewriter.original, is_under_test=ground.is_under_test
+        )
 
     # --- the search -------------------------------------------------------------------------------
 
@@ -1043,31 +1045,41 @@ def _described(trial: Trial, step: int) -> str:
 # --- fingerprint ----------------------------------------------------------------------------------
 
 
-def fingerprint_of(function: Callable[..., Any], ground: Ground) -> str:
+def fingerprint_of(
+    function: Callable[..., Any],
+    *,
+    is_under_test: Callable[[str], bool],
+    original: Callable[[CodeType], CodeType] = lambda code: code,
+) -> str:
     """Return a hash of the byte code of the function and of the classes and helpers beside it.
 
     Decorators' arguments and line numbers are no part of it, so that pasting a pin does not spoil
     the pin.
+
+    Args:
+        function: the program.
+        is_under_test: says of a file name whether its code counts.
+        original: returns the code without points.
     """
     digest = hashlib.sha256()
-    for code in _codes_of(function, ground):
-        _add_code(digest, code)
+    for code in _codes_of(function, is_under_test):
+        _add_code(digest, original(code))
     return digest.hexdigest()[:16]
 
 
-def _codes_of(function: Callable[..., Any], ground: Ground) -> Iterator[CodeType]:
+def _codes_of(
+    function: Callable[..., Any], is_under_test: Callable[[str], bool]
+) -> Iterator[CodeType]:
     inner = getattr(function, "func", function)
     arguments = [*getattr(function, "args", ()), *getattr(function, "keywords", {}).values()]
     if isinstance(inner, FunctionType):
-        yield ground.rewriter.original(inner.__code__)
+        yield inner.__code__
     for cls in (argument for argument in arguments if isinstance(argument, type)):
         for base in cls.__mro__:
             for _, value in sorted(vars(base).items()):
                 method = getattr(value, "__func__", value)
-                if isinstance(method, FunctionType) and ground.is_under_test(
-                    method.__code__.co_filename
-                ):
-                    yield ground.rewriter.original(method.__code__)
+                if isinstance(method, FunctionType) and is_under_test(method.__code__.co_filename):
+                    yield method.__code__
 
 
 def _add_code(digest: Any, code: CodeType) -> None:

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from harness.core.clock import seconds_of
 from harness.errors import HarnessError, misuse
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .ledger import Plan
     from .merge import Declared, Merged
     from .outcomes import Outcome
-    from .results import Results
+    from .results import Results, Total
     from .stress import Tally
 
 #: Schedules of each cell, if nothing is said.
@@ -109,6 +109,8 @@ def stress(options: argparse.Namespace, select: Select) -> int:
         HarnessError: it cannot be begun, or cannot go on; what was found is kept.
     """
     from .ledger import Ledger
+    from .merge import Declared
+    from .outcomes import fingerprint_of_cell
     from .stress import planned
 
     share = _share(options.shard)
@@ -116,23 +118,40 @@ def stress(options: argparse.Namespace, select: Select) -> int:
     _check_executor(options)
     path = Path(options.db)
     goes_on = options.resume and path.exists()
-    # What cannot be selected is told before anything is written.
-    selected = None if goes_on else select(options.targets, options.class_name)
+    # What cannot be planned is told before anything is written.
+    planning = None if goes_on else _planning(options, select, None, share)
     with Ledger(path) as ledger:
-        kept = ledger.plan if goes_on else None
-        targets = tuple(options.targets) or (kept.targets if kept else ())
-        class_name = options.class_name or (kept.class_name if kept else None)
-        if selected is None:
-            selected = select(targets, class_name)
-        plan, left_out = _plan(
-            options, selected, kept, targets=targets, class_name=class_name, share=share
-        )
-        plan = planned(plan, ledger, resume=options.resume)
-        for line in left_out:
+        planning = planning or _planning(options, select, ledger.plan, share)
+        plan = planned(planning.plan, ledger, resume=options.resume)
+        for scenario, columns in planning.selected:
+            for column in columns if not scenario.fixtures else ():
+                key = Declared.of(scenario, column).key
+                ledger.check_code(key, fingerprint_of_cell(scenario, column))
+        for line in planning.left_out:
             _say(line)
-        files = sorted({each.shown_path for each, _ in selected})
+        files = sorted({each.shown_path for each, _ in planning.selected})
         tally = _run(options, plan, ledger, files, seconds)
-    return _told(path, tally, has_left_out=bool(left_out))
+    return _told(path, tally, has_left_out=bool(planning.left_out))
+
+
+class _Planning(NamedTuple):
+    """What a campaign is to run, of what, and a line for each scenario that only pytest can run."""
+
+    plan: Plan
+    selected: Selected
+    left_out: list[str]
+
+
+def _planning(
+    options: argparse.Namespace, select: Select, kept: Plan | None, share: tuple[int, int] | None
+) -> _Planning:
+    targets = tuple(options.targets) or (kept.targets if kept else ())
+    class_name = options.class_name or (kept.class_name if kept else None)
+    selected = select(targets, class_name)
+    plan, left_out = _plan(
+        options, selected, kept, targets=targets, class_name=class_name, share=share
+    )
+    return _Planning(plan, selected, left_out)
 
 
 def _plan(
@@ -191,7 +210,7 @@ def _run(
 
 
 def _check_executor(options: argparse.Namespace) -> None:
-    from .executors import NAMES
+    from .executors import NAMES, check_address
 
     if options.executor not in NAMES and ":" not in options.executor:
         raise misuse(
@@ -202,6 +221,19 @@ def _check_executor(options: argparse.Namespace) -> None:
         )
     if options.executor == "dask" and options.workers is not None:
         raise misuse("workers", options.workers, "is for processes.", "A cluster has those it has.")
+    if options.workers is not None and options.workers < 1:
+        raise misuse(
+            "workers",
+            options.workers,
+            "must be at least 1.",
+            "Leave it out for one a processor.",
+        )
+    if options.executor == "dask":
+        check_address(options.address)
+    elif options.address is not None:
+        raise misuse(
+            "address", options.address, "is for a cluster.", "Write --executor dask as well."
+        )
 
 
 @contextlib.contextmanager
@@ -233,20 +265,20 @@ def _share(text: str | None) -> tuple[int, int] | None:
 
 def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:
     """Print what came of a campaign; return the exit code."""
-    from .results import Results
+    from .results import Results, Total
 
-    wrong, problems = [], has_left_out
+    is_wrong, problems = False, has_left_out
+    total = Total()
     with Results([path]) as results:
-        cells = []
+        # One at a time: the traces of all cells of a long campaign would be too much.
         for cell in results.merged():
-            cells.append(cell)
+            total.add(cell)
             problems = problems or any(not each.is_crash for each in cell.problems)
-            if is_wrong(cell):
-                wrong.append(cell)
-        for cell in wrong:
-            print(f"{cell.explain()}\n")
-        _tell_github(wrong)
-        _print_sum(results, cells)
+            if shows_wrong(cell):
+                is_wrong = True
+                print(f"{cell.explain()}\n")
+                _tell_github(cell)
+        _print_sum(results, total)
     if tally.why_stopped:
         _say(
             f"{tally.why_stopped} after {tally.done:,} of {tally.shards:,} shards; what was found "
@@ -256,33 +288,29 @@ def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:
         return 130
     if problems:
         return 2
-    return 1 if wrong else 0
+    return 1 if is_wrong else 0
 
 
-def is_wrong(cell: Merged) -> bool:
+def shows_wrong(cell: Merged) -> bool:
     """Tell whether a cell is not as declared, whatever the shards that are missing come to."""
     if cell.unexpected or cell.problems:
         return True
     return not cell.missing and not cell.is_as_declared
 
 
-def _tell_github(cells: Sequence[Merged]) -> None:
-    """Annotate cells that are not as declared, in a job of GitHub."""
+def _tell_github(cell: Merged) -> None:
+    """Annotate a cell that is not as declared, in a job of GitHub."""
     from harness.report import github
 
-    if not github.is_wanted():
-        return
-    for cell in cells:
+    if github.is_wanted():
         told = cell.declared
         path = told.scenario.rpartition("::")[0]
         # Not stdout, which may be JSON; GitHub reads both.
         print(github.annotation(path, told.line, told.name, cell.explain()), file=sys.stderr)
 
 
-def _print_sum(results: Results, cells: Sequence[Merged]) -> None:
-    from .results import total_line
-
-    print(total_line(cells))
+def _print_sum(results: Results, total: Total) -> None:
+    print(total)
     shares = sorted({plan.share for plan in results.plans})
     if len(shares) == 1 and shares[0] != (1, 1):
         number, of = shares[0]
@@ -355,12 +383,31 @@ def results(options: argparse.Namespace, print_table: PrintTable) -> int:
     Raises:
         HarnessError: a file cannot be read or written, or they are not of one campaign.
     """
-    from .results import TITLES, Filter, Results, as_json, junit, table_rows, write_file
+    from harness.report.files import check_target, write_target
+
+    from .results import TITLES, Filter, JUnit, Results, Total, as_json, table_row
 
     chosen = Filter(options.scenario, options.class_name, options.verdict)
+    if options.junit is not None:
+        _check_apart("junit", options.junit, options.files)
+        check_target("junit", options.junit)
     with Results([Path(file) for file in options.files]) as found:
-        cells = list(found.merged(chosen))
-        if not cells:
+        total, suite = Total(), JUnit()
+        rows: list[list[str]] = []
+        data: list[dict[str, Any]] = []
+        wrong: list[str] = []
+        # One at a time, as above.
+        for cell in found.merged(chosen):
+            total.add(cell)
+            rows.append(table_row(cell))
+            if options.json:
+                data.append(as_json(cell))
+            if options.junit is not None:
+                suite.add(cell)
+            if not cell.is_as_declared:
+                wrong.append(cell.explain())
+                _tell_github(cell)
+        if not rows:
             raise HarnessError(
                 "no cell is like that. Leave out --scenario, --class or --verdict to see all."
             )
@@ -368,15 +415,21 @@ def results(options: argparse.Namespace, print_table: PrintTable) -> int:
             shards = found.write(Path(options.merge))
             _say(f"{shards:,} shards are written into {options.merge}.")
         if options.junit is not None:
-            write_file("junit", Path(options.junit), lambda: junit(cells))
+            write_target("junit", options.junit, suite.text())
         if options.json:
-            print(json.dumps(as_json(cells), indent=2, ensure_ascii=False))
+            print(json.dumps(data, indent=2, ensure_ascii=False))
         else:
-            print_table(TITLES, table_rows(cells))
-            for cell in cells:
-                if not cell.is_as_declared:
-                    print(f"\n{cell.explain()}")
+            print_table(TITLES, rows)
+            for text in wrong:
+                print(f"\n{text}")
             print()
-            _print_sum(found, cells)
-    _tell_github([cell for cell in cells if not cell.is_as_declared])
-    return 0 if all(cell.is_as_declared for cell in cells) else 1
+            _print_sum(found, total)
+    return 1 if wrong else 0
+
+
+def _check_apart(option: str, file: str, files: Sequence[str]) -> None:
+    """Refuse to write a report over what it is made of."""
+    if Path(file).resolve() in {Path(each).resolve() for each in files}:
+        raise misuse(
+            option, file, "is a campaign that is shown: it would be lost.", "Name another file."
+        )

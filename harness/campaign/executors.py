@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -29,6 +30,9 @@ from .workers import Chunk, begin_worker, crumbs, run_apart, run_chunk
 NAMES: Final = ("process", "dask")
 #: Seconds in which a cluster must answer.
 PATIENCE: Final = 10
+
+#: What dask calls a scheduler, by one of its ways to reach one.
+_ADDRESS: Final = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:\d+")
 
 #: What one worker gives back for a chunk: outcomes as JSON.
 Done = list[dict[str, Any]]
@@ -136,8 +140,6 @@ def processes(workers: int, folder: str) -> Iterator[Executing]:
         workers: how many, at least 1.
         folder: a folder for notes.
     """
-    if workers < 1:
-        raise misuse("workers", workers, "must be at least 1.", "Leave it out for one a processor.")
 
     def open_pool() -> Executor:
         # Not forked: this process may have threads, and a worker begins like any other.
@@ -159,8 +161,21 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def check_address(address: str | None) -> None:
+    """Refuse what is no address of a scheduler: dask would look for it for long.
+
+    Raises:
+        HarnessError: it is none.
+    """
+    way_out = "Write --address tcp://HOST:8786."
+    if not address:
+        raise misuse("address", address, "names no cluster.", way_out)
+    if not _ADDRESS.fullmatch(address):
+        raise misuse("address", address, "is no address of a dask scheduler.", way_out)
+
+
 @contextlib.contextmanager
-def cluster(address: str | None) -> Iterator[Executing]:
+def cluster(address: str) -> Iterator[Executing]:
     """Have the workers of a cluster of dask, each of which runs chunks in a process of its own.
 
     Args:
@@ -169,8 +184,6 @@ def cluster(address: str | None) -> Iterator[Executing]:
     Raises:
         HarnessError: it cannot be reached, or what it takes is not installed.
     """
-    if not address:
-        raise misuse("address", address, "names no cluster.", "Write --address tcp://HOST:8786.")
     try:
         distributed: Any = import_module("distributed")
     except ImportError:

@@ -136,9 +136,18 @@ class Ledger:
                 tuple(Declared.from_json(json.loads(text)) for (text,) in cells),
             )
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was found yet; until then, another plan may take the place of this."""
+        with self._told("read"):
+            found = self._connection.execute("SELECT EXISTS (SELECT * FROM outcomes)")
+            return bool(found.fetchone()[0])
+
     def begin(self, plan: Plan) -> None:
-        """Write down what is to be run."""
+        """Write down what is to be run, in place of a plan of which nothing was run."""
         with self._told("written"), self._transaction():
+            self._connection.execute("DELETE FROM campaign")
+            self._connection.execute("DELETE FROM cells")
             for name in ("settings", "targets", "class_name", "versions", "share"):
                 self._connection.execute(
                     "INSERT INTO campaign VALUES (?, ?)", (name, json.dumps(getattr(plan, name)))
@@ -186,7 +195,7 @@ class Ledger:
                 ).fetchone()
                 if outcome.fingerprint and fingerprint != outcome.fingerprint:
                     if fingerprint:
-                        raise self._changed(outcome, fingerprint)
+                        raise self._changed(outcome.unit.cell, fingerprint, outcome.fingerprint)
                     self._connection.execute(
                         "UPDATE cells SET fingerprint = ? WHERE number = ?",
                         (outcome.fingerprint, number),
@@ -199,11 +208,27 @@ class Ledger:
                     (number, outcome.unit.index, _has_run(outcome), zlib.compress(data)),
                 )
 
-    def _changed(self, outcome: Outcome, before: str) -> HarnessError:
+    def check_code(self, cell: str, fingerprint: str) -> None:
+        """Refuse code of a cell that is not what earlier shards of it were run with.
+
+        Args:
+            cell: its key.
+            fingerprint: of the code as it is now.
+
+        Raises:
+            HarnessError: it is not.
+        """
+        with self._told("read"):
+            row = self._connection.execute("SELECT fingerprint FROM cells WHERE key = ?", (cell,))
+            [before] = row.fetchone() or [""]
+        if before and before != fingerprint:
+            raise self._changed(cell, before, fingerprint)
+
+    def _changed(self, cell: str, before: str, now: str) -> HarnessError:
         return HarnessError(
-            f"{self.path}: the code of {outcome.unit.cell} is not what it was when the campaign "
-            f"was begun ({before} then, {outcome.fingerprint} now): they cannot be counted "
-            "together. What was found is kept; begin another file with --db."
+            f"{self.path}: the code of {cell} is not what it was when the campaign was begun "
+            f"({before} then, {now} now): they cannot be counted together. "
+            "What was found is kept; begin another file with --db."
         )
 
     # --- the file ---------------------------------------------------------------------------------
@@ -222,7 +247,8 @@ class Ledger:
 
     def _locked(self) -> sqlite3.Connection:
         """Take the lock: one of SQLite's, which ends with the process that holds it."""
-        lock = _opened(Path(f"{self.path}-lock"), seconds=0.0)
+        # Whatever name it goes by.
+        lock = _opened(Path(f"{self.path.resolve()}-lock"), seconds=0.0)
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except BaseException as exc:

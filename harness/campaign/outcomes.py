@@ -20,7 +20,15 @@ from typing import Any, Final
 
 from harness.core.clock import to_ns
 from harness.errors import HarnessError, InternalError
-from harness.explore import Exploration, Failure, Progress, Settings, Stop, explore
+from harness.explore import (
+    Exploration,
+    Failure,
+    Progress,
+    Settings,
+    Stop,
+    explore,
+    fingerprint_of,
+)
 from harness.scenario import (
     ENOUGH_VIOLATIONS,
     Column,
@@ -30,6 +38,7 @@ from harness.scenario import (
     pins_of,
 )
 from harness.search.worth import Worth
+from harness.world.under_test import under_test
 
 from .quiet import quiet
 from .units import Unit
@@ -266,6 +275,12 @@ def run_unit(
             return run_shard(scenario, column, unit, settings, stop=stop)
     except (HarnessError, InternalError) as exc:
         return not_run(unit, str(exc))
+
+
+def fingerprint_of_cell(scenario: Scenario, column: Column) -> str:
+    """Return the fingerprint that outcomes of a cell would have, were it run now."""
+    chosen = under_test(scenario.under_test)
+    return fingerprint_of(scenario.program(column), is_under_test=chosen)
 
 
 def not_run(unit: Unit, why: str, *, is_crash: bool = False) -> Outcome:

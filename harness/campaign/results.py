@@ -10,7 +10,8 @@ know how they came about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +111,21 @@ class Results:
         """
         if path.exists():
             raise misuse("merge", str(path), "is there already.", "Name a new file.")
+        # Beside its place until it is whole: half a campaign would look like one.
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            shards = self._write(part)
+            part.replace(path)
+        except OSError as exc:
+            raise misuse(
+                "merge", str(path), f"cannot be written: {exc.strerror}.", "Name another file."
+            ) from None
+        finally:
+            for left in ("", "-lock", "-journal", "-wal", "-shm"):
+                part.with_name(f"{part.name}{left}").unlink(missing_ok=True)
+        return shards
+
+    def _write(self, path: Path) -> int:
         shards = 0
         with Ledger(path) as ledger:
             ledger.begin(replace(self.plans[0], share=(1, 1), cells=tuple(self.cells)))
@@ -162,44 +178,52 @@ def _union(ledgers: Sequence[Ledger], plans: Sequence[Plan]) -> list[Declared]:
 TITLES = ("component", "scenario", "class", "row", "expected", "verdict", "violating", "shards", "")
 
 
-def table_rows(cells: Iterable[Merged]) -> list[list[str]]:
-    """Return one row for each cell, below `TITLES`."""
+def table_row(cell: Merged) -> list[str]:
+    """Return the row of a cell, below `TITLES`."""
     return [
-        [
-            cell.declared.component,
-            cell.declared.scenario.rpartition("::")[2],
-            cell.declared.class_name,
-            cell.declared.row or "",
-            cell.declared.expected,
-            cell.verdict,
-            f"{cell.violating.total():,}/{cell.schedules:,}",
-            f"{len(cell.units) - cell.missing:,}/{len(cell.units):,}",
-            "" if cell.is_as_declared else "NOT AS DECLARED",
-        ]
-        for cell in cells
+        cell.declared.component,
+        cell.declared.scenario.rpartition("::")[2],
+        cell.declared.class_name,
+        cell.declared.row or "",
+        cell.declared.expected,
+        cell.verdict,
+        f"{cell.violating.total():,}/{cell.schedules:,}",
+        f"{len(cell.units) - cell.missing:,}/{len(cell.units):,}",
+        "" if cell.is_as_declared else "NOT AS DECLARED",
     ]
 
 
-def total_line(cells: Sequence[Merged]) -> str:
-    """Return the figures of all cells together."""
-    good = sum(cell.is_as_declared for cell in cells)
-    schedules = sum(cell.schedules for cell in cells)
-    virtual = sum(cell.virtual_seconds for cell in cells)
-    seconds = sum(cell.seconds for cell in cells)
-    missing = sum(cell.missing for cell in cells)
-    unfinished = f" {missing:,} shards are missing." if missing else ""
-    return (
-        f"{good} of {len(cells)} cells as declared; {schedules:,} schedules, "
-        f"{virtual:g} s of virtual time in {seconds:.2f} s of work.{unfinished}"
-    )
+@dataclass(slots=True)
+class Total:
+    """The figures of several cells together. One thread."""
+
+    cells: int = 0
+    good: int = 0
+    schedules: int = 0
+    virtual_seconds: float = 0.0
+    seconds: float = 0.0
+    missing: int = 0
+
+    def add(self, cell: Merged) -> None:
+        """Count a cell."""
+        self.cells += 1
+        self.good += cell.is_as_declared
+        self.schedules += cell.schedules
+        self.virtual_seconds += cell.virtual_seconds
+        self.seconds += cell.seconds
+        self.missing += cell.missing
+
+    def __str__(self) -> str:
+        unfinished = f" {self.missing:,} shards are missing." if self.missing else ""
+        return (
+            f"{self.good} of {self.cells} cells as declared; {self.schedules:,} schedules, "
+            f"{self.virtual_seconds:g} s of virtual time in {self.seconds:.2f} s of work."
+            f"{unfinished}"
+        )
 
 
-def as_json(cells: Iterable[Merged]) -> list[dict[str, Any]]:
-    """Return what is known of each cell, as what JSON can carry."""
-    return [_as_json(cell) for cell in cells]
-
-
-def _as_json(cell: Merged) -> dict[str, Any]:
+def as_json(cell: Merged) -> dict[str, Any]:
+    """Return what is known of a cell, as what JSON can carry."""
     declared, worth = cell.declared, cell.worth
     return {
         "scenario": declared.scenario.rpartition("::")[2],
@@ -233,59 +257,47 @@ def _as_json(cell: Merged) -> dict[str, Any]:
     }
 
 
-def junit(cells: Sequence[Merged]) -> str:
-    """Return cells as JUnit XML: a test case each, with tokens as properties."""
-    suites = ElementTree.Element("testsuites")
-    failed = [cell for cell in cells if not cell.is_as_declared]
-    suite = ElementTree.SubElement(
-        suites,
-        "testsuite",
-        name="faultloom",
-        tests=str(len(cells)),
-        failures=str(sum(not cell.problems for cell in failed)),
-        errors=str(sum(bool(cell.problems) for cell in failed)),
-        skipped="0",
-        time=f"{sum(cell.seconds for cell in cells):.3f}",
-    )
-    for cell in cells:
-        _add_case(suite, cell)
-    ElementTree.indent(suites)
-    text = ElementTree.tostring(suites, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+class JUnit:
+    """Cells as JUnit XML: a test case each, with tokens as properties. One thread."""
 
+    def __init__(self) -> None:
+        self._suite = ElementTree.Element("testsuite", name="faultloom")
+        self._seconds = 0.0
+        self._counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
 
-def _add_case(suite: ElementTree.Element, cell: Merged) -> None:
-    declared = cell.declared
-    case = ElementTree.SubElement(
-        suite,
-        "testcase",
-        classname=declared.scenario.rpartition("::")[0].removesuffix(".py").replace("/", "."),
-        name=declared.name,
-        time=f"{cell.seconds:.3f}",
-    )
-    if cell.token is not None:
-        properties = ElementTree.SubElement(case, "properties")
-        ElementTree.SubElement(properties, "property", name="harness.replay", value=cell.token)
-    if not cell.is_as_declared:
-        first, _, rest = cell.explain().partition("\n")
-        kind = "error" if cell.problems else "failure"
-        ElementTree.SubElement(case, kind, message=_printable(first)).text = _printable(rest)
+    def add(self, cell: Merged) -> None:
+        """Add the case of a cell."""
+        self._seconds += cell.seconds
+        self._counts["tests"] += 1
+        declared = cell.declared
+        case = ElementTree.SubElement(
+            self._suite,
+            "testcase",
+            classname=declared.scenario.rpartition("::")[0].removesuffix(".py").replace("/", "."),
+            name=declared.name,
+            time=f"{cell.seconds:.3f}",
+        )
+        if cell.token is not None:
+            properties = ElementTree.SubElement(case, "properties")
+            ElementTree.SubElement(properties, "property", name="harness.replay", value=cell.token)
+        if not cell.is_as_declared:
+            first, _, rest = cell.explain().partition("\n")
+            kind = "error" if cell.problems else "failure"
+            self._counts[f"{kind}s"] += 1
+            ElementTree.SubElement(case, kind, message=_printable(first)).text = _printable(rest)
+
+    def text(self) -> str:
+        """Return all of it."""
+        for name, count in self._counts.items():
+            self._suite.set(name, str(count))
+        self._suite.set("time", f"{self._seconds:.3f}")
+        suites = ElementTree.Element("testsuites")
+        suites.append(self._suite)
+        ElementTree.indent(suites)
+        text = ElementTree.tostring(suites, encoding="unicode")
+        return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
 def _printable(text: str) -> str:
     """Return a text without what XML cannot say."""
     return "".join(each if each.isprintable() or each in "\n\t" else "�" for each in text)
-
-
-def write_file(name: str, path: Path, make: Callable[[], str]) -> None:
-    """Write a report, or say in one line why that is impossible.
-
-    Raises:
-        HarnessError: it cannot be written.
-    """
-    try:
-        path.write_text(make(), "utf-8")
-    except OSError as exc:
-        raise misuse(
-            name, str(path), f"cannot be written: {exc.strerror}.", "Name a file that can be."
-        ) from None

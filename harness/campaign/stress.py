@@ -349,7 +349,7 @@ def planned(plan: Plan, ledger: Ledger, *, resume: bool) -> Plan:
         HarnessError: the file holds a campaign that is not to be resumed, or another one.
     """
     kept = ledger.plan
-    if kept is None:
+    if kept is None or not ledger.has_begun:
         ledger.begin(plan)
         return plan
     if not resume:

@@ -17,10 +17,12 @@ import pytest
 from harness import cli
 from harness.campaign.commands import figures
 from harness.campaign.ledger import VERSION, Ledger
-from harness.campaign.outcomes import Outcome, versions
+from harness.campaign.outcomes import Outcome, run_unit, versions
 from harness.campaign.results import Results
 from harness.campaign.stress import Tally
+from harness.campaign.workers import settings_of
 from harness.explore import shared_ground
+from harness.scenario import load
 from tests.campaign.making import (
     COUNTING,
     ROOT,
@@ -150,7 +152,11 @@ def complained(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
         (["--executor", "ray"], "executor='ray' must be process, dask or MODULE:FUNCTION. Leave"),
         (["--executor", "dask"], "address=None names no cluster. Write --address tcp://HOST:8786."),
         (["--executor", "dask", "--workers", "2"], "workers=2 is for processes. A cluster has"),
-        (["--workers", "0"], "workers=0 must be at least 1:"),
+        (["--executor", "dask", "--address", "foo"], "address='foo' is no address of a dask sched"),
+        (["--executor", "dask", "--address", "http://a:1"], "address='http://a:1' is no address"),
+        (["--address", "tcp://a:1"], "address='tcp://a:1' is for a cluster. Write --executor dask"),
+        (["--workers", "0"], "workers=0 must be at least 1. Leave it out for one a processor."),
+        (["--executor", "machines:pool", "--workers", "0"], "workers=0 must be at least 1."),
         (["--schedules", "0"], "schedules=0 must be an integer of at least 1."),
         (["--strategy", "luck"], "strategy='luck' must be one of"),
         (["--class", "Nobody"], "class='Nobody' is a class of none of these scenarios."),
@@ -163,13 +169,32 @@ def test_misuse_is_one_line(
     words: list[str],
     why: str,
 ) -> None:
-    """What, the rule, and the way out; nothing has been run."""
+    """What, the rule, and the way out; nothing has been written."""
     monkeypatch.chdir(ROOT)
 
     said = complained(capsys, "stress", f"{COUNTING}::counted", "--db", path, *words)
 
-    assert said.startswith(why.removesuffix(":"))
-    assert done_in(path) < 1
+    assert said.startswith(why)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_campaign_that_is_done_is_no_verdict_on_other_code(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found then says nothing of what the code is now, though nothing is left to run."""
+    monkeypatch.chdir(ROOT)
+    made = replace(plan_of(COUNTING, 4, "counted"), targets=(f"{COUNTING}::counted",))
+    settings = settings_of(made.settings)
+    written(path, made, [run_unit(unit, settings) for unit in units(made)])
+
+    unchanged = cli.main(["stress", "--db", str(path), "--resume"])
+    capsys.readouterr()
+    module = load(Path(COUNTING))
+    monkeypatch.setattr(module.Unlocked, "add", lambda self: None)
+    said = complained(capsys, "stress", "--db", path, "--resume")
+
+    assert unchanged == 1  # as it is declared wrongly
+    assert said.startswith(f"{path}: the code of {COUNTING}::counted[Unlocked] is not what it was")
 
 
 def test_a_file_is_not_run_over(

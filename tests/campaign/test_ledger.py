@@ -12,6 +12,7 @@ import pytest
 from harness.campaign import ledger as module
 from harness.campaign.ledger import VERSION, Ledger
 from harness.campaign.outcomes import not_run
+from harness.campaign.stress import planned
 from harness.errors import HarnessError
 from tests.campaign.making import CELLS, kept, outcome, plan, units, written
 
@@ -135,6 +136,27 @@ def test_two_campaigns_do_not_write_one_file(path: Path) -> None:
             "Wait for it, or name another file with --db."
         )
     Ledger(path).close()
+
+
+def test_a_file_has_one_lock_whatever_it_is_called(path: Path, tmp_path: Path) -> None:
+    """A symbolic link is no second campaign."""
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(path)
+
+    with Ledger(path), pytest.raises(HarnessError, match="is in use: another campaign writes"):
+        Ledger(link)
+
+
+def test_a_plan_of_which_nothing_was_run_gives_way(tmp_path: Path) -> None:
+    """Whoever made a mistake with the workers may say it anew, with other settings."""
+    with Ledger(tmp_path / "begun.sqlite") as ledger:
+        assert planned(plan(), ledger, resume=False) == plan()
+        assert planned(plan(schedules=2_000), ledger, resume=False) == plan(schedules=2_000)
+        assert ledger.plan == plan(schedules=2_000)
+
+        ledger.add([outcome(units(plan())[0])])
+        with pytest.raises(HarnessError, match="holds a campaign already"):
+            planned(plan(), ledger, resume=False)
 
 
 def test_a_lock_of_another_program_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

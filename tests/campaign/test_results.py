@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 
 from harness import cli
 from harness.campaign.ledger import Ledger
+from harness.campaign.merge import Merged
 from harness.campaign.outcomes import Outcome, not_run
-from harness.campaign.results import Filter, Results, as_json, junit, table_rows
+from harness.campaign.results import Filter, JUnit, Results, as_json, table_row
 from harness.campaign.stress import planned
 from harness.errors import HarnessError
 from tests.campaign.making import kept, outcome, plan, units, written
@@ -35,6 +38,14 @@ def failing(unit: object) -> Outcome:
     [failure] = outcome(units(plan())[5]).failures
     found = replace(failure, check="Deadlock", text="Violation: \x1b a <deadlock> & more")
     return replace(made, verdict="Deadlock", violating={"Deadlock": 2}, failures=(found,))
+
+
+def suite_of(results: Results) -> ElementTree.Element:
+    """Return the one suite of what JUnit XML says of results."""
+    made = JUnit()
+    for cell in results.merged():
+        made.add(cell)
+    return ElementTree.fromstring(made.text())[0]  # noqa: S314 - our own
 
 
 @given(st.lists(st.sets(st.integers(0, 14)), min_size=1, max_size=3), st.randoms())
@@ -58,7 +69,7 @@ def test_files_merge_exactly(
     random.shuffle(files)  # type: ignore[attr-defined]  # of Hypothesis
 
     with Results(files) as several, Results([whole]) as one:
-        assert as_json(several.merged()) == as_json(one.merged())
+        assert [*map(as_json, several.merged())] == [*map(as_json, one.merged())]
         several.write(folder / "merged.sqlite")
     assert kept(folder / "merged.sqlite") == kept(whole)
 
@@ -87,7 +98,7 @@ def test_cells_are_chosen(path: Path) -> None:
 def test_a_table_says_what_is_not_as_declared(path: Path) -> None:
     """One row for each cell."""
     with Results([path]) as results:
-        rows = table_rows(results.merged())
+        rows = [table_row(cell) for cell in results.merged()]
 
     assert [row[2:] for row in rows] == [
         ["SingleFlight", "", "holds", "holds", "0/1,000", "5/5", ""],
@@ -99,7 +110,7 @@ def test_a_table_says_what_is_not_as_declared(path: Path) -> None:
 def test_junit_has_a_case_for_each_cell(path: Path) -> None:
     """With the token as a property, and the verdict of a failure, whatever is in it."""
     with Results([path]) as results:
-        suite = ElementTree.fromstring(junit(list(results.merged())))[0]  # noqa: S314 - our own
+        suite = suite_of(results)
 
     cases = {case.attrib["name"]: case for case in suite}
     assert suite.attrib["tests"] == "3"
@@ -226,12 +237,79 @@ def test_what_cannot_be_shown_is_told(
         ([str(path), "--class", "Nobody"], "no cell is like that."),
         ([str(tmp_path / "none.sqlite")], "none.sqlite is not there."),
         ([str(tmp_path / "empty.sqlite")], "empty.sqlite holds no campaign yet."),
-        ([str(path), "--junit", str(tmp_path)], "cannot be written: Is a directory."),
+        ([str(path), "--junit", str(tmp_path)], "cannot be written: it is a folder."),
         ([str(path), "--merge", str(path)], "is there already. Name a new file."),
     ):
         assert cli.main(["results", *words]) == 2
         [line] = capsys.readouterr().err.strip().splitlines()
         assert why in line
+
+
+def test_a_campaign_is_not_written_over(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by the report that is made of it, whatever it is called there."""
+    link = tmp_path / "junit.xml"
+    link.symlink_to(path)
+    before = path.read_bytes()
+
+    for name in (path, link):
+        assert cli.main(["results", str(path), "--junit", str(name)]) == 2
+        assert "is a campaign that is shown: it would be lost." in capsys.readouterr().err
+
+    assert path.read_bytes() == before
+
+
+def test_half_of_a_merged_file_is_none(
+    path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where there is no room, nothing is left; with room it can be written under that name."""
+    merge = ["results", str(path), "--merge", str(tmp_path / "all.sqlite")]
+    before = sorted(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add", raising(HarnessError("the disk is full.")))
+        assert cli.main(merge) == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+    assert cli.main(merge) == 1
+    assert kept(tmp_path / "all.sqlite") == kept(path)
+    assert [each for each in tmp_path.iterdir() if each.name.endswith(".part")] == []
+
+
+def raising(exc: Exception) -> Callable[..., None]:
+    """Return a function that raises."""
+
+    def fail(*_: object) -> None:
+        raise exc
+
+    return fail
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--junit", "junit.xml"]])
+def test_cells_are_judged_one_at_a_time(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """All that the shards of a long campaign have found would be too much at once."""
+    monkeypatch.chdir(tmp_path)
+    merged, alive = Results.merged, []
+    gc.collect()
+    others = {id(each) for each in gc.get_objects() if type(each) is Merged}
+
+    def counted(results: Results, chosen: Filter) -> Iterator[Merged]:
+        for cell in merged(results, chosen):
+            found = (id(each) for each in gc.get_objects() if type(each) is Merged)
+            alive.append(len(set(found) - others))
+            yield cell
+
+    monkeypatch.setattr(Results, "merged", counted)
+    cli.main(["results", str(path), *words])
+
+    assert len(alive) == 3
+    # That which was judged last is let go when the next is there.
+    assert max(alive) <= 2
 
 
 def test_a_crash_is_an_error_in_junit(tmp_path: Path) -> None:
@@ -240,7 +318,7 @@ def test_a_crash_is_an_error_in_junit(tmp_path: Path) -> None:
     path = written(tmp_path / "campaign.sqlite", plan(), [crash])
 
     with Results([path]) as results:
-        suite = ElementTree.fromstring(junit(list(results.merged())))[0]  # noqa: S314 - our own
+        suite = suite_of(results)
 
     assert (suite.attrib["errors"], suite.attrib["failures"]) == ("1", "2")
     assert "shard 1 of 5: SIGKILL" in next(suite.iter("error")).attrib["message"]

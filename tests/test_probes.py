@@ -124,6 +124,7 @@ def test_waits_end_when_they_should_on_every_schedule(program: Program) -> None:
     "program",
     [
         lost_updates.jobs_of_an_executor,
+        lost_updates.jobs_without_points,
         lost_updates.threads_of_the_code_itself,
         lost_updates.jobs_of_to_thread,
     ],

@@ -151,10 +151,15 @@ def tells_itself(receiver: Any, calling: Calling) -> bool:
     return False
 
 
-_MODULES_OF_REFERENCES: Final = frozenset({"weakref", "_weakrefset"})
+#: What they do is in no log: they follow references, and put things in the place of others.
+_MODULES_OF_REFERENCES: Final = frozenset({"weakref", "_weakrefset", "unittest.mock"})
 #: What the log is told of though it may be under test.
 _MODULES_TOLD: Final = sites.OUTSIDE_MODULES | _MODULES_OF_REFERENCES
 _FUNCTIONS_TOLD: Final = sites.BLINDING | sites.NAMING | sites.OUTSIDE | sites.WRITERS
+
+
+#: What somebody may call later that he was given.
+_KEPT_TO_CALL: Final = (*_BOUND_IN_C, functools.partial, operator.methodcaller)
 
 
 def use_of(parts: tuple[Any, ...], calling: Calling) -> Use:
@@ -193,6 +198,12 @@ def use_of(parts: tuple[Any, ...], calling: Calling) -> Use:
         handing = handing_of(callee, calling.is_told)
         if handing is not None:
             use.things.extend((each, handing) for each in arguments)
+        if handing is _CHANGING:
+            # It may keep what it is given, and call it at any time.
+            use.is_unseen |= any(
+                is_a(each, _KEPT_TO_CALL) and _is_unseen(each, arguments, calling)
+                for each in arguments
+            )
     return use
 
 
@@ -229,6 +240,21 @@ def may_run_unseen(parts: tuple[Any, ...], calling: Calling) -> bool:
     return False
 
 
+def may_apply_unseen(function: Any) -> bool:
+    """Say whether who calls a function for each of several things touches what no log tells."""
+    while is_a(function, functools.partial):
+        function = function.func
+    if is_a(function, _BOUND_IN_C) and not is_a(function.__self__, _NO_RECEIVER):
+        return has_state(type(function.__self__)) and not _only_looks(function.__name__)
+    if is_a(function, UNBOUND):
+        return is_a(function, operator.methodcaller) or not _only_looks(function.__name__)
+    return is_listed(function, _BY_NAME)
+
+
+def _only_looks(name: str) -> bool:
+    return name in sites.READING_METHODS or name in sites.LOOKING_METHODS
+
+
 def _spread(parts: Iterable[Any]) -> list[Any]:
     spread: list[Any] = []
     for each in parts:
@@ -246,11 +272,17 @@ def _is_unseen(callee: Any, others: list[Any], calling: Calling) -> bool:
     subject = callee.__self__ if is_a(callee, _BOUND) else None
     if not is_a(subject, _NO_RECEIVER):
         return has_state(type(subject)) and not calling.is_told(callee)
+    if is_listed(callee, _BY_NAME):
+        return True
     if not is_a(callee, _FUNCTIONS) or calling.is_told(callee) or callee is time.sleep:
         return False
     return is_blinding(callee) or any(
         has_state(type(each)) or is_iterator(type(each)) for each in others
     )
+
+
+#: They use an attribute of an object, or all in a container, whoever calls them.
+_BY_NAME: Final = sites.NAMING | sites.WRITERS
 
 
 def is_blinding(function: Any) -> bool:

@@ -40,6 +40,7 @@ from .instructions import (
     HARMLESS,
     INLINED_SINCE_312,
     KNOWN_METHODS,
+    TRUTH_TESTS,
     UNKNOWN_VALUE,
     Call,
     Instructions,
@@ -55,6 +56,8 @@ Handed = Callable[[object, Handing], object]
 
 # What an expression without a call does to its operands: it looks at them, or at all in them.
 OPERAND: Final = Handing(READ, inside=False)
+# What is tested for being true is read, whoever has made it.
+_TESTED: Final = Handing(READ, inside=False, hidden=True)
 #: Values of these hold nothing.
 SCALAR_TYPES: Final = ATOMS - {bytes}
 # Values of these may hold what somebody looks into.
@@ -148,6 +151,8 @@ class HandOver:
         if is_outside_function(function):
             outside = Handing(objects="outside")
             self._tell(call.before, [Instr("LOAD_CONST", (function,))], outside)
+        if is_listed(function, sites.APPLYING) and call.positional:
+            self._tell_applied(call)
         method = self._known.method(call.callee)
         if is_listed(function, sites.RUNNING) or method in sites.RUNNING_METHODS:
             self._tell_carried(call)
@@ -161,6 +166,11 @@ class HandOver:
             self._tell_spread(call.at, handing)
             return
         is_reader = call.is_about_first(function)
+        if is_reader and function is bool:
+            argument = self._known.origin(call.at, call.first_depth)
+            if not self._known.is_variable(argument):
+                self._tell_tested(call.before, call.at, call.first_depth)
+            return
         depths = self._arguments(call)
         opens = self._has_getter(call, depths)
         if opens:
@@ -264,6 +274,14 @@ class HandOver:
         else:
             method = ""
         self._tell_together(call, given, Calling(self._has_points, method, is_carried=True))
+
+    def _tell_applied(self, call: Call) -> None:
+        """Tell of a function that is called for each of several things, if it has no points."""
+        if self._names[call.at] == "CALL_FUNCTION_EX":
+            return
+        value = self._known.value(self._known.origin(call.at, call.first_depth))
+        if value is UNKNOWN_VALUE or not self._has_points(value):
+            self._tell(call.before, copied(call.first_depth), Handing(objects="applied"))
 
     def _arguments(self, call: Call) -> range:
         """Return how deep the arguments lie, the last one first."""
@@ -439,10 +457,27 @@ class HandOver:
     def _visit_compare(self, at: int) -> None:
         left, right = self._known.origin(at, 2), self._known.origin(at, 1)
         if self._known.is_constant(left) or self._known.is_constant(right):
+            for source, other, depth in ((left, right, 1), (right, left, 2)):
+                if self._known.is_constant(source) and isinstance(self._items[source].arg, bytes):
+                    # What is compared with a number or a name is not read, but bytes may change.
+                    if not self._known.is_constant(other):
+                        self._tell_value(at, depth, OPERAND)
             return
         if not self._values.is_scalar(left):
             # Of the left one its point tells.
             self._tell_value(at, 1, EXPRESSION)
+
+    def _visit_truth(self, at: int) -> None:
+        """Tell of what is tested where it has just been read: of a variable its point tells."""
+        if not self._known.is_variable(self._known.operand(at)):
+            self._tell_tested(at, at, 1)
+
+    def _tell_tested(self, before: int, at: int, depth: int) -> None:
+        source = self._known.origin(at, depth)
+        if self._values.is_scalar(source) or self._values.is_fresh(source, at, depth):
+            return
+        if source < 0 or self._may_hold(self._known.value(source), _TESTED):
+            self._splicing.tell(before, _for_tested(self._handed), copied(depth), _TESTED)
 
     def _visit_binary(self, at: int) -> None:
         name = BinaryOp(self._items[at].arg).name
@@ -647,6 +682,17 @@ def _for_hidden(handed: Handed) -> Handed:
     return at_receiver
 
 
+@functools.cache
+def _for_tested(handed: Handed) -> Handed:
+    """Return what is told of what is tested: most of it is a bool, a number or None."""
+
+    def at_test(thing: object, handing: Handing) -> None:
+        if type(thing) not in SCALAR_TYPES:
+            handed(thing, handing)
+
+    return at_test
+
+
 def _makes_getter(value: Any) -> bool:
     """Say whether a value gets attributes out of objects, or makes what does."""
     return isinstance(value, GETTERS) or any(value is getter for getter in GETTERS)
@@ -670,6 +716,7 @@ _VISIT: Final[Mapping[str, Callable[[HandOver, int], None]]] = {
         HandOver._visit_format,
     ),
     **dict.fromkeys(("UNARY_NEGATIVE", "UNARY_POSITIVE", "CALL_INTRINSIC_1"), HandOver._visit_sign),
+    **dict.fromkeys(TRUTH_TESTS, HandOver._visit_truth),
     "BINARY_OP": HandOver._visit_binary,
     "COMPARE_OP": HandOver._visit_compare,
     "MATCH_CLASS": HandOver._visit_match,

@@ -10,7 +10,7 @@ import threading
 import types
 from typing import Any, Final
 
-from harness.core.access import LOOP, NUMBERED, OUTSIDE, READ, WRITE, Log
+from harness.core.access import LOOP, NUMBERED, OUTSIDE, PENDING, READ, WRITE, Log
 
 from .here import here
 from .reach import KNOWN, is_hidden, is_outside, is_synchronisation, lock_behind, make_room
@@ -68,8 +68,13 @@ def at_point(subject: object, site: Any) -> None:
         if is_sync and site.sync:
             mode = _mode(kind, site.name)
             if mode is not None:
-                key = getattr(subject, "_harness_key", 0) or number_of(world, subject)
-                log.append((current.turn, key, mode, site))
+                life = getattr(subject, "_harness_key", 0)
+                if life and site.name == ".join()":
+                    # It is no step to wait for its end, but might have come before its start.
+                    mode = PENDING
+                log.append((current.turn, number_of(world, subject), mode, site))
+                if life and site.name == ".is_alive()":
+                    log.append((current.turn, life, mode, site))
         else:
             log_access(log, world, current.turn, subject, site)
 
@@ -112,7 +117,7 @@ _CLOSED: Final = object()
 # the list of those who wait for a condition, which a subclass may change without one.
 _BARE: Final = {
     threading.Event: {".is_set()": READ, ".wait()": READ, ".set()": WRITE, ".clear()": WRITE},
-    threading.Thread: {".is_alive()": READ},
+    threading.Thread: {".start()": WRITE, ".join()": READ, ".is_alive()": READ},
     threading.Condition: dict.fromkeys(
         (".wait()", ".wait_for()", ".notify()", ".notify_all()"), WRITE
     ),

@@ -34,6 +34,20 @@ HARMLESS: Final = tuple(
     NOP POP_TOP PRECALL PUSH_NULL RESUME RETURN_GENERATOR SET_FUNCTION STORE_FAST SWAP
     """.split()
 )
+#: Instructions that ask whether something is true. Since 3.13 that is one of its own; what follows
+#: a comparison is a bool already.
+TRUTH_TESTS: Final = (
+    ("TO_BOOL",)
+    if PY313
+    else (
+        "UNARY_NOT",
+        *(
+            name
+            for name in dis.opmap
+            if "JUMP" in name and name.endswith(("IF_TRUE", "IF_FALSE", "OR_POP"))
+        ),
+    )
+)
 _CALLABLES: Final = (BuiltinFunctionType, FunctionType, type)
 _LOOKUPS: Final = frozenset({"LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR"})
 # Cells that the compiler makes for itself. Up to 3.11 `super()` reads its cell without an

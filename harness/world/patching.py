@@ -423,6 +423,9 @@ def _job_patch(on_silent_job: Callable[[World, Any], None]) -> Patch:
             return
         # 3.14 keeps function and arguments together.
         before, function = current.points, getattr(item, "fn", None) or item.task[0]
+        if not item.future.cancelled() and _is_of_c(function):
+            # It meets no point by itself, and may change what others look at.
+            world.point()
         run_item(item, *args)
         if current.points == before and not (
             world.silenced or world.stopping or item.future.cancelled()
@@ -430,6 +433,12 @@ def _job_patch(on_silent_job: Callable[[World, Any], None]) -> Patch:
             on_silent_job(world, function)
 
     return Patch(work_item, "run", run)
+
+
+def _is_of_c(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return isinstance(function, (types.BuiltinFunctionType, types.MethodWrapperType, type))
 
 
 def _originals(table: Iterable[Patch]) -> dict[tuple[int, str], Any]:

@@ -26,7 +26,7 @@ from .instructions import (
     INLINED_SINCE_312,
     KNOWN_METHODS,
     PY312,
-    PY313,
+    TRUTH_TESTS,
     UNKNOWN_VALUE,
     Call,
     Instructions,
@@ -324,8 +324,8 @@ class _Function:
             self._insert(at, at, _copy(2), ("compare", "==", False), shared=True)
 
     def _visit_truth(self, at: int) -> None:
-        # What is tested where it has just been read, or made, has had its point. Most of what is
-        # tested is no container: only a look at the type can tell.
+        # What is tested where it has just been read, or made, has had its point, and is told by
+        # `hand_over.py`. Most of it is no container: only a look at the type can tell.
         if self._known.is_variable(self._known.operand(at)):
             site = ("test", "bool()", False)
             self._insert(at, at, _copy(1), site, shared=True, containers_only=True)
@@ -500,20 +500,6 @@ _TOP: Final = {
     "UNPACK_SEQUENCE": ("unpack", "="),
 }
 
-# Since 3.13 the test is an instruction of its own. What follows a comparison is a bool already.
-_TRUTH_TESTS: Final = (
-    ("TO_BOOL",)
-    if PY313
-    else (
-        "UNARY_NOT",
-        *(
-            name
-            for name in dis.opmap
-            if "JUMP" in name and name.endswith(("IF_TRUE", "IF_FALSE", "OR_POP"))
-        ),
-    )
-)
-
 # Only these can be points, beside calls of functions and methods that are known.
 _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
     **dict.fromkeys(_TOP, _Function._visit_top),
@@ -537,7 +523,7 @@ _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
     "BEFORE_WITH": _Function._visit_with,
     "BEFORE_ASYNC_WITH": _Function._visit_await,
     "GET_AWAITABLE": _Function._visit_await,
-    **dict.fromkeys(_TRUTH_TESTS, _Function._visit_truth),
+    **dict.fromkeys(TRUTH_TESTS, _Function._visit_truth),
     "BINARY_OP": _Function._visit_binary,
     "CALL_FUNCTION_EX": _Function._visit_spread_call,
     "COMPARE_OP": _Function._visit_compare,

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import heapq
+import inspect
 import itertools
 import json
 import marshal
@@ -101,7 +102,7 @@ class Handing:
         objects: whose attributes count as read: of no object, of those whose methods `dataclass`
             has written, or of all; or what is handed is an object and the name of its attribute,
             what is called with what it is given, what it may be told whose class is whose, what is
-            outside, or what no log can tell of.
+            outside, what is called for each of several things, or what no log can tell of.
         is_private: what is handed was made on the spot; what only it holds does not count either,
             for its address may be given again.
     """
@@ -110,9 +111,9 @@ class Handing:
     itself: bool = True
     inside: bool = True
     hidden: bool = False
-    objects: Literal["none", "generated", "all", "named", "called", "kin", "outside", "unseen"] = (
-        "none"
-    )
+    objects: Literal[
+        "none", "generated", "all", "named", "called", "kin", "outside", "applied", "unseen"
+    ] = "none"
     is_private: bool = False
     # What is called there, if it was not known before; see `called.py`.
     calling: Any = None
@@ -271,12 +272,19 @@ CARRYING_METHODS: Final = frozenset(
 
 #: They use an attribute that they name.
 NAMING: Final = frozenset({delattr, getattr, hasattr, setattr})
+#: They call what they are given first, for each of what they are given besides.
+APPLYING: Final = frozenset(
+    {filter, functools.reduce, itertools.accumulate, itertools.starmap, map}
+)
 #: They touch, or tell, what no log does.
 BLINDING: Final = frozenset(
     {
+        dir,
         eval,
         exec,
         globals,
+        inspect.getattr_static,
+        inspect.getmembers,
         sys.getrefcount,
         threading.active_count,
         threading.enumerate,

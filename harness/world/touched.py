@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import inspect
 import itertools
+import threading
 import types
 from abc import ABCMeta
 from collections import Counter, OrderedDict, defaultdict
@@ -21,7 +22,15 @@ from weakref import ReferenceType, ref
 
 from harness.core.access import CONTAINERS, OUTSIDE, READ, UNSEEN, WRITE, Log
 
-from .called import Calling, is_of_asyncio, may_be_held_back, may_run_unseen, tells_itself, use_of
+from .called import (
+    Calling,
+    is_of_asyncio,
+    may_apply_unseen,
+    may_be_held_back,
+    may_run_unseen,
+    tells_itself,
+    use_of,
+)
 from .here import here
 from .reach import (
     ATOMS,
@@ -72,8 +81,10 @@ def at_hand_over(thing: object, handing: Handing) -> None:
             log.append((current.turn, 0, UNSEEN, _HANDED))
     elif handing.objects == "outside":
         log.append((current.turn, OUTSIDE, WRITE, _HANDED))
-    elif handing.objects == "unseen":
+    elif handing.objects == "unseen" or (handing.objects == "applied" and may_apply_unseen(thing)):
         log.append((current.turn, 0, UNSEEN, _HANDED))
+    elif handing.objects == "applied":
+        return
     else:
         look_at(log, world, current.turn, thing, handing)
 
@@ -166,7 +177,7 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
         if is_hidden(kind):
             log.append((turn, number_of(world, subject), site.mode, _HANDED))
         elif site.name in _OF_LOCKS and is_synchronisation(kind):
-            _log_state(log, turn, subject, site)
+            _log_state(log, world, turn, subject, site)
         elif site.writes and site.name in _KINSHIP:
             log.append((turn, 0, UNSEEN, site))
         if site.mode == READ:
@@ -175,7 +186,9 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
         elif kind is types.ModuleType:
             _log_named(log, world, turn, (subject, site.name[1:]), WRITE)
         elif issubclass(kind, type):
-            _forget_origins()
+            _log_class_change(log, turn, subject, site.name[1:])
+        elif kind in _CALLED and site.name in _OF_CALLED:
+            log.append((turn, 0, UNSEEN, site))
         return
     if site.name in _SEVERAL:
         log.append((turn, CONTAINERS, WRITE, site))
@@ -201,6 +214,20 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
         look_at(log, world, turn, subject, _OF_A_LIBRARY)
 
 
+def _log_class_change(log: Log, turn: Any, changed: type, name: str) -> None:
+    """Note that a class gets another attribute: no log tells who calls a method that it has."""
+    _forget_origins()
+    found = inspect.getattr_static(changed, name, None)
+    is_dunder = name.startswith("__") and name.endswith("__")
+    if is_dunder or callable(found) or hasattr(type(found), "__get__"):
+        log.append((turn, 0, UNSEEN, _HANDED))
+
+
+#: What functions and cells have that no point tells of who calls or reads them.
+_CALLED: Final = frozenset({types.FunctionType, types.CellType})
+_OF_CALLED: Final = frozenset({".__code__", ".__defaults__", ".__kwdefaults__", ".cell_contents"})
+
+
 def _log_making(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> int:
     """Return how who looks for a key in a dict uses it that makes what is missing."""
     make = _factory_of(subject)
@@ -216,8 +243,14 @@ _factory_of: Final = vars(defaultdict)["default_factory"].__get__
 _FINDING: Final = frozenset({"[]", ".__getitem__()", "getitem()"})
 
 
-def _log_state(log: Log, turn: Any, subject: Any, site: Any) -> None:
-    """Note that the state of a lock, queue or barrier is looked at without taking its lock."""
+def _log_state(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
+    """Note that the state of a lock, queue or barrier is looked at without taking its lock.
+
+    Of a thread it is whether it was started.
+    """
+    if issubclass(type(subject), threading.Thread):
+        log.append((turn, number_of(world, subject), READ, site))
+        return
     lock = lock_behind(subject)
     if lock is None or site.name == ".queue":
         log.append((turn, 0, UNSEEN, site))
@@ -227,7 +260,8 @@ def _log_state(log: Log, turn: Any, subject: Any, site: Any) -> None:
 
 _OF_LOCKS: Final = frozenset(
     """
-    ._count ._flag ._state ._value ._waiters .broken .n_waiting .queue .unfinished_tasks
+    ._count ._flag ._state ._value ._waiters .broken .ident .n_waiting .native_id .queue
+    .unfinished_tasks
     """.split()
 )
 #: Who is whose class is in no log.
@@ -298,15 +332,17 @@ def _log_origin(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> Non
         if kind is types.ModuleType:
             _log_named(log, world, turn, (subject, name), READ)
             return
-        origin = _origin(subject, name)
+        origin = _origin(subject, name, itself=True)
     if origin is _WORKED_OUT:
         log.append((turn, 0, UNSEEN, site))
     elif origin is _BARED:
         _bare(log, world, turn, subject)
     elif origin is _OPENED:
         look_at(log, world, turn, subject, LOOKING_INTO["deepcopy()"])
-    elif origin is not None and name not in dict_of(subject):
-        log.append((turn, number_of(world, origin) + site.part, READ, _handed_as(site.name)))
+    elif origin is not None and origin is not _PLAIN and name not in dict_of(subject):
+        part = _handed_as(site.name)
+        for base in origin:
+            log.append((turn, number_of(world, base) + site.part, READ, part))
 
 
 def _is_plain(kind: type, name: str) -> bool:
@@ -315,8 +351,11 @@ def _is_plain(kind: type, name: str) -> bool:
     return not (is_hidden(kind) or is_state or name in _KINSHIP or kind is memoryview)
 
 
-def _origin(holder: type, name: str) -> object:
-    """Return the class that has an attribute as data, or what else is to be known of it.
+def _origin(holder: type, name: str, *, itself: bool = False) -> Any:
+    """Return the classes that are asked for data in turn, or what else is to be known of it.
+
+    The last of them has it. All are asked where `__getattr__` answers for what none has. Looked up
+    is an attribute of an object of a class, or of the class itself.
 
     It is worked out if to read it is to run code of a library, which may keep what it finds:
     `functools.cached_property` does, and its data are not seen.
@@ -328,7 +367,16 @@ def _origin(holder: type, name: str) -> object:
         return _OPENED
     if hasattr(type(found), "__get__"):
         return None if isinstance(found, _PLAIN_DESCRIPTORS) else _WORKED_OUT
-    return next((base for base in holder.__mro__ if name in vars(base)), None)
+    asked: list[type] = list(holder.__mro__)
+    if itself and type(holder) is not type:
+        # What is looked up in a class, its own class may have.
+        asked += inspect.getmro(type(holder))
+    for place, base in enumerate(asked, 1):
+        if name in vars(base):
+            return tuple(asked[:place])
+    answers = type(holder) if itself else holder
+    has_answer = inspect.getattr_static(answers, "__getattr__", None) is not None
+    return tuple(asked) if has_answer else None
 
 
 def _forget_origins() -> None:
@@ -439,7 +487,7 @@ def _log_named(log: Log, world: Any, turn: Any, pair: Any, mode: int) -> None:
     """
     subject, name = pair
     if mode != READ and issubclass(type(subject), type):
-        _forget_origins()
+        _log_class_change(log, turn, subject, str(name))
     if isinstance(name, int):
         for each in inspect.getattr_static(type(subject), "__match_args__", ())[:name]:
             _log_named(log, world, turn, (subject, each), READ)
@@ -457,9 +505,10 @@ def _log_named(log: Log, world: Any, turn: Any, pair: Any, mode: int) -> None:
 
 def _log_bases(log: Log, world: Any, turn: Any, subject: Any, part: CodeSite) -> None:
     holder = subject if issubclass(type(subject), type) else type(subject)
-    for base in holder.__mro__:
+    for base in holder.__mro__[:-1]:
+        log.append((turn, number_of(world, base) + part.part, READ, part))
         if part.name[1:] in vars(base):
-            log.append((turn, number_of(world, base) + part.part, READ, part))
+            return
 
 
 def look_at(log: Log, world: Any, turn: Any, thing: Any, handing: Handing) -> None:

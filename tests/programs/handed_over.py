@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import array
 import collections
+import contextlib
 import contextvars
 import copy
 import dataclasses
@@ -32,6 +33,7 @@ import types
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 from xml.etree import ElementTree
 
 from tests.programs import prices
@@ -520,8 +522,130 @@ def _tested(shelf: Shelf) -> bool:
     return bool(True if thing else False)  # noqa: SIM210 - that is what is tested
 
 
+# What is tested where it is read: its point tells of the attribute, not of what that holds.
+
+
+def _if(shelf: Shelf) -> str:
+    return "something" if shelf.thing else ""
+
+
+def _if_not(shelf: Shelf) -> str:
+    return "" if not shelf.thing else "something"
+
+
+def _while(shelf: Shelf) -> str:
+    while shelf.thing:
+        return "something"
+    return ""
+
+
+def _if_named(shelf: Shelf) -> str:
+    return "something" if (_ := shelf.thing) else ""
+
+
+def _asserted(shelf: Shelf) -> str:
+    try:
+        assert shelf.thing
+    except AssertionError:
+        return ""
+    return "something"
+
+
+class Sized:
+    """It is true if what it has is."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def __bool__(self) -> bool:
+        """Ask that."""
+        return bool(self.rows)
+
+
+class Base:
+    """A class from which others have their data."""
+
+    count = 0
+
+
+class Meta(type):
+    """What its classes have, but for what they are given themselves."""
+
+    count = 0
+
+
+class Answering(type):
+    """Its classes have whatever they are asked for."""
+
+    def __getattr__(cls, name: str) -> int:
+        """Return nothing much."""
+        return 0
+
+
+def _give_count(thing: Any) -> None:
+    thing.count = 1
+
+
+def _give_class_count(thing: Any) -> None:
+    type(thing).count = 1
+
+
+TESTED: dict[str, Callable[[Shelf], Any]] = {
+    "if": _if,
+    "if not": _if_not,
+    "while": _while,
+    "and": lambda shelf: str(shelf.thing and "something") == "something",
+    "bool": lambda shelf: bool(shelf.thing),
+    ":=": _if_named,
+    "assert": _asserted,
+}
+
+
 #: By the name of what is used: how it is made, how it is changed, and who sees that it was.
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shelf], Any]]] = {
+    **{
+        f"{name} of an attribute": (list, lambda thing: thing.append(1), look)
+        for name, look in TESTED.items()
+    },
+    "if of a deque": (collections.deque, lambda thing: thing.append(1), _if),
+    "if of a set": (set, lambda thing: thing.add(1), _if),
+    "if of a counter": (collections.Counter, lambda thing: thing.update("a"), _if),
+    "if of an item": (
+        lambda: {"rows": []},
+        lambda thing: thing["rows"].append(1),
+        lambda shelf: True if shelf.thing["rows"] else False,  # noqa: SIM210 - as above
+    ),
+    "if of what is got": (
+        lambda: {"rows": []},
+        lambda thing: thing["rows"].append(1),
+        lambda shelf: True if shelf.thing.get("rows") else False,  # noqa: SIM210 - as above
+    ),
+    "if of what has a truth": (Sized, lambda thing: thing.rows.append(1), _if),
+    "equal to bytes": (
+        bytearray,
+        lambda thing: thing.append(98),
+        lambda shelf: shelf.thing == b"b",
+    ),
+    "attribute that a class comes to shadow": (
+        lambda: type("Kid", (Base,), {})(),
+        _give_class_count,
+        lambda shelf: shelf.thing.count,
+    ),
+    "attribute of a class that its class has": (
+        lambda: Meta("Kid", (), {}),
+        _give_count,
+        lambda shelf: shelf.thing.count,
+    ),
+    "attribute of a class that answers": (
+        lambda: Answering("Kid", (), {}),
+        _give_count,
+        lambda shelf: shelf.thing.count,
+    ),
+    "start of a thread": (
+        lambda: threading.Thread(target=_ignored, args=([],)),
+        lambda thing: thing.start(),
+        lambda shelf: shelf.thing.is_alive() or shelf.thing.ident,
+    ),
     "test of a UserList": (collections.UserList, lambda thing: thing.append(1), _tested),
     "test of an array": (lambda: array.array("i"), lambda thing: thing.append(1), _tested),
     "test of a view": (lambda: _new_stock().keys(), lambda _: STOCK.update(tea=1), _tested),
@@ -620,6 +744,118 @@ def seen_later(
         assert shelf.told, "it was looked for before"
 
     return program
+
+
+def seen_before(
+    make: Callable[[], Any], change: Callable[[Any], Any], look: Callable[[Shelf], Any]
+) -> Callable[[Any], None]:
+    """Return a program which promises that nothing has been changed yet when it is looked for."""
+
+    def program(sim: Any) -> None:
+        shelf = Shelf(make())
+        never = look(Shelf(make()))
+
+        def tell() -> None:
+            shelf.told = look(shelf)
+
+        with sim.storm() as storm:
+            storm.spawn(tell)
+            storm.spawn(lambda: change(shelf.thing))
+        assert shelf.told == never, "it was changed before"
+
+    return program
+
+
+# --- what no log tells of -------------------------------------------------------------------------
+
+
+class Teller:
+    """It has a method, a number and a list."""
+
+    number = 0
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def told(self) -> int:
+        """Return what another method may return otherwise."""
+        return 0
+
+    @classmethod
+    def made_anew(cls) -> type[Teller]:
+        """Return a class of its own, which may be changed."""
+        return type("Teller", (cls,), {})
+
+
+def _optional(count: int = 0) -> int:
+    return count
+
+
+def _told_otherwise(_: Any) -> int:
+    return 1
+
+
+def _give_method(kind: Any) -> None:
+    kind.told = _told_otherwise
+
+
+def _give_length(kind: Any) -> None:
+    kind.__len__ = _told_otherwise
+
+
+def _patch(kind: Any) -> None:
+    mock.patch.object(kind, "told", _told_otherwise).start()
+
+
+def _give_default(function: Any) -> None:
+    function.__defaults__ = (1,)
+
+
+def _call_later(rows: list[int]) -> None:
+    with contextlib.ExitStack() as stack:
+        stack.callback(rows.append, 1)
+
+
+#: As `CHANGES`: they may be found by chance, but never be called exhausted.
+UNSEEN: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shelf], Any]]] = {
+    "method of a class": (
+        Teller.made_anew,
+        _give_method,
+        lambda shelf: shelf.thing().told(),
+    ),
+    "length of a class": (
+        lambda: type("Sized", (), {"__len__": lambda _: 0}),
+        _give_length,
+        lambda shelf: len(shelf.thing()),
+    ),
+    "mock": (Teller.made_anew, _patch, lambda shelf: shelf.thing().told()),
+    "default of a function": (
+        lambda: types.FunctionType(_optional.__code__, {}, argdefs=(0,)),
+        _give_default,
+        lambda shelf: shelf.thing(),
+    ),
+    "map of a partial": (
+        Teller,
+        lambda thing: list(map(functools.partial(setattr, thing, "number"), [1])),
+        lambda shelf: shelf.thing.number,
+    ),
+    "map of a method": (
+        list,
+        lambda thing: list(map(thing.append, [1])),
+        lambda shelf: True if shelf.thing else False,  # noqa: SIM210 - as above
+    ),
+    "map of a descriptor": (
+        lambda: [1],
+        lambda thing: list(map(list.clear, [thing])),
+        lambda shelf: not shelf.thing,
+    ),
+    "callback of an ExitStack": (list, _call_later, _if),
+    "dir": (
+        Teller,
+        lambda thing: setattr(thing, "late", 1),
+        lambda shelf: "late" in dir(shelf.thing),
+    ),
+}
 
 
 # --- what two take from --------------------------------------------------------------------------

@@ -98,6 +98,15 @@ async def _in_to_thread(guard: AbstractContextManager[Any]) -> None:
     assert tally.value == 2
 
 
+def jobs_without_points(sim: Any) -> None:
+    """Two jobs of an executor are methods written in C: nothing says which comes first."""
+    told: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(told.append, "first")
+        pool.submit(told.append, "second")
+    assert told == ["first", "second"]
+
+
 def jobs_of_to_thread(sim: Any) -> None:
     """Two jobs that a loop hands to threads count once each."""
     asyncio.run(_in_to_thread(nullcontext()))

@@ -39,6 +39,37 @@ def lost_wake_up(sim: Any) -> None:
     _together(take, put)
 
 
+def lost_wake_up_of_a_list(sim: Any) -> None:
+    """As above; what is looked at is no attribute, but what lies in it."""
+    box = SimpleNamespace(letters=[])
+    changed = threading.Condition()
+
+    def take() -> None:
+        if not box.letters:
+            with changed:
+                changed.wait()
+
+    def put() -> None:
+        box.letters.append("letter")
+        with changed:
+            changed.notify()
+
+    _together(put, take)
+
+
+def joined_too_early(sim: Any) -> None:
+    """One starts a thread for which another one waits."""
+    late = threading.Thread(target=str)
+
+    def start() -> None:
+        late.start()
+
+    def join() -> None:
+        late.join()
+
+    _together(start, join)
+
+
 def lost_wake_up_fixed(sim: Any) -> None:
     """Look and wait are one critical section."""
     box = SimpleNamespace(letter=False)

@@ -239,6 +239,8 @@ def test_no_sampler_sees_more_of_a_program(exhibit: Exhibit, drive: Driver) -> N
 
 NEVER = (
     (programs.lost_wake_up, "Deadlock"),
+    (programs.lost_wake_up_of_a_list, "Deadlock"),
+    (programs.joined_too_early, "Unhandled"),
     (programs.wrong_side_notified, "Deadlock"),
     (programs.call_soon_after_close, "Unhandled"),
     (programs.time_out_against_grant, "Unhandled"),

@@ -12,7 +12,7 @@ import pytest
 
 from harness.explore import explore, shared_ground
 from tests.programs import handed_over
-from tests.programs.handed_over import CHANGES, HARMLESS, ITERATORS, SILENT, TABLES
+from tests.programs.handed_over import CHANGES, HARMLESS, ITERATORS, SILENT, TABLES, UNSEEN
 
 READERS = [(kind, name) for kind, (_, _, table) in TABLES.items() for name in table]
 
@@ -49,6 +49,23 @@ def test_who_looks_for_a_change_may_come_before_it(name: str) -> None:
     verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
 
     assert verdicts == {"Failed"}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_who_looks_for_a_change_may_be_begun_before_it(name: str) -> None:
+    """As above, with him being the first in the plain run, where he promises the opposite."""
+    program = handed_over.seen_before(*CHANGES[name])
+
+    verdicts = {explore(program, strategy="exhaustive", seed=seed).verdict for seed in (0, 1)}
+
+    assert verdicts == {"Failed"}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_no_log_tells_of_is_never_called_exhausted(name: str) -> None:
+    """Whether it was found or not."""
+    for program in (handed_over.seen_later(*UNSEEN[name]), handed_over.seen_before(*UNSEEN[name])):
+        assert not explore(program, strategy="exhaustive").exhausted
 
 
 @pytest.mark.parametrize("name", ITERATORS)

@@ -567,11 +567,14 @@ def _check_new(file: str | None) -> None:
     """Refuse to write over a file, or where nothing can be written, before anything runs."""
     if file is None or file == "-":
         return
+    from harness.report.files import check_target
+
     path = Path(file)
-    if path.exists():
-        raise misuse("emit-test", file, "is there already.", "Write --emit-test=NEW_FILE.")
     if not path.parent.is_dir():
         raise misuse("emit-test", file, "lies in no folder.", "Make the folder first.")
+    if path in path.parent.iterdir():
+        raise misuse("emit-test", file, "is there already.", "Write --emit-test=NEW_FILE.")
+    check_target("emit-test", file)
 
 
 def _emit_test(cells: Sequence[Cell], file: str, *, as_json: bool) -> None:
@@ -602,8 +605,13 @@ def _write_test(written: Regression, file: str, stream: TextIO | None = None) ->
         return
     path = Path(file)
     # Never over a file that has come to be there meanwhile.
-    with path.open("x", encoding="utf-8") as out:
-        out.write(written.text(path.parent))
+    try:
+        with path.open("x", encoding="utf-8") as out:
+            out.write(written.text(path.parent))
+    except OSError as exc:
+        raise misuse(
+            "emit-test", file, f"cannot be written: {exc.strerror}.", "Name another file."
+        ) from None
     print(f"\nThe failure is written down as a test: {path}", file=stream)
 
 

@@ -193,6 +193,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _configure_reports(config)
     config.stash[_profile_key] = _profile(config)
     seconds = _seconds(config)
+    _unfinished(config)
+    _progress_seconds(config)
     if any(_said(config, name) is not None for name in (*_OPTIONS, "check_determinism")):
         _settings(config)
     text = _said(config, "replay")
@@ -208,6 +210,22 @@ def pytest_configure(config: pytest.Config) -> None:
         _configure_stress(config, seconds)
 
 
+def _progress_seconds(config: pytest.Config) -> float:
+    try:
+        return float(config.getini("storm_progress"))
+    except ValueError:
+        raise pytest.UsageError(
+            f"storm_progress: {config.getini('storm_progress')!r} is no number of seconds."
+        ) from None
+
+
+def _unfinished(config: pytest.Config) -> str:
+    unfinished = _said(config, "unfinished") or "fail"
+    if unfinished not in ("fail", "skip"):
+        raise pytest.UsageError(f"--storm-unfinished: {unfinished!r} must be fail or skip.")
+    return unfinished
+
+
 def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
     """Have cells cut into shards, if one shard does not hold them or time is short."""
     from harness.campaign.units import SHARD
@@ -219,15 +237,6 @@ def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
     config.pluginmanager.register(shards, "storm-shards")
     if hasattr(config, "workerinput"):
         return
-    try:
-        progress_seconds = float(config.getini("storm_progress"))
-    except ValueError:
-        raise pytest.UsageError(
-            f"storm_progress: {config.getini('storm_progress')!r} is no number of seconds."
-        ) from None
-    unfinished = _said(config, "unfinished") or "fail"
-    if unfinished not in ("fail", "skip"):
-        raise pytest.UsageError(f"--storm-unfinished: {unfinished!r} must be fail or skip.")
     reporter = config.stash.get(_reporter_key, None)
     given: dict[str, Any] = {} if reporter is None else {"judged": reporter.judge}
     verdicts = Verdicts(
@@ -235,8 +244,8 @@ def _configure_stress(config: pytest.Config, seconds: float | None) -> None:
         shards,
         property_name=PROPERTY,
         section=SECTION,
-        progress_seconds=progress_seconds,
-        skips_unfinished=unfinished == "skip",
+        progress_seconds=_progress_seconds(config),
+        skips_unfinished=_unfinished(config) == "skip",
         **given,
     )
     config.pluginmanager.register(verdicts, "storm-verdicts")

@@ -550,14 +550,18 @@ class _Shelf:
 
 def _from_corpus(failure: Failure) -> Failure:
     """Return a failure that says where its schedule is from: it has no number."""
-    given = failure.violation
-    rows = [
-        (label, _SCHEDULE.sub("from the corpus", text) if label == "when" else text)
-        for label, text in given.evidence
-    ]
+    told = _told_otherwise(
+        failure.violation, "when", lambda text: _SCHEDULE.sub("from the corpus", text)
+    )
+    return replace(failure, violation=told, schedule=0)
+
+
+def _told_otherwise(given: Violation, row: str, tell: Callable[[str], str]) -> Violation:
+    """Return a violation with another text in one row of its evidence."""
+    rows = [(label, tell(text) if label == row else text) for label, text in given.evidence]
     shown = Violation(given.check, given.summary, rows)
     shown.__cause__ = given.__cause__
-    return replace(failure, violation=shown, schedule=0)
+    return shown
 
 
 def replay_cell(
@@ -738,6 +742,11 @@ def _decorate(
     *,
     matrix: bool,
 ) -> Callable[..., None]:
+    if getattr(function, "is_hypothesis_test", False):
+        raise HarnessError(
+            f"{function.__qualname__} has @scenario above @given: each run would draw examples of "
+            "its own. Write @given above @scenario."
+        )
     if not inspect.isfunction(function):
         raise misuse(
             "function", function, "must be a function.", "Put @scenario over a def or an async def."
@@ -769,6 +778,8 @@ def _decorate(
         assert cell.exploration is not None, "a cell that could not be run has raised"
         if cell.exploration.failures and settings.brief:
             failed.add(key)
+        if cell.exploration.failures and bound.arguments:
+            raise _of_a_call(cell.exploration.failures[0].violation)
         cell.exploration.raise_for_violation()
         return None
 
@@ -780,6 +791,16 @@ def _decorate(
     run.__test__ = True  # type: ignore[attr-defined]
     setattr(run, MARK, this)
     return run
+
+
+def _of_a_call(given: Violation) -> Violation:
+    """Return a violation that says how to see it again: no command knows the arguments."""
+    hypothesis = sys.modules.get("hypothesis")
+    if hypothesis is not None and hypothesis.currently_in_test_context():
+        again = "run the test again: Hypothesis begins with the example that it shows"
+    else:
+        again = "call it again with the same arguments, which no command knows"
+    return _told_otherwise(given, "replay", lambda _command: again)
 
 
 def scenario_of(value: object) -> Scenario | None:

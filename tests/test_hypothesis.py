@@ -90,6 +90,39 @@ def test_inputs_and_schedule_shrink_together() -> None:
     assert sorted(amounts) in ([0, 1], [1, 1])
 
 
+def test_no_command_is_told_that_cannot_know_the_example() -> None:
+    """A token is of a schedule; the inputs are with Hypothesis, or with whoever has called."""
+
+    @scenario
+    def one_is_lost(sim: Simulation, customers: int) -> None:
+        account = Account()
+        with sim.storm() as storm:
+            storm.spawn(account.pay, 1, copies=customers)
+        assert account.balance == customers
+
+    with pytest.raises(Violation) as drawn:
+        paid_into(Account, [])()
+    with pytest.raises(Violation) as called:
+        one_is_lost(2)
+
+    assert dict(drawn.value.evidence)["replay"] == (
+        "run the test again: Hypothesis begins with the example that it shows"
+    )
+    assert dict(called.value.evidence)["replay"] == (
+        "call it again with the same arguments, which no command knows"
+    )
+
+
+def test_the_order_of_the_decorators_is_said() -> None:
+    """The other way round each run would draw examples, and an unusual order never replays."""
+    with pytest.raises(HarnessError, match=r"has @scenario above @given: .* Write @given above"):
+
+        @scenario
+        @given(amount=st.integers())
+        def paid(sim: Simulation, amount: int) -> None:
+            """Pay."""
+
+
 def test_a_corrected_twin_holds_in_every_example() -> None:
     """No false alarm."""
     seen: list[Any] = []

@@ -210,6 +210,9 @@ def test_the_command_line_beats_the_profile_and_that_a_setting_of_the_file(
         (["--storm-time", "never"], "--storm-time: time='never' is no time."),
         (["--storm-time=9s", "--storm-unfinished=pass"], "'pass' must be fail or skip."),
         (["--storm-time", "9s", "-o", "storm_progress=often"], "is no number of seconds."),
+        # Also where no cell is cut into shards.
+        (["--storm-unfinished=pass"], "'pass' must be fail or skip."),
+        (["-o", "storm_progress=often"], "is no number of seconds."),
     ],
 )
 def test_a_bad_profile_or_time_is_a_usage_error(

@@ -30,8 +30,8 @@ def check_target(option: str, file: str) -> None:
         HarnessError: it cannot.
     """
     path = Path(file)
-    is_new = not path.exists()
     try:
+        is_new = not path.exists()
         if not file or path.is_dir():
             raise IsADirectoryError(0, "it is a folder")
         with path.open("ab"):

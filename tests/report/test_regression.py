@@ -178,8 +178,10 @@ def test_no_file_is_written_over(project: Path) -> None:
 
     over = command(project, "harness", "run", "--emit-test", str(storms))
     lost = command(project, "harness", "run", "--emit-test=nowhere/test_it.py")
+    long = command(project, "harness", "run", f"--emit-test=test_{'n' * 300}.py")
 
-    assert (over.returncode, lost.returncode) == (2, 2)
+    assert (over.returncode, lost.returncode, long.returncode) == (2, 2, 2)
+    assert "cannot be written: File name too long. Name a file" in long.stderr
     assert "is there already. Write --emit-test=NEW_FILE." in over.stderr
     assert "lies in no folder" in lost.stderr
     assert storms.read_text("utf-8") == before

@@ -10,7 +10,6 @@ or files.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import platform
 import sys
@@ -18,10 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
-from types import CodeType, FunctionType
 from typing import Any, cast
 
 from harness.core.clock import to_ns, to_seconds
+from harness.core.fingerprint import fingerprint_of
 from harness.core.history import Event, History
 from harness.core.kernel import Limits
 from harness.core.tape import Tape, deviations, replayed
@@ -1040,53 +1039,3 @@ def _described(trial: Trial, step: int) -> str:
     if step <= len(trial.widths):
         return f"a choice among {trial.widths[step - 1]}"
     return f"the verdict {trial.verdict} after {trial.steps} steps"
-
-
-# --- fingerprint ----------------------------------------------------------------------------------
-
-
-def fingerprint_of(
-    function: Callable[..., Any],
-    *,
-    is_under_test: Callable[[str], bool],
-    original: Callable[[CodeType], CodeType] = lambda code: code,
-) -> str:
-    """Return a hash of the byte code of the function and of the classes and helpers beside it.
-
-    Decorators' arguments and line numbers are no part of it, so that pasting a pin does not spoil
-    the pin.
-
-    Args:
-        function: the program.
-        is_under_test: says of a file name whether its code counts.
-        original: returns the code without points.
-    """
-    digest = hashlib.sha256()
-    for code in _codes_of(function, is_under_test):
-        _add_code(digest, original(code))
-    return digest.hexdigest()[:16]
-
-
-def _codes_of(
-    function: Callable[..., Any], is_under_test: Callable[[str], bool]
-) -> Iterator[CodeType]:
-    inner = getattr(function, "func", function)
-    arguments = [*getattr(function, "args", ()), *getattr(function, "keywords", {}).values()]
-    if isinstance(inner, FunctionType):
-        yield inner.__code__
-    for cls in (argument for argument in arguments if isinstance(argument, type)):
-        for base in cls.__mro__:
-            for _, value in sorted(vars(base).items()):
-                method = getattr(value, "__func__", value)
-                if isinstance(method, FunctionType) and is_under_test(method.__code__.co_filename):
-                    yield method.__code__
-
-
-def _add_code(digest: Any, code: CodeType) -> None:
-    digest.update(code.co_code)
-    digest.update(repr(code.co_names).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add_code(digest, constant)
-        elif isinstance(constant, (str, int, float, bytes, type(None))):
-            digest.update(repr(constant).encode())

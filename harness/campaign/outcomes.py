@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from harness.core.clock import to_ns
+from harness.core.fingerprint import fingerprint_of
 from harness.errors import HarnessError, InternalError
 from harness.explore import (
     Exploration,
@@ -27,7 +28,6 @@ from harness.explore import (
     Settings,
     Stop,
     explore,
-    fingerprint_of,
 )
 from harness.scenario import (
     ENOUGH_VIOLATIONS,

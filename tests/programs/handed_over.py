@@ -562,7 +562,7 @@ class Sized:
         return bool(self.rows)
 
 
-class Base:
+class Ancestor:
     """A class from which others have their data."""
 
     count = 0
@@ -627,7 +627,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shel
         lambda shelf: shelf.thing == b"b",
     ),
     "attribute that a class comes to shadow": (
-        lambda: type("Kid", (Base,), {})(),
+        lambda: type("Kid", (Ancestor,), {})(),
         _give_class_count,
         lambda shelf: shelf.thing.count,
     ),

@@ -1,0 +1,158 @@
+"""A fingerprint changes with the code under test that a program names, and with nothing else."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.fingerprint import fingerprint_of
+
+NUMBERS = itertools.count()
+
+PROGRAM = """
+import functools
+import json
+import helpers
+
+LIMIT = 3
+
+
+class Account:
+    def __init__(self):
+        self.balance = 1
+
+    def draw(self):
+        self.balance -= step(1)
+
+    @property
+    def is_empty(self):
+        return self.balance == 0
+
+    @functools.cached_property
+    def owner(self):
+        return "Ada"
+
+
+def step(amount):
+    return amount + LIMIT
+
+
+def unused():
+    return 1
+
+
+SHARED = Account()
+
+
+def program(sim):
+    # A comment.
+    helpers.called(sim)
+    SHARED.draw()
+    return json.dumps(sorted({"a", "b"}))
+"""
+HELPERS = """
+def called(sim):
+    return deeper(sim)
+
+
+def deeper(sim):
+    return sim in {1, 2, "three"}
+
+
+def beside(sim):
+    return sim
+"""
+
+
+@pytest.fixture(autouse=True)
+def _helpers() -> Iterator[None]:
+    yield
+    for name in ("accounts", "helpers"):
+        sys.modules.pop(name, None)
+
+
+def made(folder: Path, name: str, text: str) -> types.ModuleType:
+    """Make a module of a text."""
+    path = folder / f"{name}_{next(NUMBERS)}.py"
+    path.write_text(text)
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module
+    exec(compile(text, str(path), "exec"), vars(module))  # noqa: S102 - our own text
+    return module
+
+
+def of(folder: Path, program: str = PROGRAM, helpers: str = HELPERS) -> str:
+    """Return the fingerprint of a program whose files are under test."""
+    made(folder, "helpers", helpers)
+    module = made(folder, "accounts", program)
+    chosen = functools.partial(module.program)
+    return fingerprint_of(chosen, is_under_test=lambda file: file.startswith(str(folder)))
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    """Return a text with one thing replaced, that is in it."""
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("SHARED.draw()", "SHARED.draw() or 1"),
+        ("-= step(1)", "-= step(2)"),
+        ("-= step(1)", "+= step(1)"),
+        ("self.balance == 0", "self.balance == 1"),
+        ('"Ada"', '"Grace"'),
+        ("amount + LIMIT", "amount - LIMIT"),
+        ('{"a", "b"}', '{"a", "c"}'),
+    ],
+)
+def test_what_a_program_names_is_part_of_it(tmp_path: Path, old: str, new: str) -> None:
+    """Methods of what it uses, what those call, and every constant."""
+    assert of(tmp_path) != of(tmp_path, program=replaced(PROGRAM, old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("return deeper(sim)", "return not deeper(sim)"), ('"three"', "(3, True)")],
+)
+def test_what_it_names_of_another_module_is_part_of_it(tmp_path: Path, old: str, new: str) -> None:
+    """And what that names in turn."""
+    assert of(tmp_path) != of(tmp_path, helpers=replaced(HELPERS, old, new))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: replaced(text, "# A comment.", "# Another\n    # comment."),
+        lambda text: "\n\n\n" + text,
+        lambda text: replaced(text, "return 1", "return 2"),
+    ],
+)
+def test_lines_and_what_is_not_named_make_no_difference(
+    tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    """A pin that is pasted moves what follows."""
+    assert of(tmp_path) == of(tmp_path, program=change(PROGRAM))
+    assert of(tmp_path) == of(tmp_path, helpers=replaced(HELPERS, "return sim\n", "return 1\n"))
+
+
+def test_no_code_is_run_for_it(tmp_path: Path) -> None:
+    """Not even of what pretends to be something else."""
+
+    class Pretender:
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    module = made(tmp_path, "accounts", "def program(sim):\n    return THING\n")
+    vars(module)["THING"] = Pretender()
+
+    assert fingerprint_of(module.program, is_under_test=lambda _file: True)

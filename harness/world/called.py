@@ -201,8 +201,7 @@ def use_of(parts: tuple[Any, ...], calling: Calling) -> Use:
         if handing is _CHANGING:
             # It may keep what it is given, and call it at any time.
             use.is_unseen |= any(
-                is_a(each, _KEPT_TO_CALL) and _is_unseen(each, arguments, calling)
-                for each in arguments
+                is_a(each, _KEPT_TO_CALL) and may_apply_unseen(each) for each in arguments
             )
     return use
 
@@ -241,7 +240,7 @@ def may_run_unseen(parts: tuple[Any, ...], calling: Calling) -> bool:
 
 
 def may_apply_unseen(function: Any) -> bool:
-    """Say whether who calls a function for each of several things touches what no log tells."""
+    """Say whether who calls a function that he was given touches what no log tells."""
     while is_a(function, functools.partial):
         function = function.func
     if is_a(function, _BOUND_IN_C) and not is_a(function.__self__, _NO_RECEIVER):

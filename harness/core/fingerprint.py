@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 IsUnderTest = Callable[[str], bool]
@@ -45,6 +45,12 @@ def _codes(
     is_under_test: IsUnderTest,
     original: Callable[[CodeType], CodeType],
 ) -> Iterator[CodeType]:
+    # The program itself counts wherever it lies.
+    program: Any = function
+    while type(program) is functools.partial:
+        program = program.func
+    if type(program) is MethodType:
+        program = program.__func__
     todo: list[Any] = [function]
     met: set[int] = set()
     while todo:
@@ -56,11 +62,13 @@ def _codes(
         kind = type(thing)
         if kind is functools.partial:
             todo += [*reversed([*thing.args, *thing.keywords.values()]), thing.func]
+        elif kind is MethodType:
+            todo += [type(thing.__self__), thing.__func__]
         elif issubclass(kind, type):
             todo += reversed(list(_methods(thing)))
         elif kind is FunctionType:
             code = original(thing.__code__)
-            if thing is function or is_under_test(code.co_filename):
+            if thing is program or is_under_test(code.co_filename):
                 yield code
                 todo += reversed(list(_named(thing, code, is_under_test)))
 

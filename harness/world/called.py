@@ -152,9 +152,9 @@ def tells_itself(receiver: Any, calling: Calling) -> bool:
 
 
 #: What they do is in no log: they follow references, and put things in the place of others.
-_MODULES_OF_REFERENCES: Final = frozenset({"weakref", "_weakrefset", "unittest.mock"})
+_MODULES_UNSEEN: Final = frozenset({"weakref", "_weakrefset", "unittest.mock"})
 #: What the log is told of though it may be under test.
-_MODULES_TOLD: Final = sites.OUTSIDE_MODULES | _MODULES_OF_REFERENCES
+_MODULES_TOLD: Final = sites.OUTSIDE_MODULES | _MODULES_UNSEEN
 _FUNCTIONS_TOLD: Final = sites.BLINDING | sites.NAMING | sites.OUTSIDE | sites.WRITERS
 
 
@@ -292,9 +292,7 @@ def is_blinding(function: Any) -> bool:
         # Two may look for the same at once, and each stores what it has found behind its points.
         cached = _innermost(function)
         return type(cached) is types.FunctionType and not is_plumbing(cached.__code__.co_filename)
-    return is_a(function, (type, types.FunctionType)) and (
-        function.__module__ in _MODULES_OF_REFERENCES
-    )
+    return is_a(function, (type, types.FunctionType)) and (function.__module__ in _MODULES_UNSEEN)
 
 
 def is_outside_function(function: Any) -> bool:

@@ -145,6 +145,18 @@ def test_lines_and_what_is_not_named_make_no_difference(
     assert of(tmp_path) == of(tmp_path, helpers=replaced(HELPERS, "return sim\n", "return 1\n"))
 
 
+def test_a_program_counts_wherever_it_lies(tmp_path: Path) -> None:
+    """Also one that is installed, and one that is a method."""
+    one = made(tmp_path, "accounts", "class Till:\n    def open(self, sim):\n        return 1\n")
+    two = made(tmp_path, "accounts", "class Till:\n    def open(self, sim):\n        return 2\n")
+    for chosen in (lambda till: till.open, lambda till: functools.partial(type(till).open, till)):
+        prints = {
+            fingerprint_of(chosen(module.Till()), is_under_test=lambda _file: False)
+            for module in (one, two)
+        }
+        assert len(prints) == 2
+
+
 def test_no_code_is_run_for_it(tmp_path: Path) -> None:
     """Not even of what pretends to be something else."""
 

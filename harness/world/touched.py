@@ -215,11 +215,14 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
 
 
 def _log_class_change(log: Log, turn: Any, changed: type, name: str) -> None:
-    """Note that a class gets another attribute: no log tells who calls a method that it has."""
+    """Note that a class gets another attribute.
+
+    No log tells who calls a method that it has, nor who finds that nobody has such an attribute.
+    """
     _forget_origins()
-    found = inspect.getattr_static(changed, name, None)
+    found = inspect.getattr_static(changed, name, _NOT_YET)
     is_dunder = name.startswith("__") and name.endswith("__")
-    if is_dunder or callable(found) or hasattr(type(found), "__get__"):
+    if found is _NOT_YET or is_dunder or callable(found) or hasattr(type(found), "__get__"):
         log.append((turn, 0, UNSEEN, _HANDED))
 
 

@@ -811,6 +811,13 @@ def _give_default(function: Any) -> None:
     function.__defaults__ = (1,)
 
 
+def _late_of(thing: Any) -> int:
+    try:
+        return int(thing.late)
+    except AttributeError:
+        return 0
+
+
 def _call_later(rows: list[int]) -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(rows.append, 1)
@@ -850,6 +857,11 @@ UNSEEN: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Shelf
         lambda shelf: not shelf.thing,
     ),
     "callback of an ExitStack": (list, _call_later, _if),
+    "attribute that nobody has yet": (
+        Teller.made_anew,
+        lambda thing: setattr(thing, "late", 1),
+        lambda shelf: _late_of(shelf.thing()),
+    ),
     "dir": (
         Teller,
         lambda thing: setattr(thing, "late", 1),

@@ -332,7 +332,7 @@ def test_an_address_that_cannot_be_reached_leaves_the_file_as_it_was(
     """One line, exit code 2, and what was found before is there."""
     monkeypatch.setattr(module, "PATIENCE", 1)
     made = replace(plan_of(COUNTING, 1_000, "counted"), targets=(f"{COUNTING}::counted",))
-    before = [outcome(units(made)[0], versions=versions())]
+    before = [outcome(units(made)[0], versions=versions(), fingerprint="")]
     written(path, made, before)
     options = ("--resume", "--executor", "dask", "--address", "tcp://127.0.0.1:1")
 

@@ -1,0 +1,122 @@
+"""What leads from a thing to another, and where a look must give up or stop."""
+
+from __future__ import annotations
+
+import threading
+import types
+import weakref
+from typing import Any
+
+import pytest
+
+from harness.world import wakers
+from harness.world.fibers import World
+from harness.world.wakers import Everything, Reach
+
+
+class Thing:
+    """What is looked for, or leads to it."""
+
+    def __init__(self, held: object = None) -> None:
+        self.held = held
+
+
+def reaches(start: object, wanted: object) -> bool:
+    """Tell whether one thing leads to the other."""
+    reach = Reach({id(wanted)})
+    reach.add(start)
+    return reach.run() == {id(wanted)}
+
+
+def test_what_is_held_at_any_depth_is_found() -> None:
+    """In attributes, containers, closures, defaults, bound methods and weak references."""
+    wanted = Thing()
+
+    def closure() -> object:
+        return wanted
+
+    def default(thing: object = wanted, *, named: object = None) -> object:
+        return thing, named
+
+    ways: list[object] = [
+        Thing(Thing([{"key": (wanted,)}])),
+        closure,
+        default,
+        Thing(wanted).__init__,  # type: ignore[misc] # the bound method is what is meant
+        weakref.ref(wanted),
+        weakref.WeakSet([wanted]),
+    ]
+
+    assert [reaches(way, wanted) for way in ways] == [True] * len(ways)
+    assert not reaches(Thing([1, "two"]), wanted)
+
+
+def test_a_run_and_a_test_runner_lead_nowhere(request: pytest.FixtureRequest) -> None:
+    """They know everybody, and nobody under test goes that way."""
+    wanted = Thing()
+    request.node.wanted = wanted
+
+    assert not reaches(request, wanted)
+    assert not reaches(request.node, wanted)
+    assert not reaches(Thing(request.config), wanted)
+
+
+def test_what_cannot_be_followed_leads_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy, code that lists all threads or looks names up at run time, and too much."""
+    wanted = Thing()
+
+    def naming() -> object:
+        return globals()["Thing"]
+
+    def listing() -> object:
+        return threading.enumerate()
+
+    for way in (weakref.proxy(wanted), naming, listing, Thing(threading.enumerate)):
+        with pytest.raises(Everything):
+            reaches(way, Thing())
+
+    monkeypatch.setattr(wakers, "MAX_OBJECTS", 100)
+    with pytest.raises(Everything):
+        reaches([Thing() for _ in range(100)], wanted)
+
+
+def test_code_reaches_what_modules_have_by_the_names_it_uses() -> None:
+    """And nothing else that is in them; libraries are not looked into."""
+    module: Any = types.ModuleType("goods")
+    module.__file__ = __file__
+    module.bread, module.milk = Thing(), Thing()
+    space: dict[str, Any] = {"goods": module, "threading": threading}
+    exec("def take():\n    return goods.bread, threading.local", space)  # noqa: S102 # as a module
+
+    assert reaches(space["take"], module.bread)
+    assert not reaches(space["take"], module.milk)
+
+
+def test_code_that_may_give_back_a_lock_of_others_is_told() -> None:
+    """By the name of the method, or because it has the method of the lock itself."""
+    lock = threading.Lock()
+
+    def release(lock: Any) -> None:
+        lock.release()
+
+    def take(lock: Any) -> None:
+        with lock:
+            pass
+
+    told = []
+    for start in (release, take):
+        reach = Reach({id(lock)})
+        reach.add(start)
+        reach.run()
+        told.append(reach.releases)
+
+    assert told == [True, False]
+
+
+def test_a_world_leads_to_nobody() -> None:
+    """Whoever has `sim` would else have everything."""
+    wanted = Thing()
+    world = World.__new__(World)
+    world.before_teardown = [lambda: wanted]
+
+    assert not reaches(Thing(world), wanted)

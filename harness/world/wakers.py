@@ -39,14 +39,15 @@ from harness.core.kernel import Actor, Kernel
 from .fibers import World
 from .temporaries import may_hold_unnamed
 from .threads import _real_local, is_plumbing
+from .under_test import is_under_test
 from .variables import variables_of
 
 #: More objects than this are not looked through: then everything counts as within reach.
 MAX_OBJECTS = 50_000
 
 
-class Everything(Exception):  # no error: the answer that cannot be narrowed down
-    """Somebody who goes on may get at anything."""
+class Everything(Exception):
+    """Somebody who goes on may get at anything: an answer, and no error."""
 
 
 class Reach:
@@ -114,9 +115,9 @@ class Reach:
         if kind in _OPAQUE or (issubclass(kind, _real_local) and kind is not _real_local):
             raise Everything
         for reference in weakref.getweakrefs(thing):
-            # It is called when the thing goes. The library's sets and dicts only forget it.
+            # It is called when the thing goes.
             callback = getattr(reference, "__callback__", None)
-            if not _is_of_plumbing(callback):
+            if isinstance(callback, weakref.finalize | MethodType) or _is_under_test(callback):
                 self.add(callback)
         if isinstance(thing, ModuleType):
             self._add_module(thing, frozenset(vars(thing)))
@@ -188,6 +189,12 @@ def _names_in(code: CodeType) -> frozenset[str]:
 
 def _is_of_plumbing(function: object) -> bool:
     return isinstance(function, FunctionType) and is_plumbing(function.__code__.co_filename)
+
+
+def _is_under_test(callback: object) -> bool:
+    """Tell whether somebody's code is called; what libraries remember of a thing is no way on."""
+    code = getattr(callback, "__code__", None)
+    return isinstance(code, CodeType) and is_under_test(code.co_filename)
 
 
 def _is_of_a_library(cls: type) -> bool:

@@ -113,6 +113,19 @@ def test_code_that_may_give_back_a_lock_of_others_is_told() -> None:
     assert told == [True, False]
 
 
+def test_what_is_called_when_a_thing_goes_is_found_and_what_a_library_remembers_is_not() -> None:
+    """Else it would hang on what was imported and looked at before."""
+    wanted, thing = Thing(), Thing()
+    known: weakref.WeakKeyDictionary[Thing, Thing] = weakref.WeakKeyDictionary({thing: wanted})
+
+    assert not reaches(thing, wanted)
+    assert reaches(known, wanted)
+
+    reference = weakref.ref(thing, lambda _: wanted)
+    assert reference() is thing
+    assert reaches(thing, wanted)
+
+
 def test_a_world_leads_to_nobody() -> None:
     """Whoever has `sim` would else have everything."""
     wanted = Thing()

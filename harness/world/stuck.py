@@ -129,10 +129,10 @@ def _is_up_to_another(world: World, owner: object, stuck: set[Waiting]) -> bool:
 
 def _within_reach(world: World, stuck: set[Waiting]) -> set[Waiting]:
     """Return who waits for what somebody who is not stuck could get at."""
-    wanted = {each: _awaited(each) for each in stuck if not _is_up_to_owner(each)}
+    wanted = {each: id(_awaited(each)) for each in stuck if not _is_up_to_owner(each)}
     if not wanted:
         return set()
-    reach = Reach({key for keys in wanted.values() for key in keys})
+    reach = Reach(set(wanted.values()))
     try:
         _add_roots(world, stuck, reach)
         found = reach.run()
@@ -140,8 +140,8 @@ def _within_reach(world: World, stuck: set[Waiting]) -> set[Waiting]:
         return set(wanted)
     return {
         each
-        for each, keys in wanted.items()
-        if not found.isdisjoint(keys) and (reach.releases or not _is_plain_lock(world, each))
+        for each, key in wanted.items()
+        if key in found and (reach.releases or not _is_plain_lock(world, each))
     }
 
 
@@ -150,12 +150,12 @@ def _is_up_to_owner(waiting: Waiting) -> bool:
     return isinstance(waiting, Actor) and isinstance(waiting.awaits, RLock | EndOfThread | str)
 
 
-def _awaited(waiting: Waiting) -> tuple[int, ...]:
-    """Return the ids of what somebody needs to have to wake who waits."""
+def _awaited(waiting: Waiting) -> object:
+    """Return what somebody needs to have to wake who waits."""
     if isinstance(waiting, Actor):
-        return (id(waiting.awaits),)
-    # A task can be cancelled, too.
-    return id(waiting), id(getattr(waiting, "_fut_waiter", None))
+        return waiting.awaits
+    # Who has a task, and could cancel it, has this, too.
+    return getattr(waiting, "_fut_waiter", None)
 
 
 def _is_plain_lock(world: World, waiting: Waiting) -> bool:
@@ -169,19 +169,18 @@ def _is_plain_lock(world: World, waiting: Waiting) -> bool:
 
 
 def _add_roots(world: World, stuck: set[Waiting], reach: Reach) -> None:
-    """Begin at all that those have who are not stuck."""
-    reach.add(world.faults)
+    """Begin at all that those have who are not stuck.
+
+    Tasks too: whoever will have one go on has a way to it, at last the loop that its thread runs.
+    """
     for actor in world.kernel.live.values():
         if actor in stuck or _is_gone(world, actor):
             continue
         fiber = actor.fiber
-        reach.add(fiber.thread)
+        # What it has not begun.
         reach.add(fiber.function)
         reach.add(fiber.gr_context)
         reach.add_frames(_frames_that_go_on(world, actor, stuck))
-    for task in waits.pending_tasks(world):
-        if task not in stuck and not task.crashed:
-            reach.add(task)
 
 
 def _frames_that_go_on(world: World, actor: Actor, stuck: set[Waiting]) -> Iterator[FrameType]:

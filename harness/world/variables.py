@@ -15,8 +15,9 @@ def variables_of(frame: FrameType) -> dict[str, object]:
     """Return the variables of a frame by name, for the moment: the dict is the caller's own."""
     shown = frame.f_locals
     variables = dict(shown)
-    is_of_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED and isinstance(shown, dict)
-    # Who has called `locals()` there has the same dict, and keeps what is in it anyway.
+    is_of_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED
+    # Who has called `locals()` there has the same dict, and keeps what is in it anyway. From 3.13
+    # on, nobody has it but this function.
     if is_of_function and sys.getrefcount(shown) == _FRAME_AND_HERE:
         shown.clear()
     return variables

@@ -11,11 +11,14 @@ import time
 import types
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from harness.explore import explore
+from harness import Cancel, Crash, EndsCancelled, Hang, Pass, Site, Verdict, explore
+from harness.world.fibers import current_world
+from harness.world.stuck import stuck_for_ever
 
 
 def _ticking() -> None:
@@ -281,10 +284,55 @@ async def tasks_that_wait_for_each_other(sim: Any) -> None:
     other.cancel()
 
 
+def a_holder_that_has_crashed(sim: Any) -> None:
+    """It will never come to where it gives the lock back."""
+    _struck(sim, Crash())
+
+
+def a_holder_that_hangs(sim: Any) -> None:
+    """As above."""
+    _struck(sim, Hang())
+
+
+def _struck(sim: Any, verdict: Verdict) -> None:
+    lock, other_lock = threading.RLock(), threading.Lock()
+    taken = threading.Event()
+
+    def keep() -> None:
+        with lock:
+            taken.set()
+            with other_lock:
+                time.sleep(1)
+
+    def wait() -> None:
+        taken.wait()
+        with lock:
+            pass
+
+    def strike(site: Site) -> Verdict:
+        is_second = site.kind == "lock" and site.who == "keep" and taken.is_set()
+        return verdict if is_second else Pass()
+
+    sim.inject(strike)
+    _beside(sim, _counting, keep, wait)
+
+
+def a_storm_of_one_who_waits(sim: Any) -> None:
+    """The main thread waits for the end of the storm."""
+    sim.background("other")
+    threading.Thread(target=_counting, name="other", daemon=True).start()
+    orders: queue.Queue[str] = queue.Queue()
+    with sim.storm() as storm:
+        storm.spawn(orders.get)
+
+
 @pytest.mark.parametrize(
     "program",
     [
         a_holder_that_is_gone,
+        a_holder_that_has_crashed,
+        a_holder_that_hangs,
+        a_storm_of_one_who_waits,
         a_holder_that_is_gone_with_a_reentrant_lock,
         a_queue_that_nobody_fills,
         two_of_whom_each_waits_for_the_event_of_the_other,
@@ -292,7 +340,8 @@ async def tasks_that_wait_for_each_other(sim: Any) -> None:
 )
 def test_who_cannot_be_woken_is_named_though_others_go_on(program: Callable[[Any], None]) -> None:
     """And whoever goes on is not, however much he changes."""
-    violation = explore(program, schedules=1).violation
+    # Whether a fault strikes is a choice.
+    violation = explore(program, schedules=50).violation
 
     assert violation is not None
     assert violation.check == "Deadlock"
@@ -328,6 +377,52 @@ def test_tasks_that_cannot_be_woken_are_named_though_their_loop_goes_on(
     assert violation is not None
     assert violation.check == "Deadlock"
     assert violation.summary.startswith(f"{names} wait")
+
+
+def test_a_promise_that_is_broken_by_waiting_is_named_first() -> None:
+    """It says why, where a deadlock only says who."""
+
+    async def program(sim: Any) -> None:
+        sim.background("other")
+        never = asyncio.Event()
+
+        async def worker() -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+                return
+            await never.wait()
+
+        def strike(site: Site) -> Verdict:
+            return Cancel() if (site.kind, site.who) == ("await", "worker") else Pass()
+
+        other = asyncio.create_task(_counting_on(), name="other")
+        sim.inject(strike)
+        async with sim.storm(EndsCancelled()) as storm:
+            storm.spawn(worker)
+        other.cancel()
+
+    violation = explore(program, schedules=50).violation
+
+    assert violation is not None
+    assert violation.check == "EndsCancelled"
+
+
+def test_who_has_not_begun_may_wake_others() -> None:
+    """What a thread that was just started will do is nowhere but in itself."""
+    looks: list[tuple[str, ...]] = []
+
+    def program(sim: Any) -> None:
+        orders = [Order()]
+
+        def tell() -> None:
+            threading.Thread(target=orders.pop().is_there.set).start()
+            # Nobody else has run yet.
+            looks.append(tuple(stuck_for_ever(current_world()).names))
+
+        _told(sim, orders, tell)
+
+    assert explore(program, schedules=1).verdict == "holds"
+    assert set(looks) == {()}
 
 
 def _pass_time() -> None:
@@ -494,6 +589,10 @@ def in_a_thread_local_of_its_own_class(sim: Any) -> None:
 
     def tell() -> None:
         OF_ITS_CLASS.order = orders.pop()
+        # Another one looks at his own.
+        another = threading.Thread(target=lambda: hasattr(OF_ITS_CLASS, "order"))
+        another.start()
+        another.join()
         _pass_time()
         OF_ITS_CLASS.order.is_there.set()
 
@@ -608,6 +707,14 @@ def a_lock_that_somebody_else_gives_back(sim: Any) -> None:
     _beside(sim, give_back, leave, wait)
 
 
+class Pool:
+    """It has a worker."""
+
+    def __init__(self) -> None:
+        self.work: queue.Queue[int] = queue.Queue()
+        threading.Thread(target=self.work.get, name="worker", daemon=True).start()
+
+
 async def a_task_that_is_cancelled(sim: Any) -> None:
     """Nobody has what it waits for, but somebody has the task."""
     sim.background("other")
@@ -667,3 +774,14 @@ def test_who_may_still_be_woken_is_not_stuck(program: Callable[[Any], None]) -> 
     found = explore(program, schedules=1)
 
     assert found.verdict == "holds", str(found.violation)
+
+
+def a_worker_that_nobody_has(sim: Any) -> None:
+    """The main thread goes on, and ends."""
+    Pool()
+    _pass_time()
+
+
+def test_a_worker_that_nobody_will_wake_is_left_to_the_end() -> None:
+    """It is left over then, and called that."""
+    assert explore(a_worker_that_nobody_has, schedules=1).verdict == "LeakBound"

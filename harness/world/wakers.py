@@ -20,12 +20,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import (
-    AsyncGeneratorType,
     CodeType,
-    CoroutineType,
     FrameType,
     FunctionType,
-    GeneratorType,
     MethodType,
     ModuleType,
     TracebackType,
@@ -38,7 +35,7 @@ from harness.core.kernel import Actor, Kernel
 
 from .fibers import World
 from .temporaries import may_hold_unnamed
-from .threads import _real_local, is_plumbing
+from .threads import is_plumbing
 from .under_test import is_under_test
 from .variables import variables_of
 
@@ -112,7 +109,7 @@ class Reach:
             return
         if _is_of_pytest(thing if isinstance(thing, type | FunctionType) else kind):
             return
-        if kind in _OPAQUE or (issubclass(kind, _real_local) and kind is not _real_local):
+        if kind in _PROXIES:
             raise Everything
         for reference in weakref.getweakrefs(thing):
             # It is called when the thing goes.
@@ -134,10 +131,6 @@ class Reach:
                 self.releases = self.releases or id(thing.__self__) in self._wanted
             elif isinstance(thing, weakref.finalize):
                 self.add(thing.peek())
-            elif kind in _FRAMES:
-                frame = getattr(thing, _FRAMES[kind])
-                if frame is not None and not is_plumbing(frame.f_code.co_filename):
-                    self._add_names(frame.f_code, frame.f_globals)
 
     def _add_function(self, function: FunctionType) -> None:
         if function is threading.enumerate:
@@ -213,14 +206,8 @@ _LEAVES: Final = frozenset(
 )
 #: They know everybody, and nobody under test asks them.
 _OF_THE_RUN: Final = (World, Kernel, Actor, greenlet)
-#: What these lead to is told to nobody; as little as what a subclass of a thread-local holds for
-#: others, while a plain one that is real holds nothing of a run.
-_OPAQUE: Final = frozenset({weakref.ProxyType, weakref.CallableProxyType})
-_FRAMES: Final = {
-    CoroutineType: "cr_frame",
-    GeneratorType: "gi_frame",
-    AsyncGeneratorType: "ag_frame",
-}
+#: What these lead to is told to nobody.
+_PROXIES: Final = frozenset({weakref.ProxyType, weakref.CallableProxyType})
 #: Who uses these may name anything, or find every thread, task or object.
 _DYNAMIC: Final = frozenset(
     {

@@ -160,24 +160,21 @@ def _beside(sim: Any, other: Callable[[], object], *targets: Callable[[], object
 
 def a_holder_that_is_gone(sim: Any) -> None:
     """One ends with the lock for which another one waits."""
-    lock = threading.Lock()
-    taken = threading.Event()
-
-    def leave() -> None:
-        lock.acquire()
-        taken.set()
-
-    def wait() -> None:
-        taken.wait()
-        with lock:
-            pass
-
-    _beside(sim, _counting, leave, wait)
+    _left_held(sim, threading.Lock(), _counting)
 
 
 def a_holder_that_is_gone_with_a_reentrant_lock(sim: Any) -> None:
     """As above; that only its owner could give back, though the other one has it in reach."""
     lock = threading.RLock()
+
+    def look() -> None:
+        while lock:
+            time.sleep(1)
+
+    _left_held(sim, lock, look)
+
+
+def _left_held(sim: Any, lock: Any, other: Callable[[], None]) -> None:
     taken = threading.Event()
 
     def leave() -> None:
@@ -189,11 +186,7 @@ def a_holder_that_is_gone_with_a_reentrant_lock(sim: Any) -> None:
         with lock:
             pass
 
-    def look() -> None:
-        while lock:
-            time.sleep(1)
-
-    _beside(sim, look, leave, wait)
+    _beside(sim, other, leave, wait)
 
 
 def a_queue_that_nobody_fills(sim: Any) -> None:

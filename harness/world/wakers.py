@@ -62,7 +62,7 @@ class Reach:
         # Kept, so that no address is given twice.
         self._seen: dict[int, object] = {}
         self._todo: list[object] = []
-        self._modules: set[tuple[ModuleType, ModuleType]] = set()
+        self._modules: set[tuple[int, int]] = set()
 
     def add(self, thing: object) -> None:
         """Begin at a thing as well."""
@@ -104,40 +104,41 @@ class Reach:
         return self.found
 
     def _follow(self, thing: Any) -> None:
+        # By its type alone: what it says of itself may be code under test.
         kind = type(thing)
-        if kind in _LEAVES or issubclass(kind, _OF_THE_RUN):
-            return
-        if _is_of_pytest(thing if isinstance(thing, type | FunctionType) else kind):
+        if kind in _LEAVES or issubclass(kind, _OF_THE_RUN) or _is_of_pytest(kind):
             return
         if kind in _PROXIES:
             raise Everything
         for reference in weakref.getweakrefs(thing):
             # It is called when the thing goes.
-            callback = getattr(reference, "__callback__", None)
-            if isinstance(callback, weakref.finalize | MethodType) or _is_under_test(callback):
+            callback = reference.__callback__ if isinstance(reference, weakref.ref) else None
+            if _is_somebodys(callback):
                 self.add(callback)
-        if isinstance(thing, ModuleType):
-            self._add_module(thing, frozenset(vars(thing)))
-        elif isinstance(thing, FunctionType):
+        if issubclass(kind, ModuleType):
+            self._add_module(thing, frozenset(_namespace_of(thing)))
+        elif kind is FunctionType:
             self._add_function(thing)
-        elif isinstance(thing, type):
-            if not _is_of_a_library(thing):
+        elif issubclass(kind, type):
+            if not (_is_of_a_library(thing) or _is_of_pytest(thing)):
                 self._todo.extend((*vars(thing).values(), *thing.__mro__))
         else:
             self._todo.extend(gc.get_referents(thing))
-            if isinstance(thing, weakref.ref):
-                self.add(thing())
+            if issubclass(kind, weakref.ref):
+                self.add(weakref.ref.__call__(thing))
+            elif issubclass(kind, weakref.finalize):
+                self.add(weakref.finalize.peek(thing))
             elif kind is MethodType:
                 self.releases = self.releases or id(thing.__self__) in self._wanted
-            elif isinstance(thing, weakref.finalize):
-                self.add(thing.peek())
 
     def _add_function(self, function: FunctionType) -> None:
         if function is threading.enumerate:
             raise Everything
+        if _is_of_pytest(function):
+            return
         self.add(function.__dict__)
         self._todo.extend((function.__closure__, function.__defaults__, function.__kwdefaults__))
-        if not _is_of_plumbing(function):
+        if not is_plumbing(function.__code__.co_filename):
             self._add_names(function.__code__, function.__globals__)
 
     def _add_names(self, code: CodeType, namespace: dict[str, Any]) -> None:
@@ -148,8 +149,8 @@ class Reach:
         self.releases = self.releases or not names.isdisjoint(_RELEASING)
         for name in names:
             # What is in neither it may import.
-            thing = namespace.get(name, sys.modules.get(name))
-            if isinstance(thing, ModuleType):
+            thing: Any = namespace.get(name, sys.modules.get(name))
+            if issubclass(type(thing), ModuleType):
                 self._add_module(thing, names)
             else:
                 self.add(thing)
@@ -158,19 +159,26 @@ class Reach:
         """Go on to what code that uses `names` finds in a module."""
         if module is threading and "enumerate" in names:
             raise Everything
-        file = getattr(module, "__file__", None)
-        if file is None or is_plumbing(file):
+        namespace = _namespace_of(module)
+        file = namespace.get("__file__")
+        if file is None or is_plumbing(str(file)):
             return
         if not names.isdisjoint(("getattr", "vars", "__dict__")):
-            names = frozenset(vars(module))
+            names = frozenset(namespace)
         for name in names:
-            thing = vars(module).get(name)
-            if not isinstance(thing, ModuleType):
+            thing: Any = namespace.get(name)
+            if not issubclass(type(thing), ModuleType):
                 self.add(thing)
-            elif (module, thing) not in self._modules:
+            elif (id(module), id(thing)) not in self._modules:
                 # A package and what is below it name each other.
-                self._modules.add((module, thing))
+                self._modules.add((id(module), id(thing)))
                 self._add_module(thing, names)
+
+
+def _namespace_of(module: ModuleType) -> dict[str, Any]:
+    """Return what is in a module, without having one loaded that is loaded when it is used."""
+    namespace: dict[str, Any] = object.__getattribute__(module, "__dict__")
+    return namespace
 
 
 @lru_cache(maxsize=4_096)
@@ -180,14 +188,12 @@ def _names_in(code: CodeType) -> frozenset[str]:
     return frozenset(code.co_names).union(*inner)
 
 
-def _is_of_plumbing(function: object) -> bool:
-    return isinstance(function, FunctionType) and is_plumbing(function.__code__.co_filename)
-
-
-def _is_under_test(callback: object) -> bool:
-    """Tell whether somebody's code is called; what libraries remember of a thing is no way on."""
-    code = getattr(callback, "__code__", None)
-    return isinstance(code, CodeType) and is_under_test(code.co_filename)
+def _is_somebodys(callback: object) -> bool:
+    """Tell whether it is for the program: what libraries remember of a thing is no way on."""
+    kind = type(callback)
+    if kind is FunctionType:
+        return is_under_test(callback.__code__.co_filename)  # type: ignore[attr-defined] # as found
+    return kind is MethodType or issubclass(kind, weakref.finalize)
 
 
 def _is_of_a_library(cls: type) -> bool:
@@ -195,7 +201,7 @@ def _is_of_a_library(cls: type) -> bool:
     return file is None or is_plumbing(file)
 
 
-def _is_of_pytest(named: Any) -> bool:
+def _is_of_pytest(named: type | FunctionType) -> bool:
     """Tell whether a class or a function belongs to who runs the tests."""
     return str(named.__module__).partition(".")[0] in ("_pytest", "pluggy")
 

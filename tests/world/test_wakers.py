@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import types
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -134,3 +135,62 @@ def test_a_world_leads_to_nobody() -> None:
     world.before_teardown = [lambda: wanted]
 
     assert not reaches(Thing(world), wanted)
+
+
+class Liar:
+    """It says that it is another, hashes and compares in its own way, and answers to any name."""
+
+    __slots__ = ("__weakref__", "held")
+
+    told: ClassVar[list[str]] = []
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    @property  # type: ignore[misc] # what it is for
+    def __class__(self) -> type:
+        self.told.append("class")
+        return int
+
+    def __hash__(self) -> int:
+        self.told.append("hash")
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        self.told.append("eq")
+        return True
+
+    def __bool__(self) -> bool:
+        self.told.append("bool")
+        return False
+
+    def __getattr__(self, name: str) -> object:
+        self.told.append(name)
+        raise AttributeError(name)
+
+
+class Known(weakref.ref[Thing]):
+    """It does not say what it knows."""
+
+    def __call__(self) -> None:  # type: ignore[override] # what it is for
+        """Tell that somebody has asked."""
+        Liar.told.append("call")
+
+
+def test_a_look_runs_no_code_of_what_it_looks_at() -> None:
+    """Neither what it says of itself, nor a module that is loaded when somebody asks it."""
+    wanted = Thing()
+    Liar.told.clear()
+    spec = importlib.util.find_spec("this")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    lazy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lazy)
+
+    assert reaches([Liar(Thing(wanted))], wanted)
+    assert reaches(Known(wanted), wanted)
+    assert not reaches([lazy], wanted)
+
+    assert Liar.told == []
+    assert "s" not in object.__getattribute__(lazy, "__dict__"), "`this` prints when it is loaded"

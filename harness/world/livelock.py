@@ -23,7 +23,6 @@ from . import waits
 from .fibers import ASKED_NS, World
 from .tasks import task_frames
 from .threads import is_plumbing
-from .variables import variables_of
 
 #: Looks before somebody is said to go round; those who show more than these are let go on.
 LOOKS: Final = 8
@@ -158,7 +157,7 @@ def _state_of(frame: FrameType | None, depth: int = 6) -> tuple[object, ...]:
     found: list[object] = []
     while frame is not None and len(found) < depth:
         if not is_plumbing(frame.f_code.co_filename):
-            values = tuple((name, _value(value)) for name, value in variables_of(frame).items())
+            values = tuple((name, _value(value)) for name, value in frame.f_locals.items())
             names = frame.f_code.co_names
             shared = tuple(_value(frame.f_globals.get(name)) for name in names)
             found.append((frame.f_code.co_qualname, values, shared))

@@ -106,7 +106,7 @@ def _after(at: int, item: Instr, stack: Stack, *, jump: bool) -> Stack:
         moved = list(stack)
         moved[-item.arg], moved[-1] = moved[-1], moved[-item.arg]
         return tuple(moved)
-    pops, pushes = effect_of(item, jump=jump)
+    pops, pushes = _effect(item, jump=jump)
     assert pops <= len(stack), f"{name} takes {pops} values from a stack of {len(stack)}"
     return stack[: len(stack) - pops] + (at,) * pushes
 
@@ -129,8 +129,7 @@ _TOP_ONLY = {
 }
 
 
-def effect_of(item: Instr, *, jump: bool) -> tuple[int, int]:
-    """Return how many values an instruction takes off the stack, and how many it puts there."""
+def _effect(item: Instr, *, jump: bool) -> tuple[int, int]:
     if item.name in _TOP_ONLY and not jump:
         return _TOP_ONLY[item.name]
     if item.name == "CALL":

@@ -23,7 +23,6 @@ from .fibers import World
 from .selector import Selector
 from .tasks import task_frames
 from .threads import Lock, SimpleQueue, is_plumbing
-from .variables import variables_of
 
 _IDLE_LOOP = "its event loop, which has nothing to run"
 
@@ -146,7 +145,7 @@ def owner_of(frame: FrameType) -> int:
     code = frame.f_code
     if not code.co_argcount or is_plumbing(code.co_filename):
         return 0
-    return id(variables_of(frame).get(code.co_varnames[0]))
+    return id(frame.f_locals.get(code.co_varnames[0]))
 
 
 def place(frame: FrameType | None) -> tuple[str, str]:
@@ -198,14 +197,14 @@ def cycle(world: World) -> list[Actor]:
             owner = actor.awaits.owner if isinstance(actor.awaits, Lock) else None
             actor = owner if isinstance(owner, Actor) and not owner.ended else None
             # Conditions and their like have who waits take a lock twice, for others to release.
-            if actor is seen[-1] and not takes_it_itself(world, actor):
+            if actor is seen[-1] and not _took_it_itself(world, actor):
                 actor = None
         if actor is not None:
             return seen[seen.index(actor) :]
     return []
 
 
-def takes_it_itself(world: World, actor: Actor) -> bool:
+def _took_it_itself(world: World, actor: Actor) -> bool:
     """Tell whether the lock that `actor` waits for is wanted by somebody's own code."""
     operation, _ = _outermost_plumbing(list(frames_of(world, actor)))
     return operation == "Lock.acquire"
@@ -253,7 +252,7 @@ _THREAD_STARTS = (
 def _type_name(frame: FrameType, qualname: str) -> str:
     """Name a method by the class it was called on: `Thread.join`, `Queue.get`, `Lock.acquire`."""
     function = qualname.rpartition(".")[2]
-    subject = variables_of(frame).get("self")
+    subject = frame.f_locals.get("self")
     if subject is None or "." not in qualname:
         return qualname
     label = getattr(subject, "name", None)

@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import FrameType, TracebackType
@@ -37,7 +37,7 @@ from harness.world.debugger import Look
 from harness.world.fibers import World
 from harness.world.ground import Ground
 from harness.world.livelock import Spins
-from harness.world.stuck import stuck_together
+from harness.world.stuck import stuck_together, stuck_with_main
 from harness.world.threads import is_plumbing
 
 #: First line of the note that says where an exception went.
@@ -307,17 +307,22 @@ class _Judge:
                 return broken.with_evidence(self._modes())
         return None
 
-    def _deadlock(self, everyone: list[waits.Wait], circle: list[Actor]) -> Violation:
+    def _deadlock(
+        self, everyone: list[waits.Wait], circle: list[Actor], some: Sequence[Actor] = ()
+    ) -> Violation:
+        """Return the verdict on those who wait: in a circle, `some` beside others, or all."""
         if len(circle) > 1:
             names = " and ".join(f"'{actor.name}'" for actor in circle)
             summary = f"{names} wait for each other, and none of them can ever go on."
         elif circle:
             summary = f"'{circle[0].name}' waits for a lock that it holds itself."
+        elif some:
+            names = _listed([actor.name for actor in some])
+            summary = f"{names} wait for ever, though others go on: nobody else can end that."
         else:
-            stuck = [wait for wait in everyone if not wait.crashed and not wait.is_idle_loop]
-            names = ", ".join(f"'{wait.who}'" for wait in stuck[:6]) + " …" * (len(stuck) > 6)
+            stuck = [wait.who for wait in everyone if not wait.crashed and not wait.is_idle_loop]
             verb = "waits" if len(stuck) == 1 else "wait"
-            summary = f"nobody can go on and no timer is left: {names} {verb} for ever."
+            summary = f"nobody can go on and no timer is left: {_listed(stuck)} {verb} for ever."
         rows = [("cycle", waits.cycle_row(circle))] if circle else []
         rows.extend(("waits", str(wait)) for wait in everyone[:20] if not wait.crashed)
         gone = [*self.world.crashed.values(), *self.world.crashed_tasks]
@@ -402,7 +407,8 @@ class _Judge:
         """Return what ends the run that hit a limit of the kernel, or None to look again later."""
         if limit == "idle":
             circle = stuck_together(self.world)
-            return self._deadlock(waits.parked(self.world), circle) if circle else None
+            stuck = circle or stuck_with_main(self.world)
+            return self._deadlock(waits.parked(self.world), circle, stuck) if stuck else None
         if limit not in ("steps", "spin", "advances"):
             return _Inconclusive(limit)
         if not self.spins.is_livelock(limit):
@@ -450,6 +456,10 @@ class _Judge:
 @functools.lru_cache(maxsize=64)
 def _is_coroutine_function(function: Callable[[Any], Any]) -> bool:
     return inspect.iscoroutinefunction(function)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:6]) + " …" * (len(names) > 6)
 
 
 def _leaves(exc: BaseException) -> Iterator[BaseException]:

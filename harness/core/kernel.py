@@ -39,8 +39,9 @@ Path = tuple[int, ...]
 _by_path = attrgetter("path")
 
 #: Moves of the clock, without anything else, at which who waits for ever is first looked for; then
-#: at twice as many, and so on.
+#: at twice as many, and so on. While others change something, the look is worth less often.
 IDLE_LOOK = 64
+BUSY_LOOK = 1_024
 
 #: Behind every other actor.
 CLOCK_PATH: Path = (1 << 30,)
@@ -176,7 +177,7 @@ class Kernel:
         log: filled with what orders the steps of actors, if given.
         limits: when to give up.
         overrun: called when a limit is hit: "steps" (nothing changes), "spin" (nobody waits or
-            ends, though some wait for time), "idle" (now and then while only the clock moves),
+            ends, though some wait for time), "idle" (now and then when the clock moves),
             "advances" (only the clock moves), "total_steps", "virtual_ns" or "actors".
         passing: when time passes while somebody could run; by default never.
 
@@ -208,6 +209,7 @@ class Kernel:
         "limits",
         "live",
         "log",
+        "moves",
         "next_look",
         "now_ns",
         "overrun",
@@ -239,7 +241,8 @@ class Kernel:
         self.live: dict[Path, Actor] = {}
         self.timers: list[tuple[int, int, Actor]] = []
         self.settling: list[Actor] = []
-        self.advances = 0
+        # How often the clock moved since something changed, and since the run began.
+        self.advances = self.moves = 0
         self.born = 0
         # The step at which something last changed, and at which somebody asked for the time when
         # nothing had for long.
@@ -538,7 +541,10 @@ class Kernel:
             self.overrun("virtual_ns")
         if self.advances == self.limits.advances // 2:
             self._armed_midway = self._armed
-        if self.advances >= IDLE_LOOK and self.advances & (self.advances - 1) == 0:
+        self.moves += 1
+        if (self.advances >= IDLE_LOOK and self.advances & (self.advances - 1) == 0) or (
+            self.moves >= BUSY_LOOK and self.moves & (self.moves - 1) == 0
+        ):
             self.overrun("idle")
         if self.advances > self.limits.advances:
             # Who armed a timer half the way ago and still waits for it does not just rearm it: the

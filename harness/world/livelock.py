@@ -146,6 +146,8 @@ def _look_at(world: World) -> Look:
         frame = sys._getframe() if current else (actor.fiber.gr_frame if actor.fiber else None)
         # Where exactly a look catches the one who runs is a matter of counting, not of progress.
         parts.append((path, hash(_state_of(frame))))
+        # Else this frame would keep itself, and with it what those below let go of.
+        frame = None
     parts.extend(
         (task.path, hash(tuple(_state_of(frame, 1) for frame in task_frames(task))))
         for task in waits.pending_tasks(world)

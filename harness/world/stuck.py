@@ -2,7 +2,9 @@
 
 A circle of actors that wait, without a time-out, for locks that the next one holds is stuck, and so
 is everyone who waits for one of them. A plain lock may be released by anybody who can get at it; so
-the circle counts only if nobody else can reach its locks. It does not know what to call that.
+the circle counts only if nobody else can reach its locks. A re-entrant lock is given back by its
+owner alone, and a thread ends by itself: who waits for such in vain is stuck without a circle, too.
+It does not know what to call that.
 
 Source: G.-V. Saioc, I.-T. A. Lee, A. Møller, M. Chabbi, "Dynamic Partial Deadlock Detection and
     Recovery via Garbage Collection", ASPLOS 2025, for the idea that who cannot be reached cannot be
@@ -22,7 +24,7 @@ from harness.core.kernel import Actor
 from . import waits
 from .fibers import World
 from .tasks import task_frames
-from .threads import Lock, RLock, is_plumbing
+from .threads import HANG, EndOfThread, Lock, RLock, is_plumbing
 
 #: More objects than this are not looked through: then everything counts as within reach.
 MAX_OBJECTS = 50_000
@@ -38,6 +40,43 @@ def stuck_together(world: World) -> list[Actor]:
     if bare and _within_reach(world, _with_those_who_wait(world, circle), bare):
         return []
     return circle
+
+
+def stuck_with_main(world: World) -> list[Actor]:
+    """Return the main thread and those whom it will wait for in vain, by spawn path; else nobody.
+
+    All of them wait, without a time-out, for a re-entrant lock or the end of a thread, whose owner
+    is one of them, or has ended, or was struck by a fault that he does not come back from. Where
+    the main thread can go on, the run ends sooner or later, and what is left is found then.
+    """
+    owners = _owners(world)
+    stuck = {actor for actor in owners if not actor.runnable and actor.deadline is None}
+    while world.main in stuck:
+        helped = {actor for actor in stuck if _can_go_on(owners[actor], stuck)}
+        if not helped:
+            return sorted(stuck, key=lambda actor: actor.path)
+        stuck -= helped
+    return []
+
+
+def _owners(world: World) -> dict[Actor, object]:
+    """Return for each who waits for a re-entrant lock or an end whose it is."""
+    owners: dict[Actor, object] = {}
+    for actor in world.kernel.live.values():
+        if isinstance(actor.awaits, RLock | EndOfThread):
+            owners[actor] = actor.awaits.owner
+        # Who joins without a lock.
+        for watcher in actor.fiber.watchers:
+            owners[watcher] = actor
+    return owners
+
+
+def _can_go_on(owner: object, stuck: set[Actor]) -> bool:
+    """Tell whether an owner may come to where he gives back what others wait for."""
+    if not isinstance(owner, Actor):
+        # It was held before the run began.
+        return True
+    return not (owner in stuck or owner.ended or owner.awaits == HANG)
 
 
 def _with_those_who_wait(world: World, circle: list[Actor]) -> set[Actor]:

@@ -425,6 +425,10 @@ class RLock(Lock):
         return self.count if self._is_owned() else 0
 
 
+#: What somebody waits for whom a fault has stopped for good.
+HANG = "nothing: an injected hang"
+
+
 def suffer(world: World, verdict: object) -> None:
     """Carry out a fault that strikes the current thread at a lock, a spawn or a timer."""
     if isinstance(verdict, Pass):
@@ -437,7 +441,7 @@ def suffer(world: World, verdict: object) -> None:
         case Crash():
             world.crash(current)
         case Hang():
-            world.park("nothing: an injected hang")
+            world.park(HANG)
         case Fail():
             raise verdict.make()
         case Cancel():

@@ -14,8 +14,10 @@ Source: G.-V. Saioc, I.-T. A. Lee, A. Møller, M. Chabbi, "Dynamic Partial Deadl
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Iterator
+from pathlib import PurePath
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -28,6 +30,8 @@ from .threads import HANG, EndOfThread, Lock, RLock, is_plumbing
 
 #: More objects than this are not looked through: then everything counts as within reach.
 MAX_OBJECTS = 50_000
+
+_HARNESS = str(PurePath(__file__).parents[1])
 
 
 def stuck_together(world: World) -> list[Actor]:
@@ -129,8 +133,10 @@ def _roots(world: World, stuck: set[Actor]) -> Iterator[Any]:
 
 def _variables(frame: FrameType | None) -> Iterator[Any]:
     while frame is not None:
-        if not is_plumbing(frame.f_code.co_filename):
+        # A library has what it was handed, as a timer its function; of its modules it uses parts.
+        if not frame.f_code.co_filename.startswith(_HARNESS):
             yield from frame.f_locals.values()
+        if not is_plumbing(frame.f_code.co_filename):
             yield from _names_of(frame.f_globals)
         frame = frame.f_back
 
@@ -152,6 +158,7 @@ def _held_by(thing: Any) -> list[Any]:
     if isinstance(thing, type):
         file = getattr(sys.modules.get(thing.__module__), "__file__", None)
         return list(vars(thing).values()) if file and not is_plumbing(file) else []
-    if isinstance(thing, (World, Actor)):
+    # A thread holds the stream of errors, which leads to whoever captures it.
+    if isinstance(thing, (World, Actor, io.IOBase)):
         return []
     return gc.get_referents(thing)

@@ -291,6 +291,16 @@ def a_lock_that_somebody_else_gives_back(sim: Any) -> None:
     _beside(sim, give_back, leave, wait)
 
 
+def a_lock_that_a_timer_gives_back(sim: Any) -> None:
+    """The timer has no code of the program in it."""
+    lock = threading.Lock()
+    lock.acquire()
+    threading.Timer(1_100, lock.release).start()
+    sim.background("other")
+    threading.Thread(target=_ticking, name="other", daemon=True).start()
+    lock.acquire()
+
+
 class Bell:
     """It rings when it goes."""
 
@@ -325,6 +335,7 @@ def something_that_goes_later(_sim: Any) -> None:
         behind_who_waits_for_who_is_asleep,
         behind_who_waits_for_so_long,
         a_lock_that_somebody_else_gives_back,
+        a_lock_that_a_timer_gives_back,
         something_that_goes_later,
     ],
 )

@@ -160,21 +160,13 @@ _DIFFERS: Final = {
     "wronglock_3": "none: all interleavings of the listed points are 776 traces, 662 of which fail;"
     " the published search lets the step that fails sleep, and then leaves out ways to fail",
     "etcd_6857": f"missing: the select, whose two requests come through one channel; {_WAITING}",
-    "cockroach_16167": f"the lock for readers and a writer: {_WAITING}",
     "cockroach_1055": f"{_ALL_DEPEND}; a wait group that is waited for is a lock here",
     "grpc_1687": f"a channel: {_WAITING}",
-    "kubernetes_62464": f"the lock for readers and a writer: {_WAITING}",
-    "cockroach_3710": f"the lock for readers and a writer: {_WAITING}",
-    "kubernetes_5316": f"the time-out is a thread, not a case of the select; {_WAITING}",
     "cockroach_4407": f"{_ALL_DEPEND}, which makes 10 interleavings",
     "peterson": f"the door: {_WAITING}; turn and flag are one thing there",
-    "release_in_finally": f"a semaphore of the standard library: {_WAITING}",
     "submit_after_shutdown": "shutting is ordered with handing in and taking, too",
-    "lost_update_across_await": "missing: two reads depend on each other in the model, which makes"
-    " all 70 interleavings",
     "cancel_between_acquire_and_try": "each turn of a task is a point, its end and the wake-up of"
     " whoever waits for it included",
-    "executor_self_submit": "the executor's own lock, when it looks for an idle worker",
 }
 
 _ROOMS: Final[tuple[ModuleType, ...]] = (

@@ -17,6 +17,7 @@ from tests.museum.results import (
     CAP,
     DEFAULT,
     MILLION,
+    MOST_COUNTED,
     RAREST,
     SEEDS,
     SEEDS_AT_FIRST,
@@ -25,6 +26,7 @@ from tests.museum.results import (
     TWIN_UNDER_DEFAULT,
     Done,
     cell,
+    counting,
     loud,
     shrinks,
     traces,
@@ -176,12 +178,12 @@ def _counts(done: Done) -> Iterator[Goal]:
 
 
 def _count(exhibit: Exhibit, done: Done, counted: str) -> str | None:
-    if Measurement(exhibit.name, False, counted, 0, CAP) not in done:
+    if counting(exhibit.name, counted) not in done:
         return None
     found = traces(exhibit, done, counted)
     if found == exhibit.traces:
         return ""
-    shown = f"more than {CAP:,} runs" if found is None else f"{found:,}"
+    shown = f"more than {MOST_COUNTED:,} runs" if found is None else f"{found:,}"
     return f"{shown} for {exhibit.traces:,}: {exhibit.differs or 'nobody has said why'}"
 
 

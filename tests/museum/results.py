@@ -29,6 +29,8 @@ SEEDS: Final = 20
 #: A strategy that misses from so many seeds is not run further.
 SEEDS_AT_FIRST: Final = 5
 CAP: Final = 10_000
+#: Runs after which traces are not counted any further.
+MOST_COUNTED: Final = 20_000
 #: Schedules for a fixed twin: under the default strategy, and under each other.
 TWIN_UNDER_DEFAULT: Final = 2_000
 TWIN: Final = 500
@@ -87,12 +89,17 @@ def shrinking(exhibit: Exhibit) -> Measurement:
     return Measurement(exhibit.name, False, SHRINK, 0, SHRUNK_FROM)
 
 
+def counting(name: str, counted: str) -> Measurement:
+    """Return the measurement of how many traces a program has; `counted` says how."""
+    return Measurement(name, False, counted, 0, MOST_COUNTED)
+
+
 def _wanted(exhibit: Exhibit, done: Done) -> Iterator[Measurement]:
     name = exhibit.name
     if exhibit.traces is not None or exhibit.events is None:
         # The others did not come to an end in the reference model either.
-        yield Measurement(name, False, TRACES, 0, CAP)
-        yield Measurement(name, False, EXHAUSTED, 0, CAP)
+        yield counting(name, TRACES)
+        yield counting(name, EXHAUSTED)
     for strategy in STRATEGIES:
         seeds = SEEDS_AT_FIRST if strategy in SAMPLERS else 1
         first = [Measurement(name, False, strategy, seed, CAP) for seed in range(seeds)]
@@ -278,7 +285,7 @@ def traces(exhibit: Exhibit, done: Done, counted: str = TRACES) -> int | None:
         done: what was measured.
         counted: `TRACES`: as the published table counts; `EXHAUSTED`: by exhaustive search.
     """
-    outcome = done.get(Measurement(exhibit.name, False, counted, 0, CAP))
+    outcome = done.get(counting(exhibit.name, counted))
     return None if outcome is None else outcome.traces
 
 

@@ -11,6 +11,7 @@ from operator import methodcaller
 from types import SimpleNamespace
 from typing import Any
 
+from tests.museum.programs.atomic import Atomic
 from tests.museum.programs.starting import threads
 
 # --- D01 ------------------------------------------------------------------------------------------
@@ -19,20 +20,30 @@ from tests.museum.programs.starting import threads
 async def lost_update_across_await(sim: Any) -> None:
     """Between the read and the write another task has its turn."""
     s = SimpleNamespace(number=0)
+    turns, left = Atomic(0), Atomic(2)
+    through = asyncio.Event()
 
     async def raise_twice() -> None:
+        # Each turn counts itself, so that any two of them depend on each other.
+        turns.update(1)
         t = s.number
         await asyncio.sleep(0)
+        turns.update(2)
         s.number = t + 1
         await asyncio.sleep(0)
+        turns.update(3)
         t = s.number
         await asyncio.sleep(0)
+        turns.update(4)
         s.number = t + 1
+        # To be joined would be another turn.
+        if left.add(-1) == 0:
+            through.set()
 
-    first, second = asyncio.create_task(raise_twice()), asyncio.create_task(raise_twice())
-    await first
-    await second
+    tasks = asyncio.create_task(raise_twice()), asyncio.create_task(raise_twice())
+    await through.wait()
     assert s.number == 4
+    del tasks
 
 
 async def lost_update_across_await_fixed(sim: Any) -> None:
@@ -113,15 +124,20 @@ async def cancel_between_acquire_and_try_fixed(sim: Any) -> None:
 
 def _self_submit(workers: int) -> None:
     executor = ThreadPoolExecutor(workers)
+    answers: list[int] = []
+    answered = threading.Event()
 
     def inner() -> int:
         return 1
 
-    def outer() -> int:
-        return executor.submit(inner).result() + 1
+    def outer() -> None:
+        answers.append(executor.submit(inner).result() + 1)
+        answered.set()
 
-    assert executor.submit(outer).result() == 2
+    executor.submit(outer)
+    answered.wait()
     executor.shutdown()
+    assert answers == [2]
 
 
 def executor_self_submit(sim: Any) -> None:

@@ -40,14 +40,12 @@ class Channel:
 
     _harness_sync = True
 
-    parts: tuple[
-        threading.Lock, deque[_Waiting], deque[_Waiting], list[bool], list[bool], list[bool]
-    ]
+    parts: tuple[threading.Lock, deque[_Waiting], deque[_Waiting], list[bool], list[bool]]
 
     def __init__(self, room: int = 0) -> None:
         lock = threading.Lock()
         _set(self, "_lock", lock)
-        _set(self, "parts", (lock, deque(), deque(), [], [], [True] * room))
+        _set(self, "parts", (lock, deque(), deque(), [], [True] * room))
 
     def put(self, item: object) -> None:
         """Send.
@@ -55,7 +53,7 @@ class Channel:
         Raises:
             ChannelClosedError: the channel is closed.
         """
-        lock, senders, receivers, _, closed, room = _parts(self)
+        lock, senders, receivers, closed, room = _parts(self)
         turn = threading.Condition(lock)
         _acquire(turn)
         try:
@@ -79,7 +77,7 @@ class Channel:
 
     def get(self) -> Any:
         """Receive; None from a closed channel."""
-        lock, senders, receivers, cancelled, closed, _ = _parts(self)
+        lock, senders, receivers, closed, _ = _parts(self)
         turn = threading.Condition(lock)
         received: list[Any] = []
         _acquire(turn)
@@ -88,7 +86,7 @@ class Channel:
                 other, offered = _popleft(senders)
                 _notify(other)
                 return _take(offered)
-            if _count(closed) or _count(cancelled):
+            if _count(closed):
                 return None
             _append(receivers, (turn, received))
             _wait(turn)
@@ -96,24 +94,13 @@ class Channel:
         finally:
             _release(turn, None, None, None)
 
-    def cancel(self) -> None:
-        """Let one receiver, of now or of later, go on with None if nobody sends."""
-        lock, _, receivers, cancelled, _, _ = _parts(self)
-        turn = threading.Condition(lock)
-        _acquire(turn)
-        if _count(receivers):
-            _notify(_popleft(receivers)[0])
-        else:
-            _mark(cancelled, True)
-        _release(turn, None, None, None)
-
     def shutdown(self) -> None:
         """Close.
 
         Raises:
             ChannelClosedError: it is closed.
         """
-        lock, senders, receivers, _, closed, _ = _parts(self)
+        lock, senders, receivers, closed, _ = _parts(self)
         turn = threading.Condition(lock)
         _acquire(turn)
         try:

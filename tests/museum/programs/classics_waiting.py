@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.museum.programs.atomic import Atomic
+from tests.museum.programs.permits import Permits
 from tests.museum.programs.starting import threads
 
 # --- B01 ------------------------------------------------------------------------------------------
@@ -172,19 +173,19 @@ def notify_before_wait_fixed(sim: Any) -> None:
 
 
 def _release_in_finally(*, only_if_acquired: bool) -> None:
-    permits = threading.Semaphore(1)
+    permits = Permits(1)
     inside = Atomic(0)
 
     def use() -> None:
-        permits.acquire()
+        permits.take()
         assert inside.add(1) <= 1
         inside.add(-1)
-        permits.release()
+        permits.give()
 
     def attempt() -> None:
-        got = permits.acquire(blocking=False)
+        got = permits.take_at_once()
         if got or not only_if_acquired:
-            permits.release()
+            permits.give()
 
     workers = threads(use, use, attempt)
     for worker in workers:

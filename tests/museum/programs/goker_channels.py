@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from tests.museum.programs.channel import Channel, ChannelClosedError
+from tests.museum.programs.result_or_timeout import ResultOrTimeout
 from tests.museum.programs.starting import threads
 from tests.museum.programs.wait_group import WaitGroup
 
@@ -386,18 +387,15 @@ def grpc_1353_fixed(sim: Any) -> None:
 
 def _kubernetes_5316(*, room: int) -> None:
     s = SimpleNamespace(found="")
-    result = Channel(room)
+    outcome = ResultOrTimeout(room)
 
     def work() -> None:
         s.found = "answer"
-        result.put("answer")
+        outcome.send("answer")
 
-    def expire() -> None:
-        result.cancel()
-
-    for worker in threads(work, expire):
+    for worker in threads(work, outcome.expire):
         worker.start()
-    result.get()
+    outcome.receive()
 
 
 def kubernetes_5316(sim: Any) -> None:

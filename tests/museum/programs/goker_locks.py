@@ -28,15 +28,15 @@ def cockroach_16167(sim: Any) -> None:
     rw = ReadersWriter()
 
     def write() -> None:
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("w")
+        rw.give("w")
 
     writer = threading.Thread(target=write)
     writer.start()
-    rw.acquire("r")
-    rw.acquire("r")
-    rw.release("r")
-    rw.release("r")
+    rw.take("r")
+    rw.take("r")
+    rw.give("r")
+    rw.give("r")
 
 
 def cockroach_16167_fixed(sim: Any) -> None:
@@ -44,13 +44,13 @@ def cockroach_16167_fixed(sim: Any) -> None:
     rw = ReadersWriter()
 
     def write() -> None:
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("w")
+        rw.give("w")
 
     writer = threading.Thread(target=write)
     writer.start()
-    rw.acquire("r")
-    rw.release("r")
+    rw.take("r")
+    rw.give("r")
 
 
 # --- C05 ------------------------------------------------------------------------------------------
@@ -61,12 +61,12 @@ def cockroach_6181(sim: Any) -> None:
     rw = ReadersWriter()
 
     def work() -> None:
-        rw.acquire("r")
-        rw.acquire("r")
-        rw.release("r")
-        rw.release("r")
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("r")
+        rw.take("r")
+        rw.give("r")
+        rw.give("r")
+        rw.take("w")
+        rw.give("w")
 
     _run(work, work, work)
 
@@ -76,10 +76,10 @@ def cockroach_6181_fixed(sim: Any) -> None:
     rw = ReadersWriter()
 
     def work() -> None:
-        rw.acquire("r")
-        rw.release("r")
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("r")
+        rw.give("r")
+        rw.take("w")
+        rw.give("w")
 
     _run(work, work, work)
 
@@ -92,16 +92,16 @@ def kubernetes_62464(sim: Any) -> None:
     rw = ReadersWriter()
 
     def read() -> None:
-        rw.acquire("r")
-        rw.acquire("r")
-        rw.release("r")
-        rw.release("r")
+        rw.take("r")
+        rw.take("r")
+        rw.give("r")
+        rw.give("r")
 
     def change() -> None:
-        rw.acquire("r")
-        rw.release("r")
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("r")
+        rw.give("r")
+        rw.take("w")
+        rw.give("w")
 
     for worker in threads(read, change):
         worker.start()
@@ -112,14 +112,14 @@ def kubernetes_62464_fixed(sim: Any) -> None:
     rw = ReadersWriter()
 
     def read() -> None:
-        rw.acquire("r")
-        rw.release("r")
+        rw.take("r")
+        rw.give("r")
 
     def change() -> None:
-        rw.acquire("r")
-        rw.release("r")
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("r")
+        rw.give("r")
+        rw.take("w")
+        rw.give("w")
 
     for worker in threads(read, change):
         worker.start()
@@ -134,18 +134,18 @@ def cockroach_3710(sim: Any) -> None:
     queue = threading.Lock()
 
     def scan() -> None:
-        rw.acquire("r")
+        rw.take("r")
         queue.acquire()
-        rw.acquire("r")
-        rw.release("r")
+        rw.take("r")
+        rw.give("r")
         queue.release()
-        rw.release("r")
+        rw.give("r")
 
     def process() -> None:
         queue.acquire()
         queue.release()
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("w")
+        rw.give("w")
 
     _run(scan, process)
 
@@ -156,16 +156,16 @@ def cockroach_3710_fixed(sim: Any) -> None:
     queue = threading.Lock()
 
     def scan() -> None:
-        rw.acquire("r")
+        rw.take("r")
         queue.acquire()
         queue.release()
-        rw.release("r")
+        rw.give("r")
 
     def process() -> None:
         queue.acquire()
         queue.release()
-        rw.acquire("w")
-        rw.release("w")
+        rw.take("w")
+        rw.give("w")
 
     _run(scan, process)
 

@@ -15,6 +15,7 @@ from harness.core.access import LOOP, NUMBERED, OUTSIDE, PENDING, READ, WRITE, L
 from .here import here
 from .reach import KNOWN, is_hidden, is_outside, is_synchronisation, lock_behind, make_room
 from .sites import IMMUTABLE_TYPES
+from .tasks import real_future
 from .threads import Lock, is_plumbing
 from .touched import log_access, log_in_passing, number_of
 
@@ -202,7 +203,8 @@ def _log_asynchronous(log: Log, current: Any, subject: object, site: Any) -> Non
         code = subject.cr_code
         if code is _sleep_code or not is_plumbing(code.co_filename):
             return
-    if isinstance(subject, asyncio.Future):
+    # A task is one as well, which the `asyncio.Future` of a run does not tell.
+    if isinstance(subject, real_future):
         mode = READ if site.name in _LOOKS or site.operation == "await" else WRITE
         log.append((current.turn, NUMBERED + hash(subject), mode, site))
     log.append((current.turn, LOOP, WRITE, site))

@@ -18,7 +18,7 @@ from .here import here
 from .threads import _plumbing, is_plumbing
 
 real_task = asyncio.Task
-_real_future = asyncio.Future
+real_future = asyncio.Future
 _runners: Any = asyncio.runners
 _real_cancel_all = _runners._cancel_all_tasks
 _real_as_completed = asyncio.as_completed
@@ -135,7 +135,7 @@ def enter(task: SimTask, world: World, loop: Any, coro: Any) -> None:
     world.tasks.append(_reference(task))
 
 
-class SimFuture(_real_future):  # type: ignore[type-arg] # Future is generic only for type checkers
+class SimFuture(real_future):  # type: ignore[type-arg] # Future is generic only for type checkers
     """A future that hashes by the number of its first hashing. One loop."""
 
     __slots__ = ("number",)

@@ -187,3 +187,52 @@ def time_out_against_grant(sim: Any) -> None:
 def time_out_against_grant_fixed(sim: Any) -> None:
     """It comes before."""
     _permit_after(0.5)
+
+
+# --- what a loop has still to do ------------------------------------------------------------------
+
+
+async def cancelled_with_the_permit(sim: Any) -> None:
+    """The task may be cancelled in its second turn, when nobody gives the permit back."""
+    permits = asyncio.Semaphore(1)
+    has_permit, through = asyncio.Event(), asyncio.Event()
+    following: list[asyncio.Task[None]] = []
+
+    async def use() -> None:
+        await permits.acquire()
+        has_permit.set()
+        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+        finally:
+            permits.release()
+
+    async def use_next() -> None:
+        async with permits:
+            through.set()
+
+    async def cancel() -> None:
+        user.cancel()
+        following.append(asyncio.create_task(use_next()))
+
+    user = asyncio.create_task(use())
+    await has_permit.wait()
+    following.append(asyncio.create_task(cancel()))
+    await through.wait()
+
+
+async def overtaken_by_a_callback(sim: Any) -> None:
+    """What the second task has called soon may come before the program ends, as well as behind."""
+    box = SimpleNamespace(changed=False, seen=None, told=False)
+
+    async def look() -> None:
+        box.seen = box.changed
+
+    async def change() -> None:
+        box.changed = True
+        asyncio.get_running_loop().call_soon(setattr, box, "told", True)
+
+    first, second = asyncio.create_task(look()), asyncio.create_task(change())
+    await first
+    await second
+    assert box.seen or not box.told

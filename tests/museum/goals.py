@@ -60,6 +60,8 @@ PUBLISHED_SURW: Final[Mapping[str, float]] = {
     RAREST: 368_921,
 }
 
+#: Verdicts that end a run at once.
+ENDING: Final = ("Failed", "Unhandled")
 #: How many rows must have the published number of traces.
 EQUAL_TRACES: Final = 40
 #: How many replays a shrink may take.
@@ -184,7 +186,9 @@ def _count(exhibit: Exhibit, done: Done, counted: str) -> str | None:
     if found == exhibit.traces:
         return ""
     shown = f"more than {MOST_COUNTED:,} runs" if found is None else f"{found:,}"
-    return f"{shown} for {exhibit.traces:,}: {exhibit.differs or 'nobody has said why'}"
+    ends_early = counted == EXHAUSTED and found is not None and exhibit.oracle[0] in ENDING
+    why = "a run ends where it fails, whatever the others had done by then" if ends_early else ""
+    return f"{shown} for {exhibit.traces:,}: {exhibit.differs or why or 'nobody has said why'}"
 
 
 # --- schedules to the first bug -------------------------------------------------------------------

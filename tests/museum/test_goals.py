@@ -283,6 +283,20 @@ def test_a_row_with_other_traces_must_say_which_point_differs() -> None:
     assert goal(done, NAMED).state == "MISSED"
 
 
+def test_a_search_that_ends_runs_where_they_fail_has_a_reason_for_fewer() -> None:
+    """Not for a program that only hangs, where nobody can go on anyway."""
+    done = perfect()
+
+    _recount(done, ["account", "carter01"], EXHAUSTED, 1)
+    _recount(done, [each.name for each in EXHIBITS if each.traces][40:], EXHAUSTED, 12_345)
+
+    missed = {said.split(":")[0]: said for said in goal(done, BY_SEARCH).missed}
+    assert missed["account"].endswith(
+        "a run ends where it fails, whatever the others had done by then"
+    )
+    assert missed["carter01"].endswith("nobody has said why")
+
+
 # --- schedules to the first bug -------------------------------------------------------------------
 
 

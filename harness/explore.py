@@ -4,6 +4,8 @@
                                 └─ a violation is run again, recorded: same tape, same end,
                                    or it is nondeterminism
 
+A pin is run in the modes of its own token, whatever those of the search are.
+
 The engine without pytest: command line and plugin stand on it. It does not know scenarios, variants
 or files.
 """
@@ -13,10 +15,11 @@ from __future__ import annotations
 import inspect
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
+from itertools import groupby
 from typing import Any, cast
 
 from harness.core.clock import to_ns, to_seconds
@@ -43,6 +46,8 @@ from harness.world.here import here, whose_turn
 GRANULARITIES = ("sync", "shared")
 ORDERS = ("fifo", "tasks", "any")
 TIMEOUTS = ("race", "cost", "idle")
+#: What a token has of the settings, because the same choices mean another run without it.
+MODES = ("granularity", "order", "timeouts")
 SEEDS = 2**64
 #: How long one step may take while somebody debugs it.
 PATIENCE_SECONDS = 10.0**6
@@ -82,7 +87,7 @@ class Settings:
         check_determinism: run every schedule twice and compare.
         watchdog_seconds: real seconds that one step may take.
         under_test: standard-library modules that count as code under test.
-        pins: tokens that are run before any search.
+        pins: tokens that are run before any search, each in the modes that it was made in.
         limits: when a run is given up.
         shrink: show the first failure of each check as the simplest run that still shows it.
         brief: failures are kept as they were found, not run again in order to be told.
@@ -339,16 +344,19 @@ def explore(
         InternalError: a fault of the harness.
     """
     chosen = _settings(settings, overrides)
-    with _prepared(chosen) as ground:
-        return _Explorer(
-            function,
-            chosen,
-            name or name_of(function),
-            class_name,
-            ground,
-            progress=progress,
-            stop=stop,
-        ).explore()
+    # Pins may stand on other ground than the search.
+    with shared_ground():
+        with _prepared(chosen) as ground:
+            explorer = _Explorer(
+                function,
+                chosen,
+                name or name_of(function),
+                class_name,
+                ground,
+                progress=progress,
+                stop=stop,
+            )
+        return explorer.explore()
 
 
 def record(
@@ -460,14 +468,12 @@ def story(
 
 def settings_of(token: Token) -> Settings:
     """Return the settings that a token was made under."""
-    return Settings(
-        schedules=1,
-        seed=token.seed,
-        granularity=token.granularity,
-        order=token.order,
-        timeouts=token.timeouts,
-        shrink=False,
-    )
+    return Settings(schedules=1, seed=token.seed, shrink=False, **modes_of(token))
+
+
+def modes_of(token: Token) -> dict[str, Any]:
+    """Return the settings that decide, with its choices, what the run of a token is."""
+    return {name: getattr(token, name) for name in MODES}
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -638,26 +644,36 @@ class _Explorer:
     # --- the search -------------------------------------------------------------------------------
 
     def explore(self) -> Exploration:
-        """Make the runs that the settings ask for."""
-        settled = self.settle()
-        self._run_pins()
-        sweeps = max(settled.sweeps, default=0) if self.settings.sweep else 0
-        for trial in self._trials(sweeps):
-            self.add(trial, simplify=self.settings.shrink)
-            if len(self.failures) >= self.settings.stop_after or self.interrupted:
-                break
-            if self.stop is not None and self.stop():
-                self.interrupted = True
-                break
-        return self.result()
+        """Make the runs that the settings ask for, on ground that is shared."""
+        chosen = self.settings
+        for modes, pins in groupby(chosen.pins, lambda pin: modes_of(Token.decode(pin))):
+            with self._under(replace(chosen, **modes)):
+                self._run_pins(pins)
+        with self._under(chosen) as settled:
+            sweeps = max(settled.sweeps, default=0) if chosen.sweep else 0
+            for trial in self._trials(sweeps):
+                self.add(trial, simplify=chosen.shrink)
+                if len(self.failures) >= chosen.stop_after or self.interrupted:
+                    break
+                if self.stop is not None and self.stop():
+                    self.interrupted = True
+                    break
+            return self.result()
+
+    @contextmanager
+    def _under(self, settings: Settings) -> Iterator[Trial]:
+        """Have runs made under these settings inside the block, which is given the first."""
+        with _prepared(settings) as self.ground:
+            self.settings = settings
+            yield self.settle()
 
     def settle(self) -> Trial:
         """Make one run that does not count: the first of a process is not like the others."""
         # It fills caches and imports modules.
         return self.run(replayed(()))
 
-    def _run_pins(self) -> None:
-        for text in self.settings.pins:
+    def _run_pins(self, pins: Iterable[str]) -> None:
+        for text in pins:
             before = len(self.failures)
             self.add(self.run(replayed(Token.decode(text).choices)))
             if len(self.failures) == before:

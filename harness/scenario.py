@@ -31,12 +31,14 @@ from harness.checks import CHECKS, check_name
 from harness.core.token import Token
 from harness.errors import HarnessError, Violation, misuse
 from harness.explore import (
+    MODES,
     Exploration,
     Failure,
     Progress,
     Settings,
     explore,
     interpreter,
+    modes_of,
     run_token,
     story,
 )
@@ -495,8 +497,8 @@ class _Shelf:
         self.corpus = corpus
         self.name = corpus.name_of(scenario.path, f"{scenario.name}{f'[{case}]' if case else ''}")
         self.failures: list[Failure] = []
-        # Tapes that need not be stored: they are run in any case, or are stored already.
-        self.known = {Token.decode(pin).choices for pin in settings.pins}
+        # Runs that need not be stored: they are made in any case, or are stored already.
+        self.known = {_run_of(Token.decode(pin)) for pin in settings.pins}
 
     def run(self, program: Callable[[Any], Any]) -> None:
         """Run what is stored, and say of each whether it held."""
@@ -513,13 +515,8 @@ class _Shelf:
     def _fits(self, token: Token) -> bool:
         """Return whether a token means the same here; if not, it is neither run nor counted."""
         # An order that nobody asked for may break what no asked one does.
-        mine = self.settings
-        return (token.granularity, token.order, token.timeouts, token.interpreter) == (
-            mine.granularity,
-            mine.order,
-            mine.timeouts,
-            interpreter(),
-        )
+        mine = {name: getattr(self.settings, name) for name in MODES}
+        return modes_of(token) == mine and token.interpreter == interpreter()
 
     def _run(self, program: Callable[[Any], Any], text: str, token: Token) -> None:
         done = run_token(
@@ -533,7 +530,7 @@ class _Shelf:
         found = _unaccounted(done.failures, self.column)
         if found:
             self.failures.extend(_from_corpus(failure) for failure in found)
-            self.known.add(token.choices)
+            self.known.add(_run_of(token))
             self.corpus.store(self.name, self.column.name, text, found[0].check)
         elif done.verdict != "inconclusive":
             # A limit that is hit is no pass.
@@ -542,10 +539,15 @@ class _Shelf:
     def keep(self, failures: Iterable[Failure]) -> None:
         """Store what the declared schedules found."""
         for failure in failures:
-            choices = Token.decode(failure.token).choices
-            if choices not in self.known:
-                self.known.add(choices)
+            run = _run_of(Token.decode(failure.token))
+            if run not in self.known:
+                self.known.add(run)
                 self.corpus.store(self.name, self.column.name, failure.token, failure.check)
+
+
+def _run_of(token: Token) -> tuple[object, ...]:
+    """Return what two tokens of one cell share if they are of the same run."""
+    return (token.choices, *modes_of(token).values())
 
 
 def _from_corpus(failure: Failure) -> Failure:
@@ -704,7 +706,8 @@ def scenario(
             there is none.
         catches: variants of the subject, each with the check, or tuple of checks, that must catch
             it.
-        schedules: pinned tokens, run before any search in the column of their class.
+        schedules: pinned tokens, run before any search in the column of their class, each in the
+            modes that it was found in.
         under_test: names of further modules to have scheduling points in, such as `queue`.
         matrix: False for no other columns than the subject and what is listed in `catches`.
 

@@ -31,6 +31,7 @@ from harness import (
     replay,
     scenario,
 )
+from harness.explore import explore, modes_of, record
 from harness.scenario import Cell, Column, Scenario, find, load, run_cell, scenario_of, scenarios_in
 
 pytestmark = pytest.mark.one_ground
@@ -331,6 +332,87 @@ def test_a_pin_of_the_subject_must_hold() -> None:
     ).encode()
 
     assert cell(made(schedules=[plain]), Counter, schedules=3).is_as_declared
+
+
+def is_waited_for(sim: Simulation) -> None:
+    """Somebody waits for what takes longer on a slow machine."""
+    ready = threading.Event()
+    with sim.storm() as storm:
+        storm.spawn(ready.set)
+        storm.spawn(ready.wait, 0.001)
+    assert storm.results()[1]
+
+
+def takes_no_time(sim: Simulation) -> None:
+    """Whoever works does not look at the clock twice in one moment."""
+    began = time.monotonic()
+    with sim.storm() as storm:
+        storm.spawn(Counter().add, copies=2)
+    assert time.monotonic() == began
+
+
+async def keeps_the_order_of_callbacks(sim: AsyncSimulation) -> None:
+    """Two callbacks come in the order in which they were asked for."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+    loop.call_soon(seen.append, 1)
+    loop.call_soon(seen.append, 2)
+    await asyncio.sleep(0.1)
+    assert seen == [1, 2]
+
+
+def adds_in_two_blocks(sim: Simulation) -> None:
+    """Two threads read under a lock, and write under it later."""
+    lock, counter = threading.Lock(), Counter()
+
+    def add() -> None:
+        with lock:
+            value = counter.value
+        with lock:
+            counter.value = value + 1
+
+    with sim.storm() as storm:
+        storm.spawn(add, copies=2)
+    assert counter.value == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "mode"),
+    [
+        (is_waited_for, {"timeouts": "race"}),
+        (is_waited_for, {"timeouts": "race:2"}),
+        (takes_no_time, {"timeouts": "cost"}),
+        (keeps_the_order_of_callbacks, {"order": "any"}),
+        (adds_in_two_blocks, {"granularity": "sync"}),
+    ],
+)
+def test_a_pin_runs_in_the_modes_of_its_token(
+    function: Callable[[Any], Any], mode: dict[str, str]
+) -> None:
+    """The same choices are another run in other modes, which may well hold; the search keeps its.
+
+    One run beside the pin, in the default modes, holds: what fails is the pin.
+    """
+    token = explore(function, **mode).token
+
+    done = explore(function, schedules=1, strategy="plain", stop_after=3, pins=(token,))
+
+    assert [each.schedule for each in done.failures] == [1]
+    assert modes_of(Token.decode(done.token)) == modes_of(Token.decode(token))
+    assert done.settings.pins == (token,)
+    assert modes_of(Token.decode(record(function, settings=done.settings).token)) == {
+        "granularity": "shared",
+        "order": "tasks",
+        "timeouts": "idle",
+    }
+
+
+def test_a_pin_of_a_mode_that_is_none_is_refused() -> None:
+    """A token of a build that knew more is not run as something else."""
+    pin = Token("x.py::adding", "", "random", 0, "shared", "never", "tasks", "", "").encode()
+
+    with pytest.raises(HarnessError, match=r"^timeouts='never' must be one of race, cost, idle\."):
+        explore(is_waited_for, pins=(pin,))
 
 
 # --- misuse ---------------------------------------------------------------------------------------

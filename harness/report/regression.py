@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.core.token import Token
 from harness.errors import HarnessError, Violation
 
 #: What a module is prefixed with that was imported from a folder which is no package.
 _MADE_UP: Final = "harness_scenarios_"
 #: Of the docstring.
 WIDTH: Final = 88
-_SETTINGS: Final = (("granularity", "shared"), ("order", "tasks"), ("timeouts", "idle"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +106,7 @@ class Regression:
 
     def _head(self) -> list[str]:
         told = [text for label, text in self.violation.evidence if label == "because"]
-        read = Token.decode(self.token)
-        options = [
-            f"--storm-{name}={getattr(read, name)}"
-            for name, default in _SETTINGS
-            if getattr(read, name) != default
-        ]
-        needs = [f"Run it with {' '.join(options)}."] if options else []
-        lines = [f"Regression: {self.violation.summary}", "", *told, *needs]
+        lines = [f"Regression: {self.violation.summary}", "", *told]
         first, *others = [_inside_a_docstring(line) for each in lines for line in _wrapped(each)]
         return [f'"""{first}', *others, '"""', ""]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.token import Token
 from harness.errors import HarnessError, Violation
 from harness.report.regression import Named, Regression
 from tests.test_pytest_plugin import LOADED, environment
@@ -74,6 +73,20 @@ def test_counts(sim, many):
     assert counter.total == many
 '''
 
+WAITS = '''
+import threading
+from harness import scenario
+
+@scenario
+def test_waits(sim):
+    """Somebody waits for what takes longer on a slow machine."""
+    ready = threading.Event()
+    with sim.storm() as storm:
+        storm.spawn(ready.set)
+        storm.spawn(ready.wait, 0.001)
+    assert storm.results()[1]
+'''
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -134,6 +147,28 @@ def test_a_variant_that_is_caught_is_written_down(project: Path) -> None:
     assert "an assert of the scenario failed" in broken
     assert "1 failed" in broken
     assert "1 passed" in mended
+
+
+def test_what_only_a_slow_machine_shows_is_written_down(project: Path) -> None:
+    """It fails in the modes of its token, with no option, under pytest and by the command."""
+    target = project / "regressions" / "test_waits_again.py"
+    (project / "scenarios" / "waits.py").write_text(WAITS, "utf-8")
+    storms = "scenarios/waits.py"
+
+    done = command(
+        project, "harness", "run", storms, "--timeouts=race", "--no-corpus", f"--emit-test={target}"
+    )
+    shown = run_test(project, str(target))
+    run = command(project, "harness", "run", str(target), "--no-corpus", "--strategy=plain")
+    matrix = command(project, "harness", "matrix", str(target), "--strategy=plain")
+
+    assert "The failure is written down" in done.stdout, done.stderr
+    assert "--storm-" not in target.read_text("utf-8")
+    assert "1 failed" in shown
+    assert "timeouts race" in shown
+    assert (run.returncode, matrix.returncode) == (1, 1)
+    assert "timeouts race" in run.stdout
+    assert "NOT AS DECLARED" in matrix.stdout
 
 
 def test_an_asynchronous_scenario_is_written_to_the_screen(project: Path) -> None:
@@ -197,14 +232,12 @@ def test_what_cannot_be_imported_is_said() -> None:
         Named.of(Local, Path(__file__))
 
 
-def test_other_settings_are_told() -> None:
-    """A pin is run under the settings of its session: those that it needs are named."""
+def test_any_text_fits_into_the_docstring() -> None:
+    """Quotes and backslashes of a verdict do not end it."""
     here = Named("flies", "storms", Path(__file__).parent, Path(__file__))
-    token = Token("storms.py::flies", "", "urw", 0, "sync", "race:2", "any", "", "", (1,)).encode()
     violation = Violation("Calls", 'said """no""" \\ yes', [("because", "it does")])
 
-    text = Regression(here, None, False, (), (), token, violation).text(Path(__file__).parent)
+    text = Regression(here, None, False, (), (), "t1:…", violation).text(Path(__file__).parent)
 
-    assert "Run it with --storm-granularity=sync --storm-order=any --storm-timeouts=race:2." in text
     compiled = compile(text, "test_flies_again.py", "exec")
-    assert compiled.co_consts[0].startswith("Regression: said '''no''' \\ yes\n\nit does\n")
+    assert compiled.co_consts[0] == "Regression: said '''no''' \\ yes\n\nit does\n"

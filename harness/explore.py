@@ -168,8 +168,9 @@ def _at_least_one(name: str, value: int) -> None:
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
+        default = next(each.default for each in fields(Settings) if each.name == name)
         raise misuse(
-            name, value, f"must be one of {', '.join(known)}.", f"Leave it out for {known[-1]!r}."
+            name, value, f"must be one of {', '.join(known)}.", f"Leave it out for {default!r}."
         )
 
 

@@ -16,9 +16,10 @@ import inspect
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ from harness.faults import Fired
 from harness.report.because import because
 from harness.report.story import Story, story_of
 from harness.report.text import differences
-from harness.search.known import DEFAULT, check_strategy, exhausts, make_strategy
+from harness.search.known import DEFAULT, blaming, check_strategy, exhausts, make_strategy
 from harness.search.random_walk import random_walk, seed_of_run
 from harness.search.shrink import shrink
 from harness.search.strategy import Ran, Strategy
@@ -708,11 +709,15 @@ class _Explorer:
             sees_all=settings.sees_all,
         )
         is_foreign = type(strategy).__module__.partition(".")[0] != __package__
+        asking: Callable[[str], AbstractContextManager[Any]] = (
+            partial(blaming, settings.strategy) if is_foreign else nullcontext
+        )
         entries = 0
         for index in range(schedules):
-            tape = strategy.tape(index)
-            if tape is not None and is_foreign:
-                _hush(tape)
+            with asking("tape()"):
+                tape = strategy.tape(index)
+                if tape is not None and is_foreign:
+                    _hush(tape)
             if tape is None:
                 self._note_exhaustion(strategy)
                 return
@@ -732,7 +737,8 @@ class _Explorer:
                 violated=trial.violation is not None,
                 complete=complete,
             )
-            strategy.learn(ran)
+            with asking("learn()"):
+                strategy.learn(ran)
             if complete and is_counted:
                 self.worth.add(self.sampler, ran.trace)
             del ran

@@ -314,6 +314,20 @@ class Counted(Reversed):
     def pick(self, options, could_stay):
         self.asked.append(len(options))
         return len(options) - 1
+
+
+def unmade(seed, argument):
+    raise ValueError("no\\nseed")
+
+
+class Tapeless(Reversed):
+    def tape(self, run):
+        return 7
+
+
+class Unlearning(Reversed):
+    def learn(self, ran):
+        raise KeyError("ran")
 """
 
 
@@ -326,7 +340,8 @@ def another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: reversing\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
         "[faultloom.strategies]\nreversed = reversing:Reversed\ngone = reversing:Gone\n"
-        "counted = reversing:Counted\n"
+        "counted = reversing:Counted\nunmade = reversing:unmade\n"
+        "tapeless = reversing:Tapeless\nunlearning = reversing:Unlearning\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -352,6 +367,26 @@ def test_what_another_package_offers_and_does_not_have_is_named() -> None:
     """One line, with the package's own words and the way out."""
     with pytest.raises(HarnessError, match=r"'gone' cannot be loaded from reversing:Gone"):
         explore(lost_updates.attribute_corrected, strategy="gone")
+
+
+@pytest.mark.usefixtures("another_package")
+@pytest.mark.parametrize(
+    ("name", "line", "cause"),
+    [
+        ("unmade", "its factory: ValueError: no seed.", ValueError),
+        ("tapeless:2", "tape(): AttributeError: 'int' object has no attribute", AttributeError),
+        ("unlearning", "learn(): KeyError: 'ran'.", KeyError),
+    ],
+)
+def test_a_strategy_that_raises_is_named(name: str, line: str, cause: type[Exception]) -> None:
+    """One line says whose fault it is; what it raised is there for whoever mends it."""
+    with pytest.raises(HarnessError) as raised:
+        explore(lost_updates.attribute_corrected, strategy=name)
+
+    assert str(raised.value).startswith(f"strategy={name!r} has failed in {line}")
+    assert str(raised.value).endswith("Mend that package, or name another strategy.")
+    assert "\n" not in str(raised.value)
+    assert type(raised.value.__cause__) is cause
 
 
 @pytest.mark.usefixtures("another_package")

@@ -6,7 +6,8 @@ callable `(seed, argument) -> Strategy`. It does not know what strategies do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Final
 
@@ -97,6 +98,29 @@ def exhausts(text: str, *, sees_all: bool = True) -> str:
     return "schedule" if text == "all" or not sees_all else "trace"
 
 
+@contextmanager
+def blaming(text: str, what: str) -> Iterator[None]:
+    """Have what a strategy of another package raises inside the block told in one line.
+
+    Args:
+        text: its name.
+        what: what of it is called.
+
+    Raises:
+        HarnessError: it has raised.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as exc:
+        said = " ".join(f"{type(exc).__name__}: {exc}".split()).removesuffix(":")
+        raise HarnessError(
+            f"strategy={text!r} has failed in {what}: {said.removesuffix('.')}. "
+            "Mend that package, or name another strategy."
+        ) from exc
+
+
 def _parsed(text: str) -> tuple[Maker, int | None]:
     name, colon, tail = text.partition(":") if isinstance(text, str) else ("", "", "")
     if name not in _OWN:
@@ -129,7 +153,14 @@ def _foreign(text: str, name: str) -> Maker:
                 f"strategy={text!r} cannot be loaded from {entry.value}: "
                 f"{type(exc).__name__}: {exc}. Mend that package, or name another strategy."
             ) from exc
-        return lambda seed, argument, _sees_all: foreign(seed, argument)
+        return lambda seed, argument, _sees_all: _made(text, foreign, seed, argument)
     raise misuse(
         "strategy", text, f"must be one of {', '.join(names())}.", f"Leave it out for {DEFAULT!r}."
     )
+
+
+def _made(
+    text: str, foreign: Callable[[int, int | None], Strategy], seed: int, argument: int | None
+) -> Strategy:
+    with blaming(text, "its factory"):
+        return foreign(seed, argument)

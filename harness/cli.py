@@ -494,11 +494,15 @@ def _replay_with_a_stop(token: str, step: int) -> Exploration:
 
     if step < 1:
         raise misuse("stop-at", step, "must be at least 1.", "Verdicts say at which step they are.")
-    look = Look(step, announce=lambda at, who: print(f"step {at}, {who}, before this:"))
-    done = replay(token, look=look)
-    if not look.reached:
-        _complain(f"the run has come to no scheduling point at or after step {step}.")
-    return done
+
+    def announce(at: int, who: str) -> None:
+        if at < step:
+            print(
+                f"The run comes to no scheduling point at or after step {step}: this is its last."
+            )
+        print(f"step {at}, {who}, before this:")
+
+    return replay(token, look=Look(step, announce))
 
 
 def _print_differences(done: Exploration, text: str) -> None:

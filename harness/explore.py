@@ -424,7 +424,7 @@ def run_token(
         if look is None:
             explorer.add(explorer.run(replayed(token.choices)))
         else:
-            explorer.add(explorer.look_at(replayed(token.choices), look))
+            explorer.add(explorer.look_at(token.choices, look))
         differs = differences(token, explorer.fingerprint, interpreter())
         return replace(explorer.result(), differs=differs)
 
@@ -797,12 +797,25 @@ class _Explorer:
             sweep_at=sweep_at,
         )
 
-    def look_at(self, tape: Tape, look: Look) -> Trial:
-        """Make one run that stops in the debugger."""
-        settings = self.settings
+    def look_at(self, choices: Sequence[int], look: Look) -> Trial:
+        """Make one run that stops in the debugger.
+
+        Where nothing is left to stop at but the run goes on, it stops at the last point before.
+
+        Raises:
+            HarnessError: the run has come to its end by then.
+        """
+        settings, history = self.settings, History()
+        end = self.run(replayed(choices), history).steps
+        # The event of a point is noted before its step is taken.
+        last = max((each.step + 1 for each in history.events if each.site is not None), default=0)
+        if look.step > max(last, end):
+            way_out = f"The last step to stop at is {last}." if last else "No step has a place."
+            raise misuse("stop-at", look.step, f"is after the end, step {end}.", way_out)
+        look.step = min(look.step, last)
         trial = run(
             self.function,
-            tape,
+            replayed(choices),
             self.ground,
             order=settings.order,
             timeouts=settings.timeouts,

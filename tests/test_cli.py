@@ -457,7 +457,6 @@ def test_a_replay_stops_in_the_debugger_at_a_step(
 
     done = _debugged(project, cell["token"], "6", "p self.total\nup 0\nnext\ncontinue\n")
     quitted = _debugged(project, cell["token"], "6", "quit\n")
-    beyond = _debugged(project, cell["token"], "600", "")
 
     assert f"storms_later.py({line})add()" in done.stdout
     assert "-> self.total = self.total + 1" in done.stdout
@@ -466,9 +465,51 @@ def test_a_replay_stops_in_the_debugger_at_a_step(
     assert "Violation: an assert of the scenario failed: assert 1 == 2" in done.stdout
     assert done.returncode == 1
     assert quitted.returncode == 130
-    assert "no scheduling point at or after step 600" in beyond.stderr
-    assert beyond.returncode == 1
+    assert "at or after" not in done.stdout
 
+
+def test_a_replay_stops_at_the_last_place_before_the_end(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The step that a verdict names is the end, where nobody is about to do anything."""
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(STUCK, encoding="utf-8")
+    (cell,) = run_json(capsys, "run", "waits_for_ever")
+    verdict = run(capsys, "replay", cell["token"])[1]
+    end = int(verdict.partition("when       step ")[2].partition(",")[0])
+
+    at_end = _debugged(project, cell["token"], str(end), "continue\n")
+    beyond = _debugged(project, cell["token"], str(end + 1), "")
+
+    told, where, *_ = at_end.stdout.splitlines()
+    last = int(where.split()[1].rstrip(","))
+    assert told == f"The run comes to no scheduling point at or after step {end}: this is its last."
+    assert last < end
+    assert "(Pdb) Violation: " in at_end.stdout
+    assert at_end.returncode == 1
+    assert beyond.stderr == (
+        f"faultloom: stop-at={end + 1} is after the end, step {end}. "
+        f"The last step to stop at is {last}.\n"
+    )
+    assert beyond.returncode == 2
+
+
+STUCK = """
+import asyncio
+from harness import scenario
+
+@scenario
+async def waits_for_ever(sim):
+    cleared = asyncio.Event()
+
+    async def sets():
+        cleared.set()
+        await asyncio.sleep(0)
+        cleared.clear()
+
+    async with sim.storm() as storm:
+        storm.spawn(sets)
+        storm.spawn(cleared.wait)
+"""
 
 COUNTED = """
 from harness import scenario

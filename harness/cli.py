@@ -608,10 +608,11 @@ def _write_test(written: Regression, file: str, stream: TextIO | None = None) ->
         print(written.text(folder), end="", file=stream)
         return
     path = Path(file)
+    text = written.text(path.parent)
     # Never over a file that has come to be there meanwhile.
     try:
         with path.open("x", encoding="utf-8") as out:
-            out.write(written.text(path.parent))
+            out.write(text)
     except OSError as exc:
         raise misuse(
             "emit-test", file, f"cannot be written: {exc.strerror}.", "Name another file."

@@ -788,22 +788,34 @@ def _keep_test(item: pytest.Function, this: Scenario, failure: Failure) -> None:
     file = _chosen(item.config, "emit_test")
     if file is None:
         return
+    from harness.errors import HarnessError
+    from harness.pytest_fixtures import given_to
     from harness.scenario import regression
 
-    written = regression(this, _column(item, this), failure)
     path = Path(file)
-    if file != "-":
-        try:
-            # Never over a file that is there: the first failure is the one that is written.
-            with path.open("x", encoding="utf-8") as out:
-                out.write(written.text(path.parent))
-        except OSError as exc:
-            item.stash[_test_key] = f"not written: {exc.strerror}: {file}"
-        else:
-            item.stash[_test_key] = f"written to {file}"
-        return
-    folder = written.scenario.file.parent
-    item.stash[_test_key] = f"# {folder / written.file_name}\n{written.text(folder)}"
+    try:
+        given = given_to(item, _own_parameters(item))
+        written = regression(this, _column(item, this), failure, given)
+        folder = written.scenario.file.parent if file == "-" else path.parent
+        text = written.text(folder)
+        if file == "-":
+            item.stash[_test_key] = f"# {folder / written.file_name}\n{text}"
+            return
+        # Never over a file that is there: the first failure is the one that is written.
+        with path.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except HarnessError as exc:
+        item.stash[_test_key] = str(exc)
+    except OSError as exc:
+        item.stash[_test_key] = f"not written: {exc.strerror}: {file}"
+    else:
+        item.stash[_test_key] = f"written to {file}"
+
+
+def _own_parameters(item: Any) -> dict[str, Any]:
+    """Return the parameters of an item that are none of ours."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return {name: each for name, each in given.items() if name not in (_PARAMETER, PARAMETER)}
 
 
 def _keep(

@@ -42,7 +42,7 @@ from harness.explore import (
     run_token,
     story,
 )
-from harness.report.regression import Named, Regression
+from harness.report.regression import Given, Named, Regression
 from harness.report.results import Result
 from harness.report.text import worth_rows
 from harness.search.random_walk import Walks
@@ -592,8 +592,16 @@ def replay_cell(
     return run_token(program, token, look=look, begins=begins, under_test=scenario.under_test)
 
 
-def regression(scenario: Scenario, column: Column, failure: Failure) -> Regression:
+def regression(
+    scenario: Scenario, column: Column, failure: Failure, given: Given | None = None
+) -> Regression:
     """Return a failure of a column as a test that can be written down.
+
+    Args:
+        scenario: the scenario.
+        column: the class that it failed with.
+        failure: what came of it.
+        given: where its fixtures come from, if it has any.
 
     Raises:
         HarnessError: scenario or class cannot be imported.
@@ -608,6 +616,7 @@ def regression(scenario: Scenario, column: Column, failure: Failure) -> Regressi
         scenario.under_test,
         failure.token,
         failure.violation,
+        given or Given(),
     )
 
 

@@ -33,7 +33,7 @@ ROWS = (
     ("scenario",),
     ("authoring", "campaign", "hypothesis", "testing"),
     ("pytest_stress",),
-    ("pytest_report", "pytest_ground"),
+    ("pytest_report", "pytest_ground", "pytest_fixtures"),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,53 @@ class Named:
         depth = module.count(".") + (file.name == "__init__.py")
         return cls(name, module, file.resolve().parents[depth], file)
 
+    def imported(self, alias: str = "") -> str:
+        """Return the line that imports it, under another name if one is given."""
+        if all(part.isidentifier() and not iskeyword(part) for part in self.module.split(".")):
+            return f"from {self.module} import {self.name}{f' as {alias}' if alias else ''}"
+        # By the same finders: they rewrite asserts, where there are points.
+        return f'{alias or self.name} = import_module("{self.module}").{self.name}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What pytest gives a scenario besides simulation and class.
+
+    Args:
+        imported: as what fixtures of the scenario's own file stand there.
+        used: fixtures that it has made and is not handed.
+        values: what its parameters were, as literals.
+        indirect: those of them that are handed to fixtures of that name.
+        folders: fixtures that are found in a folder, and in those below it, only.
+    """
+
+    imported: Sequence[str] = ()
+    used: Sequence[str] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    indirect: Sequence[str] = ()
+    folders: Mapping[str, Path] = field(default_factory=dict)
+
+    def check_reach(self, folder: Path) -> None:
+        """Raise if a fixture is not found in `folder`.
+
+        Raises:
+            HarnessError: there is one.
+        """
+        for name, below in self.folders.items():
+            if not folder.resolve().is_relative_to(below.resolve()):
+                raise HarnessError(
+                    f"no test can be written to {folder}: it has no fixture {name}, which is for "
+                    f"{below} and what lies below. Write it there."
+                )
+
+    def marks(self) -> list[str]:
+        """Return the decorators that ask for the same again."""
+        marks = [f'@pytest.mark.usefixtures("{name}")' for name in self.used]
+        for name, value in self.values.items():
+            indirect = ", indirect=True" if name in self.indirect else ""
+            marks.append(f'@pytest.mark.parametrize("{name}", [{value}]{indirect})')
+        return marks
+
 
 @dataclass(frozen=True, slots=True)
 class Regression:
@@ -68,6 +116,7 @@ class Regression:
         under_test: further modules with scheduling points.
         token: the run.
         violation: what came of it.
+        given: where its fixtures come from.
     """
 
     scenario: Named
@@ -77,6 +126,7 @@ class Regression:
     under_test: Sequence[str]
     token: str
     violation: Violation
+    given: Given = field(default_factory=Given)
 
     @property
     def file_name(self) -> str:
@@ -84,21 +134,40 @@ class Regression:
         return f"{self._test_name}.py"
 
     def text(self, folder: Path) -> str:
-        """Return the file, to be saved in `folder`."""
+        """Return the file, to be saved in `folder`.
+
+        Raises:
+            HarnessError: a fixture is not found there.
+        """
+        self.given.check_reach(folder)
         things = [each for each in (self.scenario, self.subject) if each is not None]
         roots = dict.fromkeys(each.root for each in things if each.root != folder.resolve())
         way = [_relative(root, folder.resolve()) for root in roots]
-        imports = [f"from {self.scenario.module} import {self.scenario.name} as original"]
-        if self.subject is not None:
-            imports.append(f"from {self.subject.module} import {self.subject.name}")
-        if not way:
-            return "\n".join(
-                [*self._head(), "from harness import scenario", *imports, *self._test()]
-            )
+        imports = [each.imported("original" if each is self.scenario else "") for each in things]
+        # Who tidies imports up sees no use of a fixture.
+        imports += [
+            f"{replace(self.scenario, name=each).imported()}  # noqa: F401"
+            for each in self.given.imported
+        ]
+        by_function = any(" = import_module(" in each for each in imports)
+        needed = [
+            *(["import sys"] if way else []),
+            *(["from importlib import import_module"] if by_function else []),
+            *(["from pathlib import Path"] if way else []),
+        ]
         # What the imports below need comes before them.
-        needed = ["import sys", "from pathlib import Path", "", "from harness import scenario", ""]
         steps = [f'sys.path.insert(0, str(Path(__file__).parent / "{each}"))' for each in way]
-        return "\n".join([*self._head(), *needed, *steps, *imports, *self._test()])
+        lines = [
+            *self._head(),
+            *([*needed, ""] if needed else []),
+            *(["import pytest"] if self.given.marks() else []),
+            "from harness import scenario",
+            *([""] if steps or by_function else []),
+            *steps,
+            *imports,
+            *self._test(),
+        ]
+        return "\n".join(lines)
 
     @property
     def _test_name(self) -> str:
@@ -120,6 +189,7 @@ class Regression:
         return [
             "",
             "",
+            *self.given.marks(),
             f'@scenario(\n{settings}    schedules=[\n        "{self.token}",\n    ],\n)',
             f"{prefix}def {self._test_name}({', '.join(arguments)}):",
             '    """The schedule that violated violates no more."""',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,84 @@ def test_waits(sim):
         storm.spawn(ready.set)
         storm.spawn(ready.wait, 0.001)
     assert storm.results()[1]
+'''
+
+FIXTURES = '''
+import pytest
+from harness import scenario
+
+class Counter:
+    step = 0
+
+    def __init__(self):
+        self.total = 0
+
+    def add(self):
+        self.total = self.total + self.step
+
+def adds(sim, copies):
+    counter = Counter()
+    with sim.storm() as storm:
+        storm.spawn(counter.add, copies=copies)
+    assert counter.total == copies * Counter.step
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch):
+    monkeypatch.setattr(Counter, "step", 1)
+
+@pytest.fixture
+def one():
+    return 1
+
+@pytest.fixture
+def two(one):
+    return one + 1
+
+@pytest.fixture(name="many")
+def _many():
+    return 3
+
+@pytest.fixture(params=[1, 2])
+def doubled(request):
+    return 2 * request.param
+
+@pytest.fixture
+def in_tens(monkeypatch):
+    monkeypatch.setattr(Counter, "step", 10)
+
+@scenario
+def test_two(sim, two):
+    """Two add."""
+    adds(sim, two)
+
+@scenario
+def test_many(sim, many):
+    """Many add."""
+    adds(sim, many)
+
+@scenario
+def test_doubled(sim, doubled):
+    """As many add as are asked for."""
+    adds(sim, doubled)
+
+@pytest.mark.parametrize(("size", "name"), [(2, "'two'"), (3, "three")])
+@scenario
+def test_sized(sim, size, name):
+    """As many add as are named."""
+    adds(sim, size if name else 0)
+
+@pytest.mark.usefixtures("in_tens")
+@scenario(Counter)
+def test_in_tens(sim, cls, two):
+    """Ten are added at once, or nothing is lost."""
+    if cls.step == 10:
+        adds(sim, two)
+
+@pytest.mark.parametrize("size", [range(2)])
+@scenario
+def test_ranged(sim, size):
+    """What is asked for cannot be told."""
+    adds(sim, len(size))
 '''
 
 
@@ -189,9 +268,6 @@ def test_an_asynchronous_scenario_is_written_to_the_screen(project: Path) -> Non
 def test_pytest_writes_a_failure_down_with_its_fixtures(project: Path) -> None:
     """A section of the report, or a file: what is taken from fixtures is asked for again."""
     target = project / "regressions" / "test_counts_again.py"
-    (project / "conftest.py").write_text(
-        "import pytest\n\n@pytest.fixture\ndef many():\n    return 3\n", "utf-8"
-    )
     storms = ("scenarios/counting/storms.py", "-k", "test_counts", "--no-storm-corpus")
 
     shown = command(project, "pytest", *LOADED, *storms, "--storm-emit-test").stdout
@@ -204,6 +280,55 @@ def test_pytest_writes_a_failure_down_with_its_fixtures(project: Path) -> None:
     assert f"written to {target}" in done
     assert "not written: File exists" in again
     assert "1 failed" in run_test(project, str(target))
+
+
+@pytest.mark.parametrize("stem", ["test_sums", "test_sums-up"])
+def test_what_pytest_has_given_is_asked_for_again(project: Path, stem: str) -> None:
+    """Fixtures of its own file and parameters: each test that is written loads, and fails.
+
+    In whatever file: a name that no `import` can say is imported all the same.
+    """
+    (project / f"{stem}.py").write_text(FIXTURES, "utf-8")
+
+    done = command(
+        project, "pytest", *LOADED, f"{stem}.py", "--no-storm-corpus", "--storm-emit-test"
+    )
+    written = re.findall(
+        r"-+ storm regression test -+\n# \S+\n(.*?)\n(?=_____|-----|=====)", done.stdout, re.DOTALL
+    )
+    for number, text in enumerate(written):
+        (project / f"test_again_{number}.py").write_text(text, "utf-8")
+    shown = run_test(project, *(f"test_again_{number}.py" for number in range(len(written))))
+
+    assert "8 failed" in done.stdout
+    assert "parameter size is a range, which is not told by a literal. Replay the" in done.stdout
+    assert len(written) == 7
+    assert "7 failed in " in shown, "and no errors"
+    assert shown.count("declared to hold, violated Failed on 1 of ") == 7
+
+
+def test_a_fixture_that_does_not_reach_a_file_is_said(project: Path) -> None:
+    """What a `conftest.py` defines is for its folder: elsewhere nothing is written."""
+    folder = project / "scenarios" / "counting"
+    (folder / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef several():\n    return 2\n", "utf-8"
+    )
+    (folder / "storms_later.py").write_text(
+        "from broken import Forgetful\nfrom harness import scenario\n\n@scenario\n"
+        "def adds(sim, several):\n    counter = Forgetful()\n    with sim.storm() as storm:\n"
+        "        storm.spawn(counter.add, 1, copies=several)\n    assert counter.total == 2\n",
+        "utf-8",
+    )
+    storms = ("scenarios/counting/storms_later.py", "--no-storm-corpus")
+    away, beside = project / "regressions" / "test_it.py", folder / "test_it.py"
+
+    refused = command(project, "pytest", *LOADED, *storms, f"--storm-emit-test={away}").stdout
+    done = command(project, "pytest", *LOADED, *storms, f"--storm-emit-test={beside}").stdout
+
+    assert f"no test can be written to {away.parent}: it has no fixture several" in refused
+    assert not away.exists()
+    assert f"written to {beside}" in done
+    assert "1 failed" in run_test(project, str(beside))
 
 
 def test_no_file_is_written_over(project: Path) -> None:

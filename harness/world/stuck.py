@@ -53,7 +53,7 @@ def stuck_with_main(world: World) -> list[Actor]:
     is one of them, or has ended, or was struck by a fault that he does not come back from. Where
     the main thread can go on, the run ends sooner or later, and what is left is found then.
     """
-    owners = _owners(world)
+    owners = _owners(world, RLock | EndOfThread)
     stuck = {actor for actor in owners if not actor.runnable and actor.deadline is None}
     while world.main in stuck:
         helped = {actor for actor in stuck if _can_go_on(owners[actor], stuck)}
@@ -63,11 +63,11 @@ def stuck_with_main(world: World) -> list[Actor]:
     return []
 
 
-def _owners(world: World) -> dict[Actor, object]:
-    """Return for each who waits for a re-entrant lock or an end whose it is."""
+def _owners(world: World, kinds: Any) -> dict[Actor, object]:
+    """Return for each who waits for a lock of some kinds, or for an end, whose it is."""
     owners: dict[Actor, object] = {}
     for actor in world.kernel.live.values():
-        if isinstance(actor.awaits, RLock | EndOfThread):
+        if isinstance(actor.awaits, kinds):
             owners[actor] = actor.awaits.owner
         # Who joins without a lock.
         for watcher in actor.fiber.watchers:
@@ -86,15 +86,15 @@ def _can_go_on(owner: object, stuck: set[Actor]) -> bool:
 def _with_those_who_wait(world: World, circle: list[Actor]) -> set[Actor]:
     """Return the circle and everyone who waits for ever for one of them."""
     stuck = set(circle)
+    owners = _owners(world, Lock)
     while True:
         more = {
             actor
-            for actor in world.kernel.live.values()
+            for actor, owner in owners.items()
             if actor not in stuck
             and not actor.runnable
             and actor.deadline is None
-            and isinstance(actor.awaits, Lock)
-            and actor.awaits.owner in stuck
+            and owner in stuck
         }
         if not more:
             return stuck

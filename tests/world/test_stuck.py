@@ -17,6 +17,14 @@ def _ticking() -> None:
         time.sleep(1)
 
 
+def _counting() -> None:
+    """Change something every second, for ever."""
+    count = [0]
+    while True:
+        time.sleep(1)
+        count[0] += 1
+
+
 def _crosswise(sim: Any, first: Any, second: Any, ticking: Any) -> None:
     """Two take two locks crosswise while a third goes on for ever."""
     sim.background("ticker")
@@ -62,8 +70,36 @@ def test_reentrant_locks_need_no_look_at_who_could_reach_them() -> None:
     assert explore(program, schedules=1).verdict == "Deadlock"
 
 
-def test_a_circle_that_somebody_else_can_open_is_none() -> None:
-    """The one who ticks releases one of the locks in the end."""
+@pytest.mark.parametrize("others", [_ticking, _counting])
+def test_who_waits_for_the_end_of_one_in_the_circle_cannot_open_it(
+    others: Callable[[], None],
+) -> None:
+    """A storm waits for those whom it has spawned, and its locks are in its variables."""
+
+    def program(sim: Any) -> None:
+        first, second = threading.Lock(), threading.Lock()
+        have_one = threading.Barrier(2)
+
+        def take(mine: Any, other: Any) -> None:
+            with mine:
+                have_one.wait()
+                with other:
+                    pass
+
+        sim.background("ticker")
+        threading.Thread(target=others, name="ticker", daemon=True).start()
+        with sim.storm() as storm:
+            storm.spawn(take, first, second, name="left")
+            storm.spawn(take, second, first, name="right")
+
+    violation = explore(program, schedules=1).violation
+
+    assert violation is not None
+    assert violation.summary.startswith("'left' and 'right' wait for each other")
+
+
+def _opened(start: Callable[[Any, list[Callable[[], None]]], None]) -> Callable[[Any], None]:
+    """Return a program in which the one who ticks releases one of the locks in the end."""
 
     def program(sim: Any) -> None:
         first, second = threading.Lock(), threading.Lock()
@@ -88,24 +124,32 @@ def test_a_circle_that_somebody_else_can_open_is_none() -> None:
             have_both.wait()
             first.acquire()
 
-        workers = threading.Thread(target=left), threading.Thread(target=right)
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        start(sim, [left, right])
 
-    assert explore(program, schedules=1).verdict == "holds"
+    return program
+
+
+def _in_threads(_sim: Any, targets: list[Callable[[], None]]) -> None:
+    workers = [threading.Thread(target=each) for each in targets]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def _in_a_storm(sim: Any, targets: list[Callable[[], None]]) -> None:
+    with sim.storm() as storm:
+        for each in targets:
+            storm.spawn(each)
+
+
+@pytest.mark.parametrize("start", [_in_threads, _in_a_storm])
+def test_a_circle_that_somebody_else_can_open_is_none(start: Any) -> None:
+    """However the two were started."""
+    assert explore(_opened(start), schedules=1).verdict == "holds"
 
 
 # --- the main thread waits for what its owner will never give back --------------------------------
-
-
-def _counting() -> None:
-    """Change something every second, for ever."""
-    count = [0]
-    while True:
-        time.sleep(1)
-        count[0] += 1
 
 
 def _beside(sim: Any, other: Callable[[], object], *targets: Callable[[], object]) -> None:

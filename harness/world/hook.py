@@ -6,11 +6,12 @@ It is the hot path. It does not know where points are.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import types
 from typing import Any, Final
 
-from harness.core.access import LOOP, NUMBERED, OUTSIDE, PENDING, READ, WRITE, Log
+from harness.core.access import LOOP, NUMBERED, OUTSIDE, PENDING, READ, UNSEEN, WRITE, Log
 
 from .here import here
 from .reach import KNOWN, is_hidden, is_outside, is_synchronisation, lock_behind, make_room
@@ -67,6 +68,8 @@ def at_point(subject: object, site: Any) -> None:
     log = kernel.log
     if log is not None:
         if is_sync and site.sync:
+            if site.name in _LOOKS_AT_AN_END and issubclass(kind, _ENDING):
+                log.append((current.turn, 0, UNSEEN, site))
             mode = _mode(kind, site.name)
             if mode is not None:
                 life = getattr(subject, "_harness_key", 0)
@@ -81,10 +84,7 @@ def at_point(subject: object, site: Any) -> None:
 
 
 def at_end(leave: object, site: Any) -> None:
-    """Let others see that a lock is held before its `with` ends, if nobody could since it began.
-
-    Where the body has met a point, they could: no other is needed.
-    """
+    """Let another thread go on before a `with` gives its lock back, if the tape says so."""
     world = here.world
     if world is None:
         return
@@ -94,7 +94,7 @@ def at_end(leave: object, site: Any) -> None:
         # What was written is out now.
         kernel.log.append((kernel.current.turn, OUTSIDE, WRITE, site))
     lock = lock_behind(subject) if is_synchronisation(type(subject)) else None
-    if lock is not None and lock.taken_at == kernel.steps and getattr(lock, "count", 1) == 1:
+    if lock is not None and getattr(lock, "count", 1) == 1:
         at_point(subject, site)
 
 
@@ -130,6 +130,11 @@ _LOOKS: Final = frozenset(
     """.split()
 )
 _modes: dict[tuple[type, str], int | None] = {}
+
+# A thread ends, and an executor says that a job is done, in the step of the last point before: that
+# it is not said yet although all was done is possible, and never seen.
+_LOOKS_AT_AN_END: Final = frozenset({".done()", ".is_alive()", ".running()"})
+_ENDING: Final = (threading.Thread, concurrent.futures.Future)
 
 
 def _mode(kind: type, name: str) -> int | None:

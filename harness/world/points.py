@@ -47,8 +47,8 @@ class Rewriter:
         is_under_test: says by file name which code is rewritten.
         handed: called as `handed(thing, handing)` with what a call hands to code that is not; None
             if nobody wants to know.
-        leaving: called as `leaving(exit, site)` where the body of a `with` may have met no point;
-            None if nobody wants to know.
+        leaving: called as `leaving(exit, site)` before the end of a `with`; None if nobody wants to
+            know.
 
     # invariant: while installed, `_swapped` holds every function whose code this object replaced.
     """

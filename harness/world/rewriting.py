@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any, Final
 
-from bytecode import BinaryOp, Instr, Label
+from bytecode import BinaryOp, Instr
 
 from . import sites
 from .hand_over import OPERAND, SCALAR_TYPES, Handed, HandOver
@@ -52,7 +52,7 @@ class Rewriting:
     facts: ModuleFacts
     # Told of what calls hand to code that has no points; None if nobody wants to know.
     handed: Handed | None = None
-    # Called where the body of a `with` may have met no point; None if nobody wants to know.
+    # Called before the end of a `with`; None if nobody wants to know.
     leaving: Hook | None = None
     # Keyed by identity, since equal code objects need not be of one function; the value keeps the
     # key alive.
@@ -345,30 +345,23 @@ class _Function:
         self._insert(at, at, _copy(1), site, sync=True, shared=True, blocks=True)
 
     def _leave(self, call: Call, leaving: Hook) -> None:
-        """Insert a call before the end of a `with` whose body does not begin with a point."""
-        begin = call.callee
-        if begin < 0 or self._names[begin] != "BEFORE_WITH" or self._meets_point(begin, call.at):
-            return
-        site = self._site(
-            self._items[call.at].location,
-            ("end of with", "with", True),
-            sync=True,
-            shared=False,
-            blocks=False,
-            is_global=False,
-        )
-        self._points.append((call.before, site))
-        # The method `__exit__` lies below the three values that it is given.
-        self._splicing.point(call.before, leaving, copied(4), site)
+        """Insert a call before the end of a `with`."""
+        if call.callee >= 0 and self._names[call.callee] == "BEFORE_WITH":
+            # The method `__exit__` lies below the three values that it is given.
+            self._insert_leaving(call.at, call.before, leaving)
 
-    def _meets_point(self, begin: int, end: int) -> bool:
-        """Say whether a point certainly comes between two items, before the first branch."""
-        for at in range(begin + 1, end):
-            if at in self._certain:
-                return True
-            if isinstance(getattr(self._items[at], "arg", None), Label):
-                return False
-        return False
+    def _visit_end_by_exception(self, at: int) -> None:
+        leaving = self._rewriting.leaving
+        if leaving is not None and self._names[at + 1] != "GET_AWAITABLE":
+            # The method lies below what was raised, where, and what was handled before.
+            self._insert_leaving(at, at, leaving)
+
+    def _insert_leaving(self, at: int, before: int, leaving: Hook) -> None:
+        what = ("end of with", "with", True)
+        location = self._items[at].location
+        site = self._site(location, what, sync=True, shared=False, blocks=False, is_global=False)
+        self._points.append((before, site))
+        self._splicing.point(before, leaving, copied(4), site)
 
     def _visit_await(self, at: int) -> None:
         # Up to 3.11 a comprehension with `async for` is a coroutine function of its own.
@@ -521,6 +514,7 @@ _VISIT: Final[Mapping[str, Callable[[_Function, int], None]]] = {
     ),
     **dict.fromkeys(("MATCH_KEYS", "MATCH_CLASS", "GET_LEN"), _Function._visit_match),
     "BEFORE_WITH": _Function._visit_with,
+    "WITH_EXCEPT_START": _Function._visit_end_by_exception,
     "BEFORE_ASYNC_WITH": _Function._visit_await,
     "GET_AWAITABLE": _Function._visit_await,
     **dict.fromkeys(TRUTH_TESTS, _Function._visit_truth),

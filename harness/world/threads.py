@@ -70,7 +70,7 @@ class Lock:
         time is up.
     """
 
-    __slots__ = ("__weakref__", "born", "number", "owner", "real", "role", "taken_at", "waiters")
+    __slots__ = ("__weakref__", "born", "number", "owner", "real", "role", "waiters")
 
     # Where it was made or, if that was before the run, where it was found; for the names of sites.
     born: tuple[str, int, str] | str | None
@@ -93,7 +93,6 @@ class Lock:
         self.owner: object = None
         self.waiters: list[Actor] = []
         # At which step of the run it was last taken.
-        self.taken_at = -1
         # The lock it stands for while a run goes on, if it was made before.
         self.real = real
         # What it is for, where the standard library uses it as a signal: "end of thread 'caller'".
@@ -118,7 +117,6 @@ class Lock:
                 raise Stop
             kernel = world.kernel
             self.owner = kernel.current
-            self.taken_at = kernel.steps
             if self.waiters:
                 kernel.suspend_all(self.waiters)
             if kernel.log is not None:
@@ -150,7 +148,6 @@ class Lock:
                 # Both may be true: the lock came free when the time ran out. Then it is taken.
                 if self.owner is None:
                     self.owner = current
-                    self.taken_at = kernel.steps
                     break
                 if fired:
                     if kernel.log is not None:
@@ -222,7 +219,6 @@ class Lock:
     def reset(self) -> None:
         """Forget a run that is over."""
         self.owner = None
-        self.taken_at = -1
         self.waiters.clear()
 
     def _refuse_leftover(self, world: World) -> None:

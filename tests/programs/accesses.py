@@ -63,6 +63,14 @@ def enter(box: Box) -> None:
         pass
 
 
+def leave_by_an_exception(box: Box) -> None:
+    try:
+        with box.lock as _:  # read box.lock | with box.lock | end of with box.lock
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+
+
 def enter_at_once(box: Box) -> None:
     box.lock.acquire()  # read box.lock | call box.lock.acquire()
     box.lock.release()  # read box.lock | call box.lock.release()

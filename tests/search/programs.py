@@ -6,6 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,6 +70,77 @@ def joined_too_early(sim: Any) -> None:
         late.join()
 
     _together(start, join)
+
+
+def _looks_before_it_is_given_back(work: Callable[[threading.Lock, threading.Event], None]) -> None:
+    """Who is told of the work finds the lock still held, and gives up."""
+    lock, done = threading.Lock(), threading.Event()
+    found: list[bool] = []
+
+    def look() -> None:
+        done.wait()
+        found.append(lock.acquire(blocking=False))
+
+    _together(lambda: work(lock, done), look)
+    assert found == [True]
+
+
+def told_inside_the_with(sim: Any) -> None:
+    """The end of the `with` comes after the word that the work is done."""
+
+    def work(lock: threading.Lock, done: threading.Event) -> None:
+        with lock:
+            done.set()
+
+    _looks_before_it_is_given_back(work)
+
+
+def told_where_a_with_is_left_by_an_exception(sim: Any) -> None:
+    """As before, and what ends the `with` is an exception."""
+
+    def work(lock: threading.Lock, done: threading.Event) -> None:
+        with suppress(ZeroDivisionError), lock:
+            done.set()
+            raise ZeroDivisionError
+
+    _looks_before_it_is_given_back(work)
+
+
+def told_behind_the_with(sim: Any) -> None:
+    """The fixed twin of both: it is told when the lock has been given back."""
+
+    def work(lock: threading.Lock, done: threading.Event) -> None:
+        with lock:
+            pass
+        done.set()
+
+    _looks_before_it_is_given_back(work)
+
+
+def looks_whether_a_thread_has_ended(sim: Any) -> None:
+    """Who is told by a thread of its last deed may find it alive."""
+    done = threading.Event()
+
+    def work() -> None:
+        done.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    done.wait()
+    assert not worker.is_alive()
+
+
+def looks_whether_a_job_is_done(sim: Any) -> None:
+    """Who is told by a job of its last deed may find it still running."""
+    done = threading.Event()
+
+    def work() -> None:
+        done.set()
+
+    with ThreadPoolExecutor(1) as executor:
+        job = executor.submit(work)
+        done.wait()
+        assert job.done()
 
 
 def lost_wake_up_fixed(sim: Any) -> None:

@@ -238,6 +238,8 @@ NEVER = (
     (programs.time_out_against_grant, "Unhandled"),
     (programs.cancelled_with_the_permit, "Deadlock"),
     (programs.overtaken_by_a_callback, "Failed"),
+    (programs.told_inside_the_with, "Failed"),
+    (programs.told_where_a_with_is_left_by_an_exception, "Failed"),
 )
 
 
@@ -268,6 +270,7 @@ def test_what_is_wrong_is_never_called_correct(
         programs.lost_wake_up_fixed,
         programs.wrong_side_notified_fixed,
         programs.time_out_against_grant_fixed,
+        programs.told_behind_the_with,
     ],
     ids=called,
 )
@@ -412,6 +415,18 @@ def test_what_a_library_works_out_is_never_called_exhausted() -> None:
         "Holds (1 schedule; not exhausted: what a library keeps for itself, or does after a very "
         "long time, is in no log)"
     )
+
+
+@pytest.mark.parametrize(
+    "program", [programs.looks_whether_a_thread_has_ended, programs.looks_whether_a_job_is_done]
+)
+def test_who_looks_at_an_end_is_never_called_exhausted(program: Callable[[Any], None]) -> None:
+    """It comes in the step of the last deed, and in the real world later."""
+    found = explore(program, strategy="exhaustive")
+
+    assert found.verdict == "holds"
+    assert not found.exhausted
+    assert "in no log" in found.unexhausted
 
 
 def test_a_thread_beside_a_loop_holds() -> None:

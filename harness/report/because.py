@@ -25,7 +25,7 @@ CLAUSES_MAX: Final = 6
 TURNS_MAX: Final = 8
 
 #: Asides that make a story; the others are for its picture.
-TOLD: Final = frozenset({"stop", "back", "wait", "order", "fault", "draw"})
+TOLD: Final = frozenset({"stop", "back", "wait", "order", "fault", "draw", "done"})
 
 
 def because(history: History, deviations: int) -> list[tuple[str, str]]:
@@ -56,9 +56,11 @@ class Turn:
         who: the thread or task.
         is_back: it had been stopped, and goes on.
         before: who should have gone first, empty if it was its turn.
-        places: where it has been.
+        places: where it has been; if it had waited, from where it went on.
         stop: where it had to stop, empty if it did not.
         wait: the lock or its like that it had to wait for, and where; empty if it did not.
+        woke: it had waited, and met no scheduling point in code under test since then.
+        end: it ran to its end, and what it ran had this name; None if it did not.
         text: what struck it, or what it drew: then this is no turn of its own.
     """
 
@@ -68,6 +70,8 @@ class Turn:
     places: list[str] = field(default_factory=list)
     stop: str = ""
     wait: str = ""
+    woke: bool = False
+    end: str | None = None
     text: str = ""
 
 
@@ -85,9 +89,12 @@ class Reader:
         self._turns: list[Turn] = []
         self._turn: Turn | None = None
         self._last: Event | None = None
-        # By thread: who was stopped in it, and before whom its next turn comes.
+        # By thread: who was stopped in it, before whom its next turn comes, where it waits, and
+        # where it has waited until its next turn.
         self._stopped: dict[str, Who] = {}
         self._before: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
+        self._woke: dict[str, str] = {}
 
     def turns(self) -> list[Turn]:
         """Read it all."""
@@ -119,6 +126,7 @@ class Reader:
             turn = self._open(event.by)
         if event.where:
             turn.places.append(event.where)
+            turn.woke = False
         self._last = event
 
     def _on_stop(self, aside: Aside) -> None:
@@ -138,24 +146,45 @@ class Reader:
         self._turn = None
 
     def _on_wait(self, aside: Aside) -> None:
-        turn, last = self._turn, self._last
-        if turn is not None and turn.who.thread == aside.who.thread:
+        thread, where = aside.who.thread, aside.where
+        last = self._last
+        turn = self._turn if self._turn is not None and self._turn.who.thread == thread else None
+        if turn is not None:
             site: Any = last.site if last is not None and last.by == turn.who else None
-            if site is not None and site.sync and turn.places and turn.places[-1] == aside.where:
+            if site is not None and site.sync and turn.places and turn.places[-1] == where:
                 turn.wait = f"at {shown_place(turn.places.pop())} ({access(site)})"
+        elif not where or self._woke.get(thread) != where:
+            # No event tells of its turn. Who waits again where it has waited has got nowhere.
+            turn = self._open(aside.who)
+        if turn is not None and where and not turn.wait and (turn.woke or not turn.places):
+            turn.places.append(where)
+            turn.woke = False
+        self._waits[thread] = where
+        self._woke.pop(thread, None)
+        self._before.pop(thread, None)
         self._turn = None
 
     def _on_back(self, aside: Aside) -> None:
-        who = self._stopped.pop(aside.who.thread, None)
+        thread = aside.who.thread
+        who = self._stopped.pop(thread, None)
         if who is not None:
             self._open(who).is_back = True
-        # Who had waited is heard of when it does something.
+        elif thread in self._waits:
+            # It is heard of when it does something.
+            self._woke[thread] = self._waits.pop(thread)
 
     def _on_order(self, aside: Aside) -> None:
         if aside.who.task_name:
             self._open(aside.who).before = aside.other
-        else:
-            self._before[aside.who.thread] = aside.other
+            return
+        # It does not go on with what it did: it has waited in between.
+        self._turn = None
+        self._before[aside.who.thread] = aside.other
+
+    def _on_done(self, aside: Aside) -> None:
+        turn = self._turn
+        if turn is not None and turn.who == aside.who:
+            turn.end = aside.text
 
     def _on_fault(self, aside: Aside) -> None:
         where = f" at {shown_place(aside.where)}" if aside.where else ""
@@ -166,7 +195,10 @@ class Reader:
     _on_draw = _on_fault
 
     def _open(self, who: Who) -> Turn:
+        woke = self._woke.pop(who.thread, None)
         turn = self._turn = Turn(who, before=self._before.pop(who.thread, ""))
+        turn.woke = woke is not None
+        turn.places.extend([woke] if woke else [])
         self._turns.append(turn)
         return turn
 
@@ -208,17 +240,11 @@ def clauses_of(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
 
 
 def phrase(turn: Turn, names: Names) -> str:
-    """Return what is said of a turn, empty if nothing of it was in code under test."""
+    """Return what is said of a turn, empty if nothing is known of it."""
     name = names[turn.who]
     if turn.text:
         return turn.text.replace("{who}", name)
-    told = []
-    if turn.is_back:
-        told.append("went on")
-    elif turn.places:
-        told.append(f"ran {shown_span(turn.places)}")
-    elif turn.before:
-        told.append("went")
+    told = [_went(turn)] if _went(turn) else []
     if turn.wait and not turn.is_back:
         told.append(f"waited {turn.wait}")
     if turn.stop:
@@ -226,6 +252,21 @@ def phrase(turn: Turn, names: Names) -> str:
     if told and turn.before:
         told[0] += f" before {turn.before}"
     return f"{name} {' and '.join(told)}" if told else ""
+
+
+def _went(turn: Turn) -> str:
+    """Return how far a turn got, in words."""
+    if turn.is_back:
+        return "went on"
+    if turn.end is not None and (turn.woke or not turn.places):
+        # No scheduling point tells where it has been.
+        since = f" (from {shown_place(turn.places[0])})" if turn.places else ""
+        return f"ran {turn.end}" if turn.end and not turn.woke else f"ran to its end{since}"
+    if turn.places:
+        return f"ran {shown_span(turn.places)}"
+    if turn.woke:
+        return "went on"
+    return "went" if turn.before else ""
 
 
 class Names:

@@ -1,6 +1,7 @@
 """Keeps account of what made a run other than the plain one, beside its history, for reports.
 
     kernel.pick ──► stop, order      switch ──► wait, back      faults, draws ──► fault, draw
+    the end of a thread ──► done
 
 Runs without a history do not pay for it: what notes is put into a world by `keep`. It changes no
 choice, and does not know which of the notes matter.
@@ -20,6 +21,7 @@ from harness.core.kernel import Actor
 from harness.faults import Fired
 
 from .fibers import World
+from .tasks import name_of_function
 from .threads import is_plumbing
 
 #: What is told of a slow machine.
@@ -29,7 +31,9 @@ STALLED: Final = "time passed before {who} read the clock"
 
 def keep(world: World, history: History) -> None:
     """Have a world that has not run yet note what is out of the ordinary."""
-    kernel, picked, switch = world.kernel, world.kernel.pick, world.switch
+    kernel, picked, switch, note = world.kernel, world.kernel.pick, world.switch, world.note
+    # By spawn path: a thread forgets what it was to run once it has run it.
+    runs: dict[str, str] = {}
 
     def pick(options: Sequence[Any], could_stay: bool) -> int:
         choice = kernel.choose(len(options)) if picked is None else picked(options, could_stay)
@@ -48,13 +52,23 @@ def keep(world: World, history: History) -> None:
 
     def noting_switch(target: Actor | None) -> None:
         leaver: Any = getattr(getcurrent(), "actor", None)
-        if leaver is not None and not leaver.runnable and not leaver.ended:
+        # Who waits for time that has passed already can run again, and has waited all the same.
+        if leaver is not None and not leaver.ended and (leaver.fired or not leaver.runnable):
             if not hasattr(leaver.awaits, "select"):
                 where = place(_somebodys(sys._getframe(1))[0])
                 _note(world, history, "wait", _who(leaver), where=where)
         switch(target)
         if leaver is not None and not world.stopping:
             _note(world, history, "back", _who(leaver))
+
+    def noting(operation: str, target: str, outcome: str = "", **more: Any) -> None:
+        note(operation, target, outcome, **more)
+        if operation == "spawn":
+            actor = world.roots[-1]
+            runs[actor.path_text] = _run_by(actor.fiber.thread)
+        elif operation == "end" and kernel.current is not None:
+            who = _who(kernel.current)
+            _note(world, history, "done", who, text=runs.get(who.thread, ""))
 
     def on_stall() -> None:
         where = place(_somebodys(sys._getframe(1))[0])
@@ -64,6 +78,7 @@ def keep(world: World, history: History) -> None:
         _note(world, history, "fault", world.who_is_here(), text=_struck(fired))
 
     world.keep_account(pick, noting_switch)
+    world.__dict__["note"] = noting
     world.on_stall = on_stall
     world.faults.on_fired = on_fired
 
@@ -108,6 +123,14 @@ def _note(world: World, history: History, kind: AsideKind, who: Who, **more: Any
 
 def _who(actor: Actor) -> Who:
     return Who(actor.path_text, actor.name)
+
+
+def _run_by(thread: Any) -> str:
+    """Return what a thread that has not begun will run, such as `Event.set`; empty if unknown."""
+    if thread is None:
+        return ""
+    target = getattr(thread, "_harness_root", None) or getattr(thread, "_target", None)
+    return name_of_function(target or thread.run).rpartition("<locals>.")[2]
 
 
 def _place_of_stop() -> str:

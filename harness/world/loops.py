@@ -21,7 +21,7 @@ from harness.errors import InternalError
 from .here import here
 from .ready import Handle, ReadyQueue, take_due
 from .selector import Selector
-from .tasks import UNNAMED, SimTask, enter, real_task
+from .tasks import UNNAMED, SimTask, enter, name_of_function, real_task
 from .threads import creation_site
 from .watched import WatchedQueue
 
@@ -309,11 +309,7 @@ def _callback_name(handle: Any) -> str:
 
 def name_of_callback(handle: Any) -> str:
     """Return what the function of a callback is called, as if nothing were simulated."""
-    callback = handle._callback
-    while isinstance(callback, functools.partial):
-        callback = callback.func
-    name = getattr(callback, "__qualname__", type(callback).__name__)
-    return name.replace("SimFuture.", "Future.").replace("SimTask.", "Task.")
+    return name_of_function(handle._callback)
 
 
 def scheduled_at(handle: Any) -> str:

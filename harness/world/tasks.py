@@ -7,6 +7,7 @@ every run. It does not know whose turn is next.
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -277,6 +278,14 @@ def innermost_frame(task: Any) -> FrameType | None:
     """Return the innermost frame of somebody's code that a suspended task stands in."""
     somebodys = (each for each in task_frames(task) if not is_plumbing(each.f_code.co_filename))
     return next(somebodys, None)
+
+
+def name_of_function(function: Any) -> str:
+    """Return what a function that somebody was handed is called, as if nothing were simulated."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name: str = getattr(function, "__qualname__", type(function).__name__)
+    return name.replace("SimFuture.", "Future.").replace("SimTask.", "Task.")
 
 
 def crash(world: World, task: Any) -> None:

@@ -278,3 +278,52 @@ def kept_lock(sim: Simulation) -> None:
 
     with sim.storm() as storm:
         storm.spawn(clerk, copies=2, name="clerk")
+
+
+def set_between(sim: Simulation) -> None:
+    """A flag is set between two looks, by a thread that does nothing else."""
+    flag = threading.Event()
+
+    def read() -> None:
+        if not flag.is_set():
+            assert not flag.is_set()
+
+    with sim.storm() as storm:
+        storm.spawn(read, name="reader")
+        storm.spawn(flag.set, name="setter")
+
+
+def given_back_late(sim: Simulation) -> None:
+    """A lock is given back between two looks, by a thread that has slept with it."""
+    lock = threading.Lock()
+
+    def hold() -> None:
+        with lock:
+            time.sleep(1.0)
+
+    def look() -> None:
+        time.sleep(1.0)
+        before = lock.locked()
+        after = lock.locked()
+        assert before == after
+
+    with sim.storm() as storm:
+        storm.spawn(hold, name="holder")
+        storm.spawn(look, name="looker")
+
+
+def granted_too_late(sim: Simulation) -> None:
+    """A lock is asked for until it is given back, and given back whether or not it was got."""
+    lock = threading.Lock()
+
+    def hold() -> None:
+        with lock:
+            time.sleep(1.0)
+
+    def ask() -> None:
+        lock.acquire(timeout=1.0)
+        lock.release()
+
+    with sim.storm() as storm:
+        storm.spawn(hold, name="holder")
+        storm.spawn(ask, name="asker")

@@ -40,6 +40,16 @@ class _Run:
         )
         self.history.add(event)
 
+    def without_place(self, who: Who, operation: str) -> None:
+        """Have somebody do what has no place in code under test: `sleep`, `end`."""
+        event = Event(0, who.path, who.name, operation, "", 0, by=who)
+        self.history.add(event)
+
+    def end(self, who: Who, ran: str = "") -> None:
+        """Have a thread end."""
+        self.without_place(who, "end")
+        self.aside("done", who, text=ran)
+
     def aside(self, kind: str, who: Who, other: str = "", text: str = "", where: str = "") -> None:
         """Note something beside the events so far."""
         at = len(self.history.events)
@@ -70,6 +80,90 @@ def test_who_stopped_who_ran_and_who_went_on() -> None:
         "caller-7 stopped at rates.py:19 (read .known)",
         "caller-31 ran rates.py:19–21",  # noqa: RUF001 - a range of lines
         "caller-7 went on",
+    ]
+
+
+def test_who_met_no_scheduling_point_ran_what_it_was_to_run() -> None:
+    """What the thread was started for is named; without a name, that it ran is told."""
+    named, nameless = _Run(), _Run()
+    for run, ran in ((named, "Event.set"), (nameless, "")):
+        run.at(thread(1), 19)
+        run.aside("stop", thread(1))
+        run.end(thread(2), ran)
+        run.aside("back", thread(1))
+        run.end(thread(1), "read")
+
+    assert named.told()[0].split(", ")[1:] == ["caller-2 ran Event.set", "caller-1 went on"]
+    assert nameless.told()[0].split(", ")[1:] == ["caller-2 ran to its end", "caller-1 went on"]
+
+
+def test_who_had_waited_ran_from_there() -> None:
+    """To its end, to where it waits next, or to the next scheduling point: each is a turn."""
+    run = _Run()
+    for number in (2, 3, 4):
+        run.without_place(thread(number), "sleep")
+        run.aside("wait", thread(number), where=f"{FILE}:28")
+    run.at(thread(1), 19)
+    run.aside("stop", thread(1))
+    run.aside("back", thread(2))
+    run.end(thread(2), "hold")
+    run.aside("back", thread(3))
+    run.aside("wait", thread(3), where=f"{FILE}:30")
+    run.aside("back", thread(4))
+    run.at(thread(4), 32)
+    run.aside("back", thread(1))
+
+    (clause,) = run.told()
+    assert clause.split(", ") == [
+        "caller-1 stopped at rates.py:19 (read .known)",
+        "caller-2 ran to its end (from rates.py:28)",
+        "caller-3 ran rates.py:28–30",  # noqa: RUF001 - a range of lines
+        "caller-4 ran rates.py:28–32",  # noqa: RUF001 - a range of lines
+        "caller-1 went on",
+    ]
+
+
+def test_who_waits_again_where_it_has_waited_has_got_nowhere() -> None:
+    """As whoever joins one thread after the other; a thread of a library has no other place."""
+    run = _Run()
+    joiner, worker = Who("0", "MainThread"), Who("0.9", "pool_0")
+    run.aside("wait", joiner, where=f"{FILE}:50")
+    run.aside("wait", worker)
+    run.at(thread(1), 19)
+    run.aside("stop", thread(1))
+    run.end(thread(2), "Event.set")
+    run.aside("back", joiner)
+    run.aside("wait", joiner, where=f"{FILE}:50")
+    run.aside("back", worker)
+    run.aside("wait", worker)
+    run.aside("back", thread(1))
+
+    (clause,) = run.told()
+    assert clause.split(", ") == [
+        "caller-1 stopped at rates.py:19 (read .known)",
+        "caller-2 ran Event.set",
+        "pool_0 went on",
+        "caller-1 went on",
+    ]
+
+
+def test_who_went_out_of_turn_is_told_where_it_did() -> None:
+    """It waited and was the first to go on, without a switch; then it stopped for the other."""
+    run = _Run()
+    run.at(thread(1), 10)
+    run.without_place(thread(1), "sleep")
+    run.aside("order", thread(1), other="caller-2")
+    run.at(thread(1), 19)
+    run.aside("stop", thread(1))
+    run.at(thread(2), 30)
+    run.aside("back", thread(1))
+    run.at(thread(1), 20)
+
+    (clause,) = run.told()
+    assert clause.split(", ") == [
+        "caller-1 went before caller-2 and stopped at rates.py:19 (read .known)",
+        "caller-2 ran rates.py:30",
+        "caller-1 went on",
     ]
 
 

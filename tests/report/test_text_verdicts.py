@@ -38,6 +38,9 @@ PROGRAMS: dict[str, dict[str, str]] = {
     "slow_machine": {"timeouts": "race"},
     "one_wait_for_all": {},
     "executor_in_itself": {},
+    "set_between": {},
+    "given_back_late": {},
+    "granted_too_late": {},
 }
 
 

@@ -45,6 +45,9 @@ TRACE = "Traceback (most recent call last):"
 #: How many exceptions of one kind a verdict tells of.
 MEMBERS_MAX = 6
 
+#: How a thread has something done in a loop that is not its own.
+WAKE = "another thread has to use loop.call_soon_threadsafe(), which wakes the loop"
+
 _PACKAGE = str(PurePath(__file__).parent)
 
 
@@ -321,11 +324,16 @@ class _Judge:
             names = _listed([actor.name for actor in some])
             summary = f"{names} wait for ever, though others go on: nobody else can end that."
         else:
-            stuck = [wait.who for wait in everyone if not wait.crashed and not wait.is_idle_loop]
+            left = [wait for wait in everyone if not wait.crashed]
+            # The tasks of a loop are what matters, unless it has none.
+            stuck = [wait.who for wait in left if not wait.is_idle_loop]
+            stuck = stuck or [wait.who for wait in left]
             verb = "waits" if len(stuck) == 1 else "wait"
             summary = f"nobody can go on and no timer is left: {_listed(stuck)} {verb} for ever."
         rows = [("cycle", waits.cycle_row(circle))] if circle else []
         rows.extend(("waits", str(wait)) for wait in everyone[:20] if not wait.crashed)
+        if any(wait.is_overlooked_loop for wait in everyone):
+            rows.append(("way out", WAKE))
         gone = [*self.world.crashed.values(), *self.world.crashed_tasks]
         lost = [getattr(each, "name", "") or each.get_name() for each in gone]
         rows.extend(("crashed", f"'{name}'") for name in lost)

@@ -33,6 +33,11 @@ class Selector(selectors.BaseSelector):
         self.woken = False
         self.settling: list[asyncio.Future[None]] = []
 
+    @property
+    def is_overlooked(self) -> bool:
+        """Whether its loop sleeps although it has something to run: nobody has woken it."""
+        return self._sleeper is not None and not self.woken and bool(self.loop._ready)
+
     def wake(self) -> None:
         """Have `select` return. Any thread."""
         self.woken = True

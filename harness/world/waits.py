@@ -25,6 +25,7 @@ from .tasks import task_frames
 from .threads import Lock, SimpleQueue, is_plumbing
 
 _IDLE_LOOP = "its event loop, which has nothing to run"
+_OVERLOOKED_LOOP = "its event loop, which was given something to run and not woken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,12 @@ class Wait:
     @property
     def is_idle_loop(self) -> bool:
         """Whether it is a thread whose event loop has nothing to do: its tasks are what matters."""
-        return self.what == _IDLE_LOOP
+        return self.what in (_IDLE_LOOP, _OVERLOOKED_LOOP)
+
+    @property
+    def is_overlooked_loop(self) -> bool:
+        """Whether it is a thread whose event loop another thread has left asleep."""
+        return self.what == _OVERLOOKED_LOOP
 
     def __str__(self) -> str:
         source = f": {self.source}" if self.source else ""
@@ -97,7 +103,7 @@ def wait_of(world: World, actor: Actor) -> Wait:
             else f"{operation} for the {awaits.role}"
         )
     elif isinstance(awaits, Selector):
-        what = _IDLE_LOOP
+        what = _OVERLOOKED_LOOP if awaits.is_overlooked else _IDLE_LOOP
     elif isinstance(awaits, SimpleQueue):
         what = f"{operation}"
     elif isinstance(awaits, str):
@@ -129,6 +135,9 @@ def wait_of_task(task: Any) -> Wait:
             operation = f"an await of task '{waiter.get_name()}'"
         elif waiter is not None:
             operation = "an await of a future"
+            operation += " that is done" if waiter.done() else ""
+    if is_overlooked(task):
+        operation += ", for its event loop to wake up"
     where, source = place(user)
     stack = tuple(frame.f_code for frame in reversed(frames))
     crashed = bool(getattr(task, "crashed", False))
@@ -173,7 +182,7 @@ def parked(world: World) -> list[Wait]:
     """Describe everyone who is parked: threads by spawn path, then tasks by creation."""
     threads = [actor for path, actor in sorted(world.kernel.live.items()) if not actor.runnable]
     waits = [wait_of(world, actor) for actor in threads]
-    tasks = [task for task in pending_tasks(world) if is_parked(task)]
+    tasks = [task for task in pending_tasks(world) if is_parked(task) or is_overlooked(task)]
     return [*waits, *(wait_of_task(task) for task in tasks)]
 
 
@@ -181,6 +190,19 @@ def is_parked(task: Any) -> bool:
     """Tell whether a task waits for something that has not happened, or has crashed."""
     waiter = getattr(task, "_fut_waiter", None)
     return bool(getattr(task, "crashed", False)) or (waiter is not None and not waiter.done())
+
+
+def is_overlooked(task: Any) -> bool:
+    """Tell whether a task could go on, if only its loop were awake.
+
+    While a loop sleeps only other threads give it something to run; `call_soon_threadsafe` wakes
+    it, and nothing else does.
+    """
+    loop = task.get_loop()
+    selector = getattr(loop, "_selector", None)
+    if not isinstance(selector, Selector) or not selector.is_overlooked:
+        return False
+    return any(getattr(handle._callback, "__self__", None) is task for handle in loop._ready)
 
 
 def cycle(world: World) -> list[Actor]:

@@ -327,3 +327,15 @@ def granted_too_late(sim: Simulation) -> None:
     with sim.storm() as storm:
         storm.spawn(hold, name="holder")
         storm.spawn(ask, name="asker")
+
+
+async def set_from_outside(sim: AsyncSimulation) -> None:
+    """A thread answers a task of a loop, and does not wake the loop."""
+    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    threading.Thread(target=answer.set_result, args=("yes",), name="bank").start()
+    assert await answer == "yes"
+
+
+def loop_without_tasks(sim: Simulation) -> None:
+    """A loop runs until it is stopped, and nobody is left who could stop it."""
+    asyncio.new_event_loop().run_forever()

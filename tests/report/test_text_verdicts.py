@@ -41,6 +41,8 @@ PROGRAMS: dict[str, dict[str, str]] = {
     "set_between": {},
     "given_back_late": {},
     "granted_too_late": {},
+    "set_from_outside": {},
+    "loop_without_tasks": {},
 }
 
 

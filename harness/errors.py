@@ -7,11 +7,19 @@ makes sentences.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 Evidence = tuple[tuple[str, str], ...]
 
 _LABEL_WIDTH = 10
+
+#: First part of the names of modules that are imported from a folder which is no package.
+MADE_UP: Final = "harness_scenarios_"
+_MADE_UP_PACKAGE: Final = re.compile(rf"\b{MADE_UP}[0-9a-f]+\.")
+#: As in `<Box object at 0x7f2e45a4b910>`; a number that stands for itself is in no such brackets.
+_ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]{6,}(?=[^\n]*>)")
 
 
 class Violation(AssertionError):
@@ -24,10 +32,11 @@ class Violation(AssertionError):
     """
 
     def __init__(self, check: str, summary: str, evidence: Iterable[tuple[str, str]] = ()) -> None:
+        summary = plain(summary)
         super().__init__(check, summary)
         self.check = check
         self.summary = summary
-        self.evidence: Evidence = tuple(evidence)
+        self.evidence: Evidence = tuple((label, plain(text)) for label, text in evidence)
 
     def with_evidence(self, rows: Iterable[tuple[str, str]]) -> Violation:
         """Return the same violation with `rows` added below the evidence it has."""
@@ -67,6 +76,14 @@ class InternalError(Exception):
 def misuse(name: str, value: object, rule: str, way_out: str) -> HarnessError:
     """Make the error for a bad argument: `name=value rule way_out`."""
     return HarnessError(f"{name}={value!r} {rule} {way_out}")
+
+
+def plain(text: str) -> str:
+    """Return a text without what only one process knows: addresses, and packages it made up.
+
+    Two runs of one token, in whatever process and from whatever folder, are told in the same words.
+    """
+    return _ADDRESS.sub("", _MADE_UP_PACKAGE.sub("", text))
 
 
 def evidence_lines(rows: Sequence[tuple[str, str]]) -> list[str]:

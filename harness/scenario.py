@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from harness.checks import CHECKS, check_name
 from harness.core.token import Token
-from harness.errors import HarnessError, Violation, misuse
+from harness.errors import MADE_UP, HarnessError, Violation, misuse
 from harness.explore import (
     MODES,
     Exploration,
@@ -1098,7 +1098,7 @@ def _module_name(path: Path) -> str:
         locations = (top.submodule_search_locations or ()) if top is not None else ()
         if Path.cwd() / parts[0] in {Path(each).resolve() for each in locations}:
             return ".".join(parts)
-    package = f"harness_scenarios_{_digest(path.parent)}"
+    package = f"{MADE_UP}{_digest(path.parent)}"
     if package not in sys.modules:
         made = ModuleType(package)
         made.__path__ = [str(path.parent)]

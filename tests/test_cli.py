@@ -336,6 +336,50 @@ def test_a_path_may_be_any_file(
     assert project.is_dir()
 
 
+def test_a_failure_names_nothing_that_only_this_process_knows(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An object has no address, a class and a lock no package but one that somebody wrote."""
+    file = project / "shop.py"
+    file.write_text(
+        textwrap.dedent("""
+            import threading
+            from harness import scenario
+
+            STOCK, ORDERS = threading.Lock(), threading.Lock()
+
+            class Till:
+                total = 41
+
+            @scenario
+            def is_wrong(sim):
+                till = Till()
+                assert till.total == 42
+
+            @scenario
+            def crossed(sim):
+                def one():
+                    with STOCK:
+                        with ORDERS: pass
+                def two():
+                    with ORDERS:
+                        with STOCK: pass
+                with sim.storm() as storm:
+                    storm.spawn(one)
+                    storm.spawn(two)
+        """),
+        encoding="utf-8",
+    )
+
+    _, out, _ = run(capsys, "run", str(file), "--html", "page.html", "--trace", "trace.json")
+
+    written = out + "".join((project / name).read_text() for name in ("page.html", "trace.json"))
+    assert "where 41 = <shop.Till object>.total" in out
+    assert "one waits for shop.ORDERS, held by two" in out
+    assert not re.search("at 0x[0-9a-f]{6}", written)
+    assert "harness_scenarios_" not in written
+
+
 def test_a_scenario_with_fixtures_does_not_lose_the_others(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,10 +14,8 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
-from harness.errors import HarnessError, Violation
+from harness.errors import MADE_UP, HarnessError, Violation
 
-#: What a module is prefixed with that was imported from a folder which is no package.
-_MADE_UP: Final = "harness_scenarios_"
 #: Of the docstring.
 WIDTH: Final = 88
 
@@ -52,7 +50,7 @@ class Named:
                 "Define it at the top of a module."
             )
         first, _, rest = thing.__module__.partition(".")
-        module = rest if first.startswith(_MADE_UP) else thing.__module__
+        module = rest if first.startswith(MADE_UP) else thing.__module__
         depth = module.count(".") + (file.name == "__init__.py")
         return cls(name, module, file.resolve().parents[depth], file)
 

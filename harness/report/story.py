@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from harness.core.clock import to_seconds
 from harness.core.history import Aside, Event, History, Who
-from harness.errors import Violation
+from harness.errors import Violation, plain
 from harness.world.waits import file_name
 
 from .because import Names, Reader, Turn, clauses_of, merged, phrase
@@ -397,7 +397,7 @@ class _Teller:
                 story.holds.append([lane, begin, end, number])
         self._tell_moments(end)
         self._tell_curves()
-        story.texts = list(self.texts.numbers)
+        story.texts = [plain(text) for text in self.texts.numbers]
         numbers = {number: index for index, number in enumerate(sorted(self.lock_names))}
         story.locks = [self.lock_names[number] for number in sorted(self.lock_names)]
         story.holds = [[lane, begin, stop, numbers[n]] for lane, begin, stop, n in story.holds]
@@ -417,7 +417,7 @@ class _Teller:
                 lane = self.order[_key(turn.who)] if _key(turn.who) in self.lanes else 0
                 kind = "fault" if turn.text else "stop" if turn.stop else "turn"
                 begin = min(begin, end - 2) if end > 1 else 0
-                self.story.moments.append([begin, max(stop, begin + 1), lane, kind, text])
+                self.story.moments.append([begin, max(stop, begin + 1), lane, kind, plain(text)])
         lane = self.story.lane[-1]
         self.story.moments.append([end - 1, end, lane, "violation", self.story.summary])
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from harness import explore, fail_nth
+from harness.core.history import Aside, Event, History, Who
 from harness.core.token import Token
+from harness.errors import Violation
 from harness.report import story as module
-from harness.report.story import FAULT, STEPS_MAX, VIOLATION, Story
+from harness.report.story import FAULT, STEPS_MAX, VIOLATION, Story, story_of
 from tests.report.making import asked_twice, crossed, long_story, story_told, two_at_once
 
 pytestmark = pytest.mark.one_ground
@@ -209,6 +211,23 @@ def test_one_token_has_one_story() -> None:
     assert str(ROOT) not in told[0]
 
 
+def test_no_text_of_a_story_has_an_address() -> None:
+    """Values that are named by one are named without it, in steps, turns and rows."""
+    history = History(is_detailed=True)
+    who = Who("0", "MainThread")
+    value = "<harness_scenarios_62dde317.shop.Rate object at 0x7f2e45a4b910>"
+    history.add(Event(1, "0", "MainThread", "call", f"bank {value}", 0, by=who))
+    history.asides.append(Aside(1, "fault", who, text=f"OSError struck {value}"))
+    history.asides.append(Aside(1, "park", who, text=f"Queue.get of {value}"))
+
+    told = story_of(history, Violation("Failed", f"{value} failed", [("seen", value)]), "", "", "")
+
+    text = json.dumps(told.to_json())
+    assert "calls bank <shop.Rate object>" in text
+    assert "0x7f" not in text
+    assert "harness_scenarios_" not in text
+
+
 def test_a_story_travels_as_text() -> None:
     """What is read back is equal, so that another process may show it."""
     told = story_told(crossed)
@@ -236,7 +255,6 @@ def test_of_a_very_long_run_the_end_is_kept(monkeypatch: Any) -> None:
 
 def test_what_holds_has_no_story() -> None:
     """A token whose run violates no more tells nothing, and nothing breaks."""
-    from harness import Violation
     from harness.explore import story
 
     found = explore(two_at_once)

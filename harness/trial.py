@@ -130,11 +130,11 @@ def run(
     passing = passing_of(timeouts)
     world = World(tape, order=order, limits=limits, history=history, passing=passing)
     judge = _Judge(world, function, timeouts)
+    endings: list[Callable[[], None]] = []
     if history is not None:
-        account.keep(world, history)
-    unwatch = None
+        endings.append(account.keep(world, history))
     if history is not None and history.is_detailed:
-        unwatch = onlooker.watch(world, history)
+        endings.append(onlooker.watch(world, history))
     if look is not None:
         look.watch(world)
     world.faults.sweep_at = sweep_at
@@ -173,8 +173,8 @@ def run(
         finally:
             points = world.points_met() if tape.log is not None else {}
             ground.overheard.clear()
-            if unwatch is not None:
-                unwatch()
+            for end in endings:
+                end()
             world.dispose()
             if judge.simulation is not None:
                 let_go(judge.simulation)
@@ -300,7 +300,7 @@ class _Judge:
         if broken is not None:
             return broken
         everyone = waits.parked(self.world)
-        circle = waits.cycle(self.world)
+        circle = waits.links_of(waits.cycle(self.world)) or waits.links_of_tasks(self.world)
         return self._deadlock(everyone, circle)
 
     def _broken_by_waiting(self) -> Violation | None:
@@ -312,14 +312,15 @@ class _Judge:
         return None
 
     def _deadlock(
-        self, everyone: list[waits.Wait], circle: list[Actor], some: Sequence[Actor] = ()
+        self, everyone: list[waits.Wait], circle: list[waits.Link], some: Sequence[Actor] = ()
     ) -> Violation:
         """Return the verdict on those who wait: in a circle, `some` beside others, or all."""
         if len(circle) > 1:
-            names = " and ".join(f"'{actor.name}'" for actor in circle)
+            names = " and ".join(f"'{link.who}'" for link in circle)
             summary = f"{names} wait for each other, and none of them can ever go on."
         elif circle:
-            summary = f"'{circle[0].name}' waits for a lock that it holds itself."
+            itself = "its own end" if circle[0].end else "a lock that it holds itself"
+            summary = f"'{circle[0].who}' waits for {itself}."
         elif some:
             names = _listed([actor.name for actor in some])
             summary = f"{names} wait for ever, though others go on: nobody else can end that."
@@ -330,7 +331,7 @@ class _Judge:
             stuck = stuck or [wait.who for wait in left]
             verb = "waits" if len(stuck) == 1 else "wait"
             summary = f"nobody can go on and no timer is left: {_listed(stuck)} {verb} for ever."
-        rows = [("cycle", waits.cycle_row(circle))] if circle else []
+        rows = [("cycle", " → ".join(map(str, circle)))] if circle else []
         rows.extend(("waits", str(wait)) for wait in everyone[:20] if not wait.crashed)
         if any(wait.is_overlooked_loop for wait in everyone):
             rows.append(("way out", WAKE))
@@ -417,7 +418,8 @@ class _Judge:
         if limit == "idle":
             circle = stuck_together(self.world)
             stuck = circle or stuck_with_main(self.world)
-            return self._deadlock(waits.parked(self.world), circle, stuck) if stuck else None
+            links = waits.links_of(circle)
+            return self._deadlock(waits.parked(self.world), links, stuck) if stuck else None
         if limit not in ("steps", "spin", "advances"):
             return _Inconclusive(limit)
         if not self.spins.is_livelock(limit):

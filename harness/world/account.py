@@ -9,10 +9,12 @@ choice, and does not know which of the notes matter.
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from greenlet import getcurrent
 
@@ -21,6 +23,7 @@ from harness.core.kernel import Actor
 from harness.faults import Fired
 
 from .fibers import World
+from .here import here
 from .tasks import name_of_function
 from .threads import is_plumbing
 
@@ -29,8 +32,8 @@ EARLY: Final = "time passed to the next deadline although {who} could go on"
 STALLED: Final = "time passed before {who} read the clock"
 
 
-def keep(world: World, history: History) -> None:
-    """Have a world that has not run yet note what is out of the ordinary."""
+def keep(world: World, history: History) -> Callable[[], None]:
+    """Have a world that has not run yet note what is out of the ordinary; return what ends that."""
     kernel, picked, switch, note = world.kernel, world.kernel.pick, world.switch, world.note
     # By spawn path: a thread forgets what it was to run once it has run it.
     runs: dict[str, str] = {}
@@ -81,6 +84,44 @@ def keep(world: World, history: History) -> None:
     world.__dict__["note"] = noting
     world.on_stall = on_stall
     world.faults.on_fired = on_fired
+    return _note_holders()
+
+
+def _note_holders() -> Callable[[], None]:
+    """Have locks of loops know which task holds them; return what ends that.
+
+    They do not by themselves, and what stands in the way of each would be paid for by every run.
+    """
+    real_acquire, real_release = asyncio.Lock.acquire, asyncio.Lock.release
+
+    async def acquire(self: asyncio.Lock) -> Literal[True]:
+        taken = await real_acquire(self)
+        _note_holder(self, taken=True)
+        return taken
+
+    def release(self: asyncio.Lock) -> None:
+        real_release(self)
+        _note_holder(self, taken=False)
+
+    def end() -> None:
+        asyncio.Lock.acquire = real_acquire  # type: ignore[method-assign]  # as it was
+        asyncio.Lock.release = real_release  # type: ignore[method-assign]  # as it was
+
+    asyncio.Lock.acquire = acquire  # type: ignore[method-assign]  # for this one run
+    asyncio.Lock.release = release  # type: ignore[method-assign]  # as above
+    return end
+
+
+def _note_holder(lock: Any, *, taken: bool) -> None:
+    world = here.world
+    if world is None or world.current is None or world.stopping:
+        return
+    task = asyncio.current_task() if taken else None
+    # It keeps nobody alive who would not be in a run without a record.
+    lock._harness_holder = None if task is None else weakref.ref(task)
+    held = world.__dict__.get("held")
+    if held is not None:
+        held(lock, taken=taken)
 
 
 def out_of_turn(world: World, doer: tuple[str, str], other: str) -> None:

@@ -10,7 +10,6 @@ does not know what is shown in the end.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -24,12 +23,8 @@ from harness.core.kernel import Actor
 from . import waits
 from .account import place
 from .fibers import World
-from .here import here
 from .tasks import innermost_frame
 from .threads import Lock, is_plumbing
-
-_real_acquire = asyncio.Lock.acquire
-_real_release = asyncio.Lock.release
 
 
 def watch(world: World, history: History) -> Callable[[], None]:
@@ -41,12 +36,10 @@ def watch(world: World, history: History) -> Callable[[], None]:
     world.__dict__["note"] = onlooker.note_after(world.note)
     world.__dict__["switch"] = onlooker.switch_after(world.switch)
     world.__dict__["onlooker"] = onlooker
-    asyncio.Lock.acquire = _acquire  # type: ignore[method-assign]  # for this one run
-    asyncio.Lock.release = _release  # type: ignore[method-assign]  # as above
+    world.__dict__["held"] = onlooker.held
 
     def end() -> None:
-        asyncio.Lock.acquire = _real_acquire  # type: ignore[method-assign]  # as it was
-        asyncio.Lock.release = _real_release  # type: ignore[method-assign]  # as it was
+        world.__dict__.pop("held", None)
         world.__dict__.pop("onlooker", None)
 
     return end
@@ -244,26 +237,3 @@ def _lock_behind(subject: Any) -> Lock | None:
         return subject
     inner = getattr(subject, "_lock", None) if hasattr(type(subject), "notify_all") else None
     return inner if isinstance(inner, Lock) else None
-
-
-# --- locks of a loop ------------------------------------------------------------------------------
-
-
-async def _acquire(self: asyncio.Lock) -> Any:
-    taken = await _real_acquire(self)
-    onlooker = _here()
-    if onlooker is not None:
-        onlooker.held(self, taken=True)
-    return taken
-
-
-def _release(self: asyncio.Lock) -> None:
-    _real_release(self)
-    onlooker = _here()
-    if onlooker is not None:
-        onlooker.held(self, taken=False)
-
-
-def _here() -> Any:
-    world: Any = here.world
-    return None if world is None else world.__dict__.get("onlooker")

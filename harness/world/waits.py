@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, cast
 
 from greenlet import getcurrent
 
@@ -232,18 +232,115 @@ def _took_it_itself(world: World, actor: Actor) -> bool:
     return operation == "Lock.acquire"
 
 
-def cycle_row(circle: list[Actor]) -> str:
-    """Draw a circle of threads: who waits for what, held by whom."""
-    parts = []
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One in a circle: who waits, and for what that the next one has.
+
+    Args:
+        who: its name.
+        lock: what reports call the lock that it waits for, empty if it waits for an end.
+        end: whose end it waits for, such as `end of thread 'B'`, empty if it waits for a lock.
+        owner: name of the next one.
+    """
+
+    who: str
+    lock: str
+    end: str
+    owner: str
+
+    def __str__(self) -> str:
+        held = "itself" if self.owner == self.who else self.owner
+        what = f"the {self.end}" if self.end else f"{self.lock}, held by {held}"
+        return f"{self.who} waits for {what}"
+
+
+def links_of(circle: list[Actor]) -> list[Link]:
+    """Describe a circle of threads."""
+    links = []
     for actor in circle:
         lock = actor.awaits
         assert isinstance(lock, Lock), "what makes a circle"
         owner = lock.owner
         assert isinstance(owner, Actor), "as above"
-        held = "itself" if owner is actor else owner.name
-        what = f"the {lock.role}" if lock.role else f"{lock.called()}, held by {held}"
-        parts.append(f"{actor.name} waits for {what}")
-    return " → ".join(parts)
+        links.append(Link(actor.name, lock.called(), lock.role, owner.name))
+    return links
+
+
+def links_of_tasks(world: World) -> list[Link]:
+    """Describe a circle of tasks that each wait for the next one; empty if there is none.
+
+    Each waits for its end, or for a lock that it holds, which only a recorded run knows.
+    """
+    tasks = [task for task in pending_tasks(world) if is_parked(task) and not task.crashed]
+    for start in tasks:
+        circle = _way_back([start], tasks)
+        if circle:
+            nexts = [*circle[1:], circle[0]]
+            return [_link(one, other) for one, other in zip(circle, nexts, strict=True)]
+    return []
+
+
+def _way_back(way: list[Any], tasks: list[Any]) -> list[Any]:
+    """Return the first way on from the last of `way` that leads to its first, each met once."""
+    seen: set[Any] = set()
+    ways = [way]
+    while ways:
+        way = ways.pop()
+        for task in reversed(_awaited_by(way[-1])):
+            if task is way[0]:
+                return way
+            if task in tasks and task not in seen:
+                seen.add(task)
+                ways.append([*way, task])
+    return []
+
+
+def _awaited_by(task: Any) -> list[Any]:
+    """Return the tasks without which a parked task cannot go on, as far as they are known."""
+    awaited = list(_tasks_behind(task._fut_waiter))
+    if awaited:
+        return awaited
+    lock = _lock_awaited_by(task)
+    if lock is not None:
+        holder = _holder_of(lock)
+        return [] if holder is None else [holder]
+    groups = (each for each in _plumbing_of(task) if isinstance(each, asyncio.TaskGroup))
+    tasks: set[Any] = next((cast("Any", group)._tasks for group in groups), set())
+    return sorted(tasks, key=lambda each: getattr(each, "number", 0))
+
+
+def _tasks_behind(waiter: Any) -> Iterator[Any]:
+    """Yield the tasks that a future stands for: itself, or those that it gathers."""
+    if isinstance(waiter, asyncio.Task):
+        yield waiter
+    for each in getattr(waiter, "_children", ()):
+        yield from _tasks_behind(each)
+
+
+def _lock_awaited_by(task: Any) -> Any:
+    """Return the lock of a loop that a task waits for, None if it is something else."""
+    locks = (each for each in _plumbing_of(task) if isinstance(each, asyncio.Lock))
+    return next(locks, None)
+
+
+def _plumbing_of(task: Any) -> Iterator[object]:
+    """Yield whose methods of the standard library a task waits in, innermost first."""
+    for frame in task_frames(task):
+        if not is_plumbing(frame.f_code.co_filename):
+            return
+        yield frame.f_locals.get("self")
+
+
+def _holder_of(lock: Any) -> Any:
+    """Return the task that holds a lock of a loop, None if nobody does or it is not known."""
+    reference = getattr(lock, "_harness_holder", None)
+    return reference() if reference is not None and lock.locked() else None
+
+
+def _link(task: Any, other: Any) -> Link:
+    name = other.get_name()
+    end = f"end of task '{name}'" if _lock_awaited_by(task) is None else ""
+    return Link(task.get_name(), "an asyncio.Lock", end, name)
 
 
 def _outermost_plumbing(frames: list[FrameType]) -> tuple[str, FrameType | None]:

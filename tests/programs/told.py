@@ -339,3 +339,62 @@ async def set_from_outside(sim: AsyncSimulation) -> None:
 def loop_without_tasks(sim: Simulation) -> None:
     """A loop runs until it is stopped, and nobody is left who could stop it."""
     asyncio.new_event_loop().run_forever()
+
+
+async def crossed_locks_of_a_loop(sim: AsyncSimulation) -> None:
+    """Two tasks take two locks in two orders."""
+    journal, accounts = asyncio.Lock(), asyncio.Lock()
+
+    async def take(first: asyncio.Lock, second: asyncio.Lock) -> None:
+        async with first:
+            await asyncio.sleep(0)
+            await second.acquire()
+
+    async with sim.storm() as storm:
+        storm.spawn(take, journal, accounts, name="teller")
+        storm.spawn(take, accounts, journal, name="auditor")
+
+
+async def await_each_other(sim: AsyncSimulation) -> None:
+    """Two tasks wait for each other's end, and the main one for both."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def wait(other: int) -> None:
+        await tasks[other]
+
+    tasks.append(asyncio.create_task(wait(1), name="teller"))
+    tasks.append(asyncio.create_task(wait(0), name="auditor"))
+    await asyncio.gather(*tasks)
+
+
+async def gathered_under_a_lock(sim: AsyncSimulation) -> None:
+    """One waits with a lock for tasks of which one wants the lock."""
+    journal = asyncio.Lock()
+
+    async def write() -> None:
+        async with journal:
+            pass
+
+    async with journal:
+        clerk = asyncio.create_task(write(), name="clerk")
+        await asyncio.gather(asyncio.sleep(1.0), asyncio.gather(clerk))
+
+
+async def grouped_under_a_lock(sim: AsyncSimulation) -> None:
+    """The same with a group, whose tasks the end of the block waits for."""
+    journal = asyncio.Lock()
+
+    async def write() -> None:
+        async with journal:
+            pass
+
+    async with journal, asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(1.0), name="sleeper")
+        group.create_task(write(), name="clerk")
+
+
+async def own_lock_of_a_loop(sim: AsyncSimulation) -> None:
+    """A task takes a lock twice."""
+    journal = asyncio.Lock()
+    async with journal:
+        await journal.acquire()

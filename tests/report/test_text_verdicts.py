@@ -43,6 +43,11 @@ PROGRAMS: dict[str, dict[str, str]] = {
     "granted_too_late": {},
     "set_from_outside": {},
     "loop_without_tasks": {},
+    "crossed_locks_of_a_loop": {},
+    "await_each_other": {},
+    "gathered_under_a_lock": {},
+    "grouped_under_a_lock": {},
+    "own_lock_of_a_loop": {},
 }
 
 

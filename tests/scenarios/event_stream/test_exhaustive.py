@@ -51,8 +51,8 @@ def test_no_order_loses_a_wake_up(
     claim: Scenario, reference: type, variant: type, traces: int, search: dict[str, Any]
 ) -> None:
     """All have been run, and so many are different; a variant is caught among them."""
-    held = explore(claim.program(Column(reference)), schedules=1_000, **search)
-    caught = explore(claim.program(Column(variant)), schedules=1_000, **search)
+    held = explore(claim.program(Column(reference)), schedules=10_000, **search)
+    caught = explore(claim.program(Column(variant)), schedules=10_000, **search)
 
     assert held.exhausted
     assert (held.verdict, len(held.met)) == ("holds", traces)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from tests.museum.programs.readers_writer import ReadersWriter
 from tests.museum.programs.starting import threads
 from tests.museum.programs.wait_group import WaitGroup
+from tests.museum.programs.watched_group import WatchedGroup
 
 
 def _run(*targets: Callable[[], object]) -> None:
@@ -281,45 +281,25 @@ def kubernetes_13058_fixed(sim: Any) -> None:
 
 
 def cockroach_4407(sim: Any) -> None:
-    """A task is added when the waiting is over."""
-    s = SimpleNamespace(stopped=False)
-    group = WaitGroup()
+    """A task is added when the waiting for all of them is over."""
+    group = WatchedGroup()
 
-    def stop() -> None:
-        group.wait()
-        s.stopped = True
-
-    def start_task() -> None:
+    def run_task() -> None:
         group.add(1)
-        assert not s.stopped
         group.add(-1)
 
-    for worker in threads(stop, start_task):
+    for worker in threads(run_task, run_task):
         worker.start()
+    group.wait()
 
 
 def cockroach_4407_fixed(sim: Any) -> None:
-    """No task is added once stopping has begun."""
-    s = SimpleNamespace(stopping=False, stopped=False)
-    group = WaitGroup()
-    m = threading.Lock()
+    """Tasks are added before they are started."""
+    group = WatchedGroup(2)
 
-    def stop() -> None:
-        m.acquire()
-        s.stopping = True
-        m.release()
-        group.wait()
-        s.stopped = True
+    def run_task() -> None:
+        group.add(-1)
 
-    def start_task() -> None:
-        m.acquire()
-        accepted = not s.stopping
-        if accepted:
-            group.add(1)
-        m.release()
-        if accepted:
-            assert not s.stopped
-            group.add(-1)
-
-    for worker in threads(stop, start_task):
+    for worker in threads(run_task, run_task):
         worker.start()
+    group.wait()

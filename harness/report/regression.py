@@ -144,7 +144,7 @@ class Regression:
         imports = [each.imported("original" if each is self.scenario else "") for each in things]
         # Who tidies imports up sees no use of a fixture.
         imports += [
-            f"{replace(self.scenario, name=each).imported()}  # noqa: F401"
+            f"{replace(self.scenario, name=each).imported()}  # noqa: F401 - a fixture"
             for each in self.given.imported
         ]
         by_function = any(" = import_module(" in each for each in imports)

@@ -25,21 +25,22 @@ def _counting() -> None:
         count[0] += 1
 
 
+def _take_both(mine: Any, other: Any, have_one: threading.Barrier) -> None:
+    with mine:
+        have_one.wait()
+        with other:
+            pass
+
+
 def _crosswise(sim: Any, first: Any, second: Any, ticking: Any) -> None:
     """Two take two locks crosswise while a third goes on for ever."""
     sim.background("ticker")
     threading.Thread(target=ticking, name="ticker", daemon=True).start()
     have_one = threading.Barrier(2)
 
-    def take(mine: Any, other: Any) -> None:
-        with mine:
-            have_one.wait()
-            with other:
-                pass
-
     workers = (
-        threading.Thread(target=take, args=(first, second), name="left"),
-        threading.Thread(target=take, args=(second, first), name="right"),
+        threading.Thread(target=_take_both, args=(first, second, have_one), name="left"),
+        threading.Thread(target=_take_both, args=(second, first, have_one), name="right"),
     )
     for worker in workers:
         worker.start()
@@ -80,17 +81,11 @@ def test_who_waits_for_the_end_of_one_in_the_circle_cannot_open_it(
         first, second = threading.Lock(), threading.Lock()
         have_one = threading.Barrier(2)
 
-        def take(mine: Any, other: Any) -> None:
-            with mine:
-                have_one.wait()
-                with other:
-                    pass
-
         sim.background("ticker")
         threading.Thread(target=others, name="ticker", daemon=True).start()
         with sim.storm() as storm:
-            storm.spawn(take, first, second, name="left")
-            storm.spawn(take, second, first, name="right")
+            storm.spawn(_take_both, first, second, have_one, name="left")
+            storm.spawn(_take_both, second, first, have_one, name="right")
 
     violation = explore(program, schedules=1).violation
 

@@ -92,7 +92,6 @@ class Lock:
     def __init__(self, real: Any = None, role: str = "") -> None:
         self.owner: object = None
         self.waiters: list[Actor] = []
-        # At which step of the run it was last taken.
         # The lock it stands for while a run goes on, if it was made before.
         self.real = real
         # What it is for, where the standard library uses it as a signal: "end of thread 'caller'".

@@ -101,6 +101,7 @@ WITH_BOX: list[Callable[[Any], None]] = [
     read_a_subscript_of_an_attribute,
     call_a_method_of_an_attribute,
     enter,
+    leave_by_an_exception,
     enter_at_once,
 ]
 WITH_ITEMS: list[Callable[[Any], None]] = [

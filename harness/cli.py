@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
             "targets",
             nargs="*",
             metavar="PATH|NAME",
-            help="files, folders, names of scenarios, or FILE::NAME; `scenarios` by default",
+            help="files, folders, names, or FILE::NAME; by default `scenarios`, or else all here",
         )
         command.add_argument("--schedules", type=int, default=100, help="schedules a cell (100)")
         command.add_argument("--seed", type=int, default=0, help="base seed of the search (0)")
@@ -489,6 +489,7 @@ def _new(options: argparse.Namespace) -> int:
 
 def _replay_with_a_stop(token: str, step: int) -> Exploration:
     """Replay a token and stop in the debugger, which talks on stdin and stdout."""
+    from harness.campaign.quiet import quiet
     from harness.scenario import replay
     from harness.world.debugger import Look
 
@@ -502,7 +503,8 @@ def _replay_with_a_stop(token: str, step: int) -> Exploration:
             )
         print(f"step {at}, {who}, before this:")
 
-    return replay(token, look=Look(step, announce))
+    with quiet() as heard:
+        return replay(token, look=Look(step, announce, heard))
 
 
 def _print_differences(done: Exploration, text: str) -> None:

@@ -813,16 +813,17 @@ class _Explorer:
             way_out = f"The last step to stop at is {last}." if last else "No step has a place."
             raise misuse("stop-at", look.step, f"is after the end, step {end}.", way_out)
         look.step = min(look.step, last)
-        trial = run(
-            self.function,
-            replayed(choices),
-            self.ground,
-            order=settings.order,
-            timeouts=settings.timeouts,
-            limits=settings.limits,
-            history=History(),
-            look=look,
-        )
+        with look.running():
+            trial = run(
+                self.function,
+                replayed(choices),
+                self.ground,
+                order=settings.order,
+                timeouts=settings.timeouts,
+                limits=settings.limits,
+                history=History(),
+                look=look,
+            )
         if look.has_quit:
             raise KeyboardInterrupt
         return trial

@@ -647,6 +647,21 @@ class Verdicts:
 
         return "\n".join([made.summary, *evidence_lines(made.worth_rows())])
 
+    def pytest_sessionfinish(self) -> None:
+        """Take away the reports that have nothing to tell of a tear-down.
+
+        For each failure pytest looks through those of every set-up and tear-down: where time was up
+        for thousands of cells, that alone takes minutes.
+        """
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and self.config.option.durations is None:
+            others = reporter.stats.get("", [])
+            others[:] = [
+                report
+                for report in others
+                if any("teardown" in title for title, _ in report.sections)
+            ]
+
     # --- progress ---------------------------------------------------------------------------------
 
     def _tell_progress(self) -> None:

@@ -537,6 +537,22 @@ def test_a_replay_stops_at_the_last_place_before_the_end(
     assert beyond.returncode == 2
 
 
+def test_only_the_run_that_stops_is_heard(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What prepares it and what confirms it is not, and neither is a stop that is refused."""
+    text = COUNTED.replace("counter = Counter()", "print('begun'); counter = Counter()")
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(text, encoding="utf-8")
+    (cell,) = run_json(capsys, "run", "counts")
+
+    done = _debugged(project, cell["token"], "6", "continue\n")
+    refused = _debugged(project, cell["token"], "600", "")
+
+    assert done.stdout.splitlines()[0] == "begun"
+    assert done.stdout.count("begun") == 1
+    assert "begun" not in done.stderr + refused.stdout + refused.stderr
+
+
 STUCK = """
 import asyncio
 from harness import scenario

@@ -510,6 +510,46 @@ def test_an_unfinished_cell_is_skipped_where_time_is_a_portion(project: Path) ->
     assert soon.returncode == pytest.ExitCode.OK
 
 
+#: Says how many reports pytest looks through for each failure.
+COUNTED = """
+import harness.campaign.units
+from pathlib import Path
+
+harness.campaign.units.SHARD = 20
+
+def pytest_unconfigure(config):
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    Path("looked_through").write_text(str(len(reporter.stats[""])))
+"""
+
+TALKING = """
+import pytest
+
+@pytest.fixture
+def talking():
+    yield
+    print("on the way out")
+
+def test_fails(talking):
+    assert False
+"""
+
+
+def test_thousands_of_failures_are_told_in_time(project: Path) -> None:
+    """For each of them pytest looks through the other reports: those that are silent are gone."""
+    (project / "test_talking.py").write_text(TALKING, encoding="utf-8")
+    (project / "conftest.py").write_text(COUNTED, encoding="utf-8")
+    chosen = (*STRESS, "-k", "Never or talking or fails")
+
+    done = run_pytest(project, *chosen)
+    silent = (project / "looked_through").read_text()
+    asked = run_pytest(project, *chosen, "--durations=0", "-vv")
+
+    assert "on the way out" in done.stdout
+    assert silent == "1"
+    assert asked.stdout.count("s teardown storms.py::take_off[Never-shard1of3]") == 1
+
+
 #: Workers of xdist begin when 25 seconds are gone.
 LATE = CLOCK.replace(
     "now = 0.0", "now = 25.0 if 'PYTEST_XDIST_WORKER' in __import__('os').environ else 0.0"

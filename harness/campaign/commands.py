@@ -1,7 +1,7 @@
 """The commands `stress` and `results`: their arguments, their progress, and what they print.
 
     0  everything is as the scenarios declare it, as far as it was run
-    1  something is not
+    1  something is not, or has ended its process
     2  misuse, or something could not be run: one line on stderr says what, and the way out
     130  interrupted: what was found is kept
 
@@ -51,7 +51,7 @@ def add_commands(commands: Any) -> None:
         "targets",
         nargs="*",
         metavar="PATH|NAME",
-        help="files, folders, names of scenarios, or FILE::NAME; `scenarios` by default",
+        help="files, folders, names, or FILE::NAME; by default `scenarios`, or else all here",
     )
     stress.add_argument("--schedules", type=int, help=f"schedules a cell ({SCHEDULES:,})")
     stress.add_argument("--seed", type=int, help="base seed of the search (0)")
@@ -118,6 +118,8 @@ def stress(options: argparse.Namespace, select: Select) -> int:
     _check_executor(options)
     path = Path(options.db)
     goes_on = options.resume and path.exists()
+    if options.resume and not goes_on:
+        _begin_anew(options, path)
     # What cannot be planned is told before anything is written.
     planning = None if goes_on else _planning(options, select, None, share)
     with Ledger(path) as ledger:
@@ -132,6 +134,23 @@ def stress(options: argparse.Namespace, select: Select) -> int:
         files = sorted({each.shown_path for each, _ in planning.selected})
         tally = _run(options, plan, ledger, files, seconds)
     return _told(path, tally, has_left_out=bool(planning.left_out))
+
+
+def _begin_anew(options: argparse.Namespace, path: Path) -> None:
+    """Say that there is nothing to go on with.
+
+    Raises:
+        HarnessError: nobody has said what else to run.
+    """
+    from .workers import SETTINGS
+
+    said = (options.targets, options.class_name, options.shard)
+    if not any(said) and all(getattr(options, name) is None for name in SETTINGS):
+        raise HarnessError(
+            f"{path} is not there: nothing to go on with. Name the file that `stress --db` has "
+            "written, or say what to run."
+        )
+    _say(f"{path} is not there: a new campaign begins.")
 
 
 class _Planning(NamedTuple):
@@ -273,7 +292,7 @@ def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:
         # One at a time: the traces of all cells of a long campaign would be too much.
         for cell in results.merged():
             total.add(cell)
-            problems = problems or any(not each.is_crash for each in cell.problems)
+            problems = problems or could_not_be_run(cell)
             if shows_wrong(cell):
                 is_wrong = True
                 print(f"{cell.explain()}\n")
@@ -289,6 +308,11 @@ def _told(path: Path, tally: Tally, *, has_left_out: bool) -> int:
     if problems:
         return 2
     return 1 if is_wrong else 0
+
+
+def could_not_be_run(cell: Merged) -> bool:
+    """Tell whether nothing can be known of a part of a cell; what kills its process is known."""
+    return any(not each.is_crash for each in cell.problems)
 
 
 def shows_wrong(cell: Merged) -> bool:
@@ -396,6 +420,7 @@ def results(options: argparse.Namespace, print_table: PrintTable) -> int:
         rows: list[list[str]] = []
         data: list[dict[str, Any]] = []
         wrong: list[str] = []
+        problems = False
         # One at a time, as above.
         for cell in found.merged(chosen):
             total.add(cell)
@@ -404,6 +429,7 @@ def results(options: argparse.Namespace, print_table: PrintTable) -> int:
                 data.append(as_json(cell))
             if options.junit is not None:
                 suite.add(cell)
+            problems = problems or could_not_be_run(cell)
             if not cell.is_as_declared:
                 wrong.append(cell.explain())
                 _tell_github(cell)
@@ -424,6 +450,8 @@ def results(options: argparse.Namespace, print_table: PrintTable) -> int:
                 print(f"\n{text}")
             print()
             _print_sum(found, total)
+    if problems:
+        return 2
     return 1 if wrong else 0
 
 

@@ -90,11 +90,12 @@ class Ledger:
         self._lock: sqlite3.Connection | None = None
         with self._told("read" if is_read_only else "written"), contextlib.ExitStack() as stack:
             if not is_read_only:
+                self._refuse_what_is_no_campaign()
                 self._lock = stack.enter_context(contextlib.closing(self._locked()))
             opened = _opened_to_read(path) if is_read_only else _opened(path)
             self._connection = stack.enter_context(contextlib.closing(opened))
             if is_read_only:
-                self._check()
+                self._check(opened)
             else:
                 self._prepare()
             # Nothing went wrong: both stay open.
@@ -245,6 +246,17 @@ class Ledger:
                 self._connection.execute("ROLLBACK")
             raise
 
+    def _refuse_what_is_no_campaign(self) -> None:
+        """Look at a file that is there before anything is made beside it."""
+        if not self.path.exists():
+            return
+        with contextlib.closing(_opened_to_read(self.path)) as connection:
+            if not _is_empty(connection):
+                self._check(connection)
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if found != "ok":
+                    raise sqlite3.DatabaseError(found)
+
     def _locked(self) -> sqlite3.Connection:
         """Take the lock: one of SQLite's, which ends with the process that holds it."""
         # Whatever name it goes by.
@@ -264,21 +276,18 @@ class Ledger:
     def _prepare(self) -> None:
         """Make the tables where there are none."""
         connection = self._connection
-        if not _version(connection) and not _holds_anything(connection):
+        if _is_empty(connection):
             with self._transaction():
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
-        self._check()
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
+        self._check(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         # A power cut may lose the last shards, which are run again, but never spoils the file.
         connection.execute("PRAGMA synchronous = NORMAL")
 
-    def _check(self) -> None:
-        version = _version(self._connection)
+    def _check(self, connection: sqlite3.Connection) -> None:
+        version = _version(connection)
         if version > VERSION:
             raise HarnessError(
                 f"{self.path} is of version {version}, and the newest known is {VERSION}. "
@@ -286,9 +295,9 @@ class Ledger:
             )
         if version < VERSION:
             raise HarnessError(f"{self.path} is no campaign. Name another file.")
-        self._connection.execute("SELECT name, value FROM campaign LIMIT 0")
-        self._connection.execute("SELECT number, key, declared, fingerprint FROM cells LIMIT 0")
-        self._connection.execute("SELECT cell, shard, has_run, outcome FROM outcomes LIMIT 0")
+        connection.execute("SELECT name, value FROM campaign LIMIT 0")
+        connection.execute("SELECT number, key, declared, fingerprint FROM cells LIMIT 0")
+        connection.execute("SELECT cell, shard, has_run, outcome FROM outcomes LIMIT 0")
 
     @contextlib.contextmanager
     def _told(self, act: str) -> Iterator[None]:
@@ -320,8 +329,10 @@ def _opened(path: Path, seconds: float | None = None) -> sqlite3.Connection:
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
     """Open a file that is there, and that nobody may be allowed to write."""
-    if not path.is_file():
+    if not path.exists():
         raise HarnessError(f"{path} is not there. Name the file that `stress --db` has written.")
+    if path.is_dir():
+        raise IsADirectoryError("it is a folder")
     uri = path.resolve().as_uri()
     connection = sqlite3.connect(
         f"{uri}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None
@@ -341,8 +352,9 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _holds_anything(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    return not tables and not _version(connection)
 
 
 def _has_run(outcome: Outcome) -> bool:

@@ -10,7 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -18,13 +18,17 @@ from typing import Any, TextIO
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Iterator[Callable[[], AbstractContextManager[object]]]:
     """Inside the block, write what is printed nowhere; a debugger that is called is heard.
 
     What was made before and holds a stream goes on writing there. One thread.
+
+    Yields:
+        What has all be heard inside a block of its own.
     """
+    out, err = sys.stdout, sys.stderr
     with _printing_to(_nowhere()):
-        yield
+        yield lambda: _printing_to(out, err)
 
 
 @functools.cache
@@ -56,7 +60,7 @@ def last_run_only() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _printing_to(stream: TextIO) -> Iterator[None]:
+def _printing_to(out: TextIO, err: TextIO | None = None) -> Iterator[None]:
     heard, heard_of_errors, at_breakpoint = sys.stdout, sys.stderr, sys.breakpointhook
 
     def debug(*args: Any, **kwargs: Any) -> Any:
@@ -65,7 +69,7 @@ def _printing_to(stream: TextIO) -> Iterator[None]:
 
     sys.breakpointhook = debug
     try:
-        with redirect_stdout(stream), redirect_stderr(stream):
+        with redirect_stdout(out), redirect_stderr(err or out):
             yield
     finally:
         sys.breakpointhook = at_breakpoint

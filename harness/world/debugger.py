@@ -10,6 +10,7 @@ from __future__ import annotations
 import pdb  # noqa: T100 - this is what it is for
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -25,10 +26,12 @@ class Look:
     Args:
         step: as verdicts count steps, from 1.
         announce: told `step` and name of who stopped there, before the prompt comes up.
+        running: entered for the run that stops, and not for those that prepare or confirm it.
     """
 
     step: int
     announce: Callable[[int, str], None] = lambda _step, _who: None
+    running: Callable[[], AbstractContextManager[object]] = nullcontext
     reached: bool = False
     debugger: Any = None
 

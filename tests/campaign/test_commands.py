@@ -178,6 +178,26 @@ def test_misuse_is_one_line(
     assert list(path.parent.iterdir()) == []
 
 
+def test_nothing_to_go_on_with_begins_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of all that there is, by a name that was mistyped; who says what to run may begin so."""
+    monkeypatch.chdir(ROOT)
+
+    told = complained(capsys, "stress", "--resume", "--db", path)
+    assert told == (
+        f"{path} is not there: nothing to go on with. Name the file that `stress --db` has "
+        "written, or say what to run."
+    )
+    assert not list(path.parent.iterdir())
+
+    code = cli.main(
+        ["stress", f"{COUNTING}::called", "--schedules=9", "--db", str(path), "--resume"]
+    )
+    assert f"faultloom: {path} is not there: a new campaign begins.\n" in capsys.readouterr().err
+    assert code == 0
+
+
 def test_a_campaign_that_is_done_is_no_verdict_on_other_code(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,8 @@ def take_table(path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_left_alone(
     path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
-    """One line says what is wrong, for reader and writer, and not a byte is changed."""
+    """One line says so, to reader and writer; not a byte is changed, and no file made."""
+    Path(f"{path}-lock").unlink()
     spoil(path)
     before = path.read_bytes()
 
@@ -123,6 +124,7 @@ def test_a_file_that_cannot_be_used_is_left_alone(
         assert str(caught.value).startswith(f"{path} {message}")
         assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_two_campaigns_do_not_write_one_file(path: Path) -> None:
@@ -222,13 +224,17 @@ def test_a_file_that_may_not_be_written_can_be_read(
     assert kept(path) == before
 
 
-@pytest.mark.parametrize("place", ["missing/campaign.sqlite", "."])
-def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("missing/campaign.sqlite", "unable to open database file"), (".", "it is a folder")],
+)
+def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, place: str, why: str) -> None:
     """A folder that is not there, or that is no file."""
     with pytest.raises(HarnessError) as caught:
         Ledger(tmp_path / place)
 
-    assert "cannot be written (unable to open database file)" in str(caught.value)
+    assert f"cannot be written ({why})" in str(caught.value)
+    assert not Path(f"{(tmp_path / place).resolve()}-lock").exists()
 
 
 def test_no_file_is_no_result(tmp_path: Path) -> None:

@@ -193,6 +193,20 @@ def test_a_cell_with_missing_shards_is_no_pass(
     assert "This is shard 1/2: results FILE FILE … shows all 2 together." in said
 
 
+@pytest.mark.parametrize(("is_crash", "code"), [(False, 2), (True, 1)])
+def test_what_could_not_be_run_is_told_as_by_stress(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_crash: bool, code: int
+) -> None:
+    """Of it nothing is known; of what ends its process that much is."""
+    made = plan()
+    first, *others = units(made)
+    problem = not_run(first, "it could not be", is_crash=is_crash)
+    path = written(tmp_path / "a.sqlite", made, [problem, *(outcome(unit) for unit in others)])
+
+    assert cli.main(["results", str(path)]) == code
+    assert "it could not be" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [

@@ -11,8 +11,10 @@ Departs: counts are the mean over the runs so far, the first of which is the pla
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from harness.core.tape import Tape
@@ -57,9 +59,6 @@ class URW:
 
 def weighted(weights: Sequence[float], uniform: Callable[[], float]) -> int:
     """Return an index with a chance in proportion to its weight."""
-    place = uniform() * sum(weights)
-    for index, weight in enumerate(weights):
-        place -= weight
-        if place < 0:
-            return index
-    return len(weights) - 1
+    # Not `sum`, which rounds in another way from Python 3.12 on.
+    ends = list(accumulate(weights))
+    return min(bisect(ends, uniform() * ends[-1]), len(ends) - 1)

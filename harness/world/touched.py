@@ -162,6 +162,18 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
         else:
             log.append((turn, number_of(world, subject) + site.part, site.mode, site))
         return
+    if (kind is list or kind is dict) and not site.part and not site.looks:
+        # Most of the others, in short.
+        found = world.numbers.get(id(subject))
+        number = found[0] if found is not None and found[1] is kind else number_of(world, subject)
+        log.append((turn, number, site.mode, site))
+        if site.name in _SEVERAL:
+            log.append((turn, CONTAINERS, WRITE, site))
+        elif site.writes:
+            log.append((turn, CONTAINERS, READ, site))
+        if kind is dict and -id(subject) in world.numbers:
+            _log_owner(log, world, turn, subject, site.mode)
+        return
     if kind is memoryview:
         subject = memory_of(subject)
     if is_iterator(kind) and not site.part:

@@ -74,16 +74,15 @@ class Census:
                     found = made[id(turn)] = turn.path, {}
                 path, own = found
             touched = -key - first if key < 0 else site.called if site is not None else ""
-            before = own.get(touched)
+            is_first = touched not in own
             if mode != RELEASE:
-                if before is None:
+                if is_first:
                     # In the order of the log, whoever is the first.
                     events.setdefault(touched, {}).setdefault(path, 0)
-                    own[touched] = 1
-                else:
-                    own[touched] = before + 1
+                    own[touched] = 0
+                own[touched] += 1
             if key > 0:
-                if before is not None and not held:
+                if not (is_first or held):
                     continue
                 guarding = guards.get(touched)
                 if guarding is None:
@@ -142,42 +141,35 @@ class Left:
 
     Attributes:
         started: whose share has been taken from those who might have started them.
-        totals: what each actor has left, below 0 if it made more than was expected: each a list of
-            one, so that whoever asks at each decision need not look for it.
+        totals: what each actor has left, below 0 if it made more than was expected.
     """
 
     counts: dict[Path, float]
     started: set[Path] = field(default_factory=set)
-    totals: dict[Path, list[float]] = field(default_factory=dict)
+    totals: dict[Path, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         totals: defaultdict[Path, float] = defaultdict(float)
         for path, count in self.counts.items():
             for length in range(1, len(path) + 1):
                 totals[path[:length]] += count
-        self.totals = {path: [total] for path, total in totals.items()}
+        self.totals = dict(totals)
 
     def start(self, path: Path) -> bool:
         """Take a child's share from those who might have started it; tell if it is new."""
         if path in self.started:
             return False
         self.started.add(path)
-        [share] = self.total(path)
+        share = self.totals.get(path, 0.0)
         for length in range(1, len(path)):
-            self.total(path[:length])[0] -= share
+            if path[:length] in self.totals:
+                self.totals[path[:length]] -= share
         return True
-
-    def total(self, path: Path) -> list[float]:
-        """Return what `path` has left, as it changes."""
-        found = self.totals.get(path)
-        if found is None:
-            found = self.totals[path] = [0.0]
-        return found
 
     def of(self, path: Path) -> float:
         """Return what `path` has left, children not yet started included."""
-        return max(0.0, self.total(path)[0])
+        return max(0.0, self.totals.get(path, 0.0))
 
     def take(self, path: Path) -> None:
         """Note one event of `path`."""
-        self.total(path)[0] -= 1
+        self.totals[path] = self.totals.get(path, 0.0) - 1

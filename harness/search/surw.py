@@ -21,7 +21,7 @@ from typing import Any
 from harness.core.access import ACQUIRE, RELEASE, Log
 from harness.core.tape import Tape
 
-from .census import Census, Left, Thing
+from .census import Census, Left, Thing, thing
 from .random_walk import below, drawn, fractions, seed_of_run
 from .strategy import Path, Ran
 from .urw import weighted
@@ -76,8 +76,6 @@ class _Walk:
         # Of the event that each is about to make: its random number, at which of his points he drew
         # it, what it touches, and whether that is the thing.
         self.pending: dict[Any, tuple[float, int, int, bool]] = {}
-        # Of each actor that has been met, how many events on the thing it has left.
-        self.totals: dict[Any, list[float]] = {}
         self.intended: Any = None
         # Who has the lock, if the thing is one: to him it is no event to give it back.
         self.holder: Path | None = None
@@ -92,7 +90,7 @@ class _Walk:
         for index, option in enumerate(options):
             found = pending.get(option)
             if found is None or found[1] != option.points:
-                if option not in self.totals:
+                if option.path not in self.left.started:
                     self._start(option)
                     intended = self.intended
                 key = option.key
@@ -119,7 +117,6 @@ class _Walk:
         """Note a new actor: what was drawn may have been an event of this child."""
         left, intended, path = self.left, self.intended, option.path
         left.start(path)
-        self.totals[option] = left.total(path)
         if intended is not None and path[:-1] == intended.path:
             shares = (left.of(intended.path), left.of(path))
             if weighted([max(0.0, share) for share in shares], self.uniform):
@@ -127,8 +124,8 @@ class _Walk:
 
     def _intend(self, options: Sequence[Any]) -> int:
         """Draw who makes the next event on the thing."""
-        pending, totals = self.pending, self.totals
-        weights = [totals[option][0] for option in options]
+        pending, left = self.pending, self.left.totals
+        weights = [left.get(option.path, 0.0) for option in options]
         if min(weights) < 1.0:
             for index, option in enumerate(options):
                 if weights[index] < 1.0:
@@ -142,15 +139,12 @@ class _Walk:
         return index
 
     def _touches(self, option: Any) -> bool:
-        key = option.key
         # Who stands before a lock or data has a key.
-        if not key:
+        if not option.key:
             return False
-        # As `thing` has it; this is asked at each point.
-        site = option.site
-        met = -key - self.log[0][1] if key < 0 else site.called if site is not None else ""
+        met = thing(option.key, option.site, self.log[0][1])
         self.met.add(met)
-        return bool(met == self.chosen)
+        return met == self.chosen
 
     def _catch_up(self) -> None:
         """Count the events that have been made since the last decision."""

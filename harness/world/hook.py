@@ -10,7 +10,6 @@ import concurrent.futures
 import threading
 import types
 from typing import Any, Final
-from weakref import ReferenceType
 
 from harness.core.access import LOOP, NUMBERED, OUTSIDE, PENDING, READ, UNSEEN, WRITE, Log
 
@@ -162,14 +161,7 @@ def _show(world: Any, current: Any, subject: object, kind: type, site: Any) -> N
         current.key = _key(world, subject)
         current.writes = _mode(kind, site.name) != READ
     else:
-        # As `number_of`, for most of what there is.
-        found = world.numbers.get(id(subject))
-        if found is not None and (
-            found[1]() is subject if type(found[1]) is ReferenceType else found[1] is kind
-        ):
-            current.key = found[0] + site.part
-        else:
-            current.key = number_of(world, subject) + site.part
+        current.key = number_of(world, subject) + site.part
         current.writes = site.writes
 
 

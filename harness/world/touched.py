@@ -167,12 +167,7 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
         found = world.numbers.get(id(subject))
         number = found[0] if found is not None and found[1] is kind else number_of(world, subject)
         log.append((turn, number, site.mode, site))
-        if site.name in _SEVERAL:
-            log.append((turn, CONTAINERS, WRITE, site))
-        elif site.writes:
-            log.append((turn, CONTAINERS, READ, site))
-        if kind is dict and -id(subject) in world.numbers:
-            _log_owner(log, world, turn, subject, site.mode)
+        _log_container(log, world, turn, subject, site)
         return
     if kind is memoryview:
         subject = memory_of(subject)
@@ -202,12 +197,7 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
         elif kind in _CALLED and site.name in _OF_CALLED:
             log.append((turn, 0, UNSEEN, site))
         return
-    if site.name in _SEVERAL:
-        log.append((turn, CONTAINERS, WRITE, site))
-    elif site.writes:
-        log.append((turn, CONTAINERS, READ, site))
-    if kind is dict and -id(subject) in world.numbers:
-        _log_owner(log, world, turn, subject, site.mode)
+    _log_container(log, world, turn, subject, site)
     if keeps(kind):
         _log_kept(log, world, turn, subject, site.mode)
     if site.looks:
@@ -224,6 +214,16 @@ def log_access(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None
                 look_at(log, world, turn, held, _INSIDE)
     elif kind is types.GeneratorType and is_plumbing(subject.gi_code.co_filename):
         look_at(log, world, turn, subject, _OF_A_LIBRARY)
+
+
+def _log_container(log: Log, world: Any, turn: Any, subject: Any, site: Any) -> None:
+    """Note what else an access to what a container holds is an access to."""
+    if site.name in _SEVERAL:
+        log.append((turn, CONTAINERS, WRITE, site))
+    elif site.writes:
+        log.append((turn, CONTAINERS, READ, site))
+    if type(subject) is dict and -id(subject) in world.numbers:
+        _log_owner(log, world, turn, subject, site.mode)
 
 
 def _log_class_change(log: Log, turn: Any, changed: type, name: str) -> None:

@@ -58,8 +58,10 @@ class Census:
         for path, count in ran.points.items():
             points[path] = points.get(path, 0) + count
         first = ran.log[0][1]
-        held: dict[Path, frozenset[Thing]] = {}
-        guards, no_locks = self.guards, frozenset[Thing]()
+        held: dict[Path, set[Thing]] = {}
+        # A lock may be given back by another actor: every wait for a condition ends like that.
+        holders: dict[Thing, Path] = {}
+        guards, no_locks = self.guards, set[Thing]()
         # Of each turn, how often it has touched what in this run. By identity: the log keeps them,
         # and to hash a path takes longer than all else here.
         made: dict[int, tuple[Path, dict[Thing, int]]] = {}
@@ -86,15 +88,16 @@ class Census:
                     continue
                 guarding = guards.get(touched)
                 if guarding is None:
-                    guards[touched] = held.get(path, no_locks)
+                    guards[touched] = frozenset(held.get(path, no_locks))
                 elif guarding:
                     mine = held.get(path, no_locks)
-                    if guarding != mine:
+                    if not guarding <= mine:
                         guards[touched] = guarding & mine
             elif mode == ACQUIRE:
-                held[path] = held.get(path, no_locks) | {touched}
-            elif mode == RELEASE and path in held:
-                held[path] -= {touched}
+                held.setdefault(path, set()).add(touched)
+                holders[touched] = path
+            elif mode == RELEASE and touched in holders:
+                held[holders.pop(touched)].discard(touched)
         for path, own in made.values():
             for touched, count in own.items():
                 events[touched][path] += count

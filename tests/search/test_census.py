@@ -6,9 +6,13 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from harness.explore import explore
 from harness.search import surw
 from harness.search.census import Census
+
+pytestmark = pytest.mark.one_ground
 
 
 def census_of(function: Any, monkeypatch: Any) -> Census:
@@ -68,6 +72,27 @@ def test_what_is_only_touched_under_a_lock_counts_as_the_lock(monkeypatch: Any) 
 
     # Two acquisitions, two reads and two writes; or two reads outside, two inside and two writes.
     assert contested == {1: 6.0, ".stock": 6.0}
+
+
+def test_who_gives_a_lock_back_need_not_have_it(monkeypatch: Any) -> None:
+    """Whose lock another has given back holds it no longer, and touches `price` without."""
+    shared = SimpleNamespace(price=0)
+
+    def hand_over(sim: Any) -> None:
+        lock = threading.Lock()
+        lock.acquire()
+        started(lock.release)
+
+        def sell() -> None:
+            with lock:
+                shared.price += 1
+
+        seller = threading.Thread(target=sell)
+        seller.start()
+        shared.price -= 1
+        seller.join()
+
+    assert ".price" in census_of(hand_over, monkeypatch).contested()
 
 
 def test_giving_a_lock_back_is_no_event(monkeypatch: Any) -> None:

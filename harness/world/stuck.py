@@ -25,6 +25,7 @@ from harness.core.kernel import Actor
 
 from . import waits
 from .fibers import World
+from .patching import is_bystander
 from .tasks import task_frames
 from .threads import HANG, EndOfThread, Lock, RLock, is_plumbing
 
@@ -105,7 +106,9 @@ def _within_reach(world: World, stuck: set[Actor], locks: list[Lock]) -> bool:
     """Tell whether somebody who is not stuck could get at one of `locks`."""
     wanted = {id(lock) for lock in locks}
     seen: set[int] = set()
-    waiting: list[Any] = list(_roots(world, stuck))
+    # Namespaces: every function of a module has the same one.
+    named: set[int] = set()
+    waiting: list[Any] = list(_roots(world, stuck, named))
     while waiting:
         thing = waiting.pop()
         if id(thing) in wanted:
@@ -115,45 +118,51 @@ def _within_reach(world: World, stuck: set[Actor], locks: list[Lock]) -> bool:
         seen.add(id(thing))
         if len(seen) > MAX_OBJECTS:
             return True
-        waiting.extend(_held_by(thing))
+        waiting.extend(_held_by(thing, named))
     return False
 
 
-def _roots(world: World, stuck: set[Actor]) -> Iterator[Any]:
+def _roots(world: World, stuck: set[Actor], named: set[int]) -> Iterator[Any]:
     """Yield what is in the variables of those who are not stuck."""
     for actor in world.kernel.live.values():
         if actor in stuck:
             continue
         frame = sys._getframe() if actor is world.kernel.current else actor.fiber.gr_frame
-        yield from _variables(frame)
+        yield from _variables(frame, named)
     for task in waits.pending_tasks(world):
         for frame in task_frames(task):
-            yield from _variables(frame)
+            yield from _variables(frame, named)
 
 
-def _variables(frame: FrameType | None) -> Iterator[Any]:
+def _variables(frame: FrameType | None, named: set[int]) -> Iterator[Any]:
     while frame is not None:
         # A library has what it was handed, as a timer its function; of its modules it uses parts.
         if not frame.f_code.co_filename.startswith(_HARNESS):
             yield from frame.f_locals.values()
         if not is_plumbing(frame.f_code.co_filename):
-            yield from _names_of(frame.f_globals)
+            yield from _names_of(frame.f_globals, named)
         frame = frame.f_back
 
 
-def _names_of(namespace: dict[str, Any]) -> list[Any]:
-    """Return what code in a module can name; its loader, say, leads to all of pytest."""
+def _names_of(namespace: dict[str, Any], named: set[int]) -> list[Any]:
+    """Return what code in a module can name, once; its loader, say, leads to all of pytest."""
+    if id(namespace) in named:
+        return []
+    named.add(id(namespace))
     return [value for name, value in namespace.items() if not name.startswith("__")]
 
 
-def _held_by(thing: Any) -> list[Any]:
+def _held_by(thing: Any, named: set[int]) -> list[Any]:
     """Return what code that has `thing` could get at, the insides of libraries aside."""
     if isinstance(thing, (ModuleType, str, bytes, int, float, FrameType)):
+        return []
+    # What a mark of pytest is made of leads to every test there is.
+    if isinstance(thing, (FunctionType, type)) and is_bystander(str(thing.__module__)):
         return []
     if isinstance(thing, FunctionType):
         held = [*(thing.__closure__ or ()), *(thing.__defaults__ or ())]
         if not is_plumbing(thing.__code__.co_filename):
-            held.extend(_names_of(thing.__globals__))
+            held.extend(_names_of(thing.__globals__, named))
         return held
     if isinstance(thing, type):
         file = getattr(sys.modules.get(thing.__module__), "__file__", None)

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from harness import Crash, Hang, Pass, Site, Verdict, explore
+from harness.world import stuck
+
+pytestmark = pytest.mark.one_ground
 
 
 def _ticking() -> None:
@@ -61,6 +64,19 @@ def test_a_circle_is_a_deadlock_though_a_ticker_keeps_time_moving() -> None:
     assert violation.summary.startswith("'left' and 'right' wait for each other")
 
 
+def test_what_a_mark_of_pytest_leads_to_is_not_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ticker could name the one of this module: in a large suite too much to look at."""
+    monkeypatch.setattr(stuck, "MAX_OBJECTS", 5_000)
+
+    def program(sim: Any) -> None:
+        _crosswise(sim, threading.Lock(), threading.Lock(), _ticking)
+
+    assert explore(program, schedules=1).verdict == "Deadlock"
+
+
+@pytest.mark.own_ground
 def test_reentrant_locks_need_no_look_at_who_could_reach_them() -> None:
     """Nobody but its owner can release one."""
     first, second = threading.RLock(), threading.RLock()

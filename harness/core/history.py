@@ -37,8 +37,7 @@ class Who(NamedTuple):
         return self.task if self.task_name else self.thread
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened.
 
     Args:

@@ -24,6 +24,7 @@ Source: the idle rule is that of Go's testing/synctest package, extended to lock
 
 from __future__ import annotations
 
+import functools
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ FEW = 16
 
 #: Entries after which a run is no longer logged: it spins, most likely, and would fill memory.
 LOG_MAX = 500_000
+
+
+@functools.lru_cache(maxsize=4_096)
+def text_of(path: Path) -> str:
+    """Return a spawn path as it is told, such as `0.2.1`: once, though every event tells it."""
+    return ".".join(map(str, path))
 
 
 class Actor:
@@ -124,7 +131,7 @@ class Actor:
     @property
     def path_text(self) -> str:
         """The spawn path, such as `0.2.1`."""
-        return ".".join(map(str, self.path))
+        return text_of(self.path)
 
     def __repr__(self) -> str:
         return f"<Actor {self.path_text} {self.name!r}>"
@@ -487,9 +494,10 @@ class Kernel:
             actor.timer = 0
             actor.fired = True
             due.append(actor)
-        if due and self.log is not None:
-            self.log.append((None, 0, BARRIER, None))
-        self.wake_all(due)
+        if due:
+            if self.log is not None:
+                self.log.append((None, 0, BARRIER, None))
+            self.wake_all(due)
         return due
 
     # --- time that passes while somebody could run ------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from greenlet import getcurrent
 
 from harness.core.history import Aside, AsideKind, History, Who
-from harness.core.kernel import Actor
+from harness.core.kernel import Actor, text_of
 from harness.faults import Fired
 
 from .fibers import World
@@ -138,7 +138,7 @@ def resume(world: World, task: Any, frame: FrameType | None) -> None:
     current = world.current
     assert current is not None, "a loop runs in a thread"
     name = task.get_name()
-    by = Who(current.path_text, current.name, ".".join(map(str, task.path)), name)
+    by = Who(current.path_text, current.name, text_of(task.path), name)
     world.note("resume", name, where=place(frame), by=by, subject=task)
 
 

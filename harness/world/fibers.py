@@ -27,7 +27,7 @@ from greenlet import getcurrent, greenlet
 
 from harness.core.access import ABORT, AWAIT, BARRIER, BIRTH, PENDING, RELEASE, WRITE, Log
 from harness.core.history import Event, History, Who
-from harness.core.kernel import FAIR_TURN, Actor, Kernel, Limits, Passing
+from harness.core.kernel import FAIR_TURN, Actor, Kernel, Limits, Passing, text_of
 from harness.core.tape import Pick, Redundant, Tape
 from harness.errors import HarnessError
 from harness.faults import PASS, Faults, Site, SiteKind, Verdict
@@ -630,7 +630,7 @@ class World:
                 task = asyncio.current_task()
             if task is not None:
                 path = getattr(task, "path", ())
-                return ".".join(map(str, path)), task.get_name()
+                return text_of(path), task.get_name()
         return current.path_text, current.name
 
     # --- identity ---------------------------------------------------------------------------------

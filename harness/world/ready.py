@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.access import UNSEEN
 from harness.core.clock import to_ns
-from harness.core.kernel import FEW, Kernel, fair_turn, patience_of
+from harness.core.kernel import FEW, Kernel, fair_turn, patience_of, text_of
 from harness.errors import HarnessError
 from harness.faults import Cancel, Crash, Delay, Hang, Pass, Pause, Site, Verdict
 
@@ -366,7 +366,7 @@ def _doer(handle: Any) -> tuple[str, str]:
     """Return path and name of the task that a handle lets go on; no path if it is a callback."""
     task = getattr(handle._callback, "__self__", None)
     if isinstance(task, SimTask):
-        return ".".join(map(str, task.path)), task.get_name()
+        return text_of(task.path), task.get_name()
     function = getattr(handle._callback, "func", handle._callback)
     return "", f"the callback {getattr(function, '__qualname__', type(function).__name__)}"
 

@@ -21,6 +21,8 @@ hypothesis.settings.register_profile(
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
     database=None if os.environ.get("CI") else DirectoryBasedExampleDatabase(".harness/hypothesis"),
+    # What explains a failure traces every line of every example, and keeps it all.
+    phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
     print_blob=True,
 )
 hypothesis.settings.load_profile("here")

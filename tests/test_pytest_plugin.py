@@ -94,8 +94,8 @@ def environment() -> dict[str, str]:
     # With CI set, pytest prints whole messages in its summary too.
     outer = ("PYTEST", "COV", "CI", "BUILD_NUMBER")
     own = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
-    # Hypothesis takes longer to load than a storm to run.
-    without = "-p no:hypothesispytest"
+    # To load Hypothesis, or what anyio brings, takes longer than to run a storm.
+    without = "-p no:hypothesispytest -p no:anyio"
     return {**own, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "", "PYTEST_ADDOPTS": without}
 
 
@@ -503,8 +503,8 @@ def test_a_file_that_cannot_be_used_is_a_usage_error(text: str, line: str, proje
     [
         ["-o", "asyncio_mode=auto"],
         ["-o", "asyncio_mode=strict"],
-        ["-p", "no:asyncio", "-o", "anyio_mode=auto"],
-        ["-p", "no:asyncio"],
+        ["-p", "anyio", "-p", "no:asyncio", "-o", "anyio_mode=auto"],
+        ["-p", "anyio", "-p", "no:asyncio"],
     ],
     ids=["asyncio-auto", "asyncio-strict", "anyio-auto", "anyio"],
 )

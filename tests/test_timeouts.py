@@ -95,7 +95,10 @@ def test_each_program_about_time_has_its_one_verdict(
     exhibit: Any, timeouts: str, strategy: str
 ) -> None:
     """The museum's acceptance set for time, under the default strategy as by chance."""
-    found = explore(exhibit.program, timeouts=timeouts, schedules=30, strategy=strategy)
+    # A livelock takes a quarter of a million steps, and what is left of it is not asked for here.
+    found = explore(
+        exhibit.program, timeouts=timeouts, schedules=30, strategy=strategy, shrink=False
+    )
 
     assert found.verdict == exhibit.verdicts[timeouts]
 

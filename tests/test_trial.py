@@ -30,6 +30,8 @@ from harness import (
 )
 from harness.world.here import here
 
+pytestmark = pytest.mark.one_ground
+
 
 def fail(sim: Any) -> None:
     """Fail an assert, with variables that hold the run."""
@@ -90,6 +92,7 @@ def no_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collection")
+@pytest.mark.own_ground
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -355,6 +358,7 @@ def test_all_tasks_have_one_order_whatever_ran_before() -> None:
         await asyncio.gather(*tasks)
 
     for program in (few, crowd, few):
-        assert explore(program, schedules=1).verdict == "holds"
+        # One that asks nothing of those who could go on: there are thousands.
+        assert explore(program, schedules=1, strategy="random").verdict == "holds"
 
     assert len(orders) == 1

@@ -99,7 +99,8 @@ def make(folder: Path, python: str, requirements: list[str], *, uv: str | None =
             raise EnvironmentFailed(NO_VENV.format(python=python, missing=missing, version=version))
         run([python, "-m", "venv", str(folder)])
         install = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*install, *requirements])
+        # Whatever is imported is compiled then; most of it never is.
+        run([*install, "--no-compile", *requirements])
     # Last, so that an interrupted set-up is begun again.
     (folder / STAMP).write_text(wanted, "utf-8")
 

@@ -12,6 +12,8 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.interpreters import environment, finding
@@ -59,19 +61,27 @@ def command(python: Path, root: Path) -> list[str]:
     return [str(python), "-m", "pytest", "-n", "auto", *chosen]
 
 
+def prepared(found: Sequence[finding.Interpreter]) -> list[Path]:
+    """Make an environment for each interpreter, all at once: half of it is waiting for downloads.
+
+    Raises:
+        EnvironmentFailed: one could not be made.
+    """
+
+    def make(interpreter: finding.Interpreter) -> Path:
+        folder = environment.ROOT / ".harness" / interpreter.name
+        return environment.ensure(folder, interpreter.executable, ["-e", ".[test]"])
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(make, found))
+
+
 def main() -> int:
     """Run the selection on each other interpreter; on this one if there is no other."""
     found = finding.others(sys.version_info[:2], os.environ)
     print(f"other supported interpreters: {finding.described(found)}", flush=True)
     try:
-        pythons = [
-            environment.ensure(
-                environment.ROOT / ".harness" / interpreter.name,
-                interpreter.executable,
-                ["-e", ".[test]"],
-            )
-            for interpreter in found
-        ]
+        pythons = prepared(found)
     except environment.EnvironmentFailed as failure:
         print(failure, file=sys.stderr)
         return 1

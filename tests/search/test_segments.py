@@ -16,6 +16,8 @@ from harness.world.ground import prepared
 from tests.museum.programs import asyncio_and_mixed, classics_data, sctbench_a
 from tests.programs import shrinkable
 
+pytestmark = pytest.mark.one_ground
+
 Program = Callable[[Any], Any]
 
 PROGRAMS: Sequence[Program] = (

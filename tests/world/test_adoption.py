@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -166,19 +166,43 @@ PLACES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_lock_is_replaced_wherever_it_is_held_and_put_back(place: str) -> None:
-    """The twin stands in the place during the exploration, the very original before and after."""
-    read = PLACES[place]
-    original = read()
-    assert type(original) in (REAL_LOCK, REAL_RLOCK)
+class Seen(NamedTuple):
+    """What stood in a place: types before and during the scan, and whether it was the original."""
 
+    before: type
+    during: type
+    was_for_it: bool
+    is_back: bool
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Seen]:
+    """Look at all places in one scan: it looks through the whole process. Keep nothing."""
+    originals = {place: read() for place, read in PLACES.items()}
     with adopting():
-        twin = read()
-        assert isinstance(twin, threads.RLock if type(original) is REAL_RLOCK else threads.Lock)
-        assert twin.real is original
+        twins_there = {place: read() for place, read in PLACES.items()}
+    return {
+        place: Seen(
+            type(original),
+            type(twins_there[place]),
+            getattr(twins_there[place], "real", None) is original,
+            PLACES[place]() is original,
+        )
+        for place, original in originals.items()
+    }
 
-    assert read() is original
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_lock_is_replaced_wherever_it_is_held_and_put_back(
+    place: str, seen: dict[str, Seen]
+) -> None:
+    """The twin stands in the place during the exploration, the very original before and after."""
+    found = seen[place]
+
+    assert found.before in (REAL_LOCK, REAL_RLOCK)
+    assert issubclass(found.during, threads.RLock if found.before is REAL_RLOCK else threads.Lock)
+    assert found.was_for_it
+    assert found.is_back
 
 
 if sys.version_info < (3, 12):

@@ -16,6 +16,7 @@ import threading
 import time
 import types
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -354,10 +355,23 @@ ENDINGS: dict[Callable[[], None], type[BaseException] | None] = {
 RESTLESS = frozenset({"tzname", "_gc_start", "_gc_cumulative_time"})
 
 
-def everything() -> dict[str, Any]:
-    """Return all that a run could have changed in this process, by a name that tells where."""
+#: Where something stands: an owner and a name, or the address of a function.
+Place = tuple[str, str] | int
+#: All functions, kept so that no other gets the same address meanwhile.
+KEPT = ("code of", "all functions")
+#: Types of the interpreter of which most values are, and which say nothing of whose a value is.
+PLAIN = frozenset(
+    {
+        *(int, str, bytes, float, bool, type(None), tuple, list, dict, set, frozenset, property),
+        *(types.GetSetDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType),
+        *(types.MemberDescriptorType, types.ClassMethodDescriptorType, types.ModuleType),
+    }
+)
+
+
+def everything() -> dict[Place, Any]:
+    """Return all that a run could have changed in this process, by where it stands."""
     gc.collect()
-    found: dict[str, Any] = {}
     owners: list[tuple[str, Any]] = []
     for module_name, module in list(sys.modules.items()):
         if not isinstance(module, types.ModuleType) or module_name == __name__:
@@ -369,44 +383,49 @@ def everything() -> dict[str, Any]:
             if isinstance(value, type)
         )
     owners.extend((f"table: {patch.owner!r}", patch.owner) for patch in patching.replaced_names())
-    for owner_name, owner in owners:
-        for name, value in list(vars(owner).items()):
-            if name not in RESTLESS:
-                found[f"{owner_name}: {name}"] = value
+    found: dict[Place, Any] = {
+        (owner_name, name): value
+        for owner_name, owner in owners
+        for name, value in list(vars(owner).items())
+        if name not in RESTLESS
+    }
     functions = [each for each in gc.get_objects() if type(each) is types.FunctionType]
-    for function in functions:
-        found[f"code of function {id(function)}"] = function.__code__
-    # Kept, so that no other function gets the same address meanwhile.
-    found["code of"] = functions
-    return found
+    found |= {id(function): function.__code__ for function in functions}
+    return {**found, KEPT: functions}
 
 
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def differences(before: dict[Place, Any], after: dict[Place, Any]) -> list[str]:
     """Name what has another identity than before, or was there and is gone, or is ours."""
     return [
-        f"{place}: {before.get(place)!r} -> {after.get(place)!r}"
+        f"{place}: {value!r} -> {after.get(place)!r}"
         for place, value in before.items()
-        if after.get(place) is not value and place != "code of"
+        if after.get(place) is not value and place != KEPT
     ] + [
         f"{place} is ours: {value!r}"
         for place, value in after.items()
-        if belongs_to_us(place, value)
+        if type(value) not in PLAIN and belongs_to_us(place, value)
     ]
 
 
-def belongs_to_us(place: str, value: object) -> bool:
+def belongs_to_us(place: Place, value: object) -> bool:
     """Tell whether a module or class of others holds something of the simulated world."""
-    if place.startswith(("harness", "tests", "table: <class 'harness", "code of")):
+    modules = (type(value).__module__, getattr(value, "__module__", ""))
+    if not any(isinstance(each, str) and each.startswith("harness.world") for each in modules):
         return False
-    kind = value if isinstance(value, type) else type(value)
-    modules = {getattr(kind, "__module__", ""), getattr(value, "__module__", "")}
-    return any(isinstance(each, str) and each.startswith("harness.world") for each in modules)
+    ours = ("harness", "tests", "table: <class 'harness")
+    return isinstance(place, tuple) and not place[0].startswith(ours)
 
 
 def state() -> dict[str, Any]:
     """Return the state of the interpreter that a run could have changed, by value."""
     gc.collect()
-    things = gc.get_objects()
+    things: dict[type, list[Any]] = defaultdict(list)
+    for thing in gc.get_objects():
+        things[type(thing)].append(thing)
+
+    def every(kind: type) -> Iterator[Any]:
+        return (each for known in things if issubclass(known, kind) for each in things[known])
+
     return {
         "threads": sorted(sys._current_frames()),
         "known threads": sorted(map(repr, threading.enumerate())),
@@ -415,11 +434,10 @@ def state() -> dict[str, Any]:
         "dangling": len(threading._dangling),
         # The one without a parent is the thread itself.
         "greenlets": sum(
-            isinstance(each, greenlet.greenlet) and not each.dead and each.parent is not None
-            for each in things
+            not each.dead and each.parent is not None for each in every(greenlet.greenlet)
         ),
-        "tasks": sum(isinstance(each, asyncio.Task) and not each.done() for each in things),
-        "loops": sum(isinstance(each, asyncio.AbstractEventLoop) for each in things),
+        "tasks": sum(not each.done() for each in every(asyncio.Task)),
+        "loops": len(list(every(asyncio.AbstractEventLoop))),
         "descriptors": list(open_descriptors()),
         "graveyard": len(GRAVEYARD),
         "world": here.world,

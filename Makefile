@@ -14,7 +14,7 @@ VENV := .venv/bin/python
 # Tests start a hundred processes, each of which would compile all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup storms stress test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis cluster browser test-all fix clean
+.PHONY: help setup storms stress test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis cluster browser environments test-all fix clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -76,6 +76,9 @@ cluster: setup ## run campaigns on a cluster of dask with two workers on this ma
 
 browser: setup ## look at the page of a report in Chromium, which must be installed, with chromedriver
 	@$(VENV) -m pytest tests/browser -m browser
+
+environments: ## make the environments of `make test-all`; it does so by itself
+	@"$(PYTHON)" -m tests.interpreters.everywhere --prepare
 
 test-all: setup ## what may differ between Pythons, on every other supported one of this machine
 	@$(VENV) -m tests.interpreters.everywhere

@@ -8,6 +8,7 @@ with pytest's own summary line: the runs follow each other, and the first that f
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import subprocess
@@ -76,8 +77,11 @@ def prepared(found: Sequence[finding.Interpreter]) -> list[Path]:
         return list(pool.map(make, found))
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run the selection on each other interpreter; on this one if there is no other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prepare", action="store_true", help="only make their environments")
+    options = parser.parse_args(arguments)
     found = finding.others(sys.version_info[:2], os.environ)
     print(f"other supported interpreters: {finding.described(found)}", flush=True)
     try:
@@ -85,6 +89,8 @@ def main() -> int:
     except environment.EnvironmentFailed as failure:
         print(failure, file=sys.stderr)
         return 1
+    if options.prepare:
+        return 0
     for python in pythons or [Path(sys.executable)]:
         print(f"\n{python}", flush=True)
         outcome = subprocess.run(
@@ -99,4 +105,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -88,8 +88,23 @@ def test_every_other_interpreter_has_its_run(
     """All that were found are run, one after the other."""
     found(monkeypatch, "one", "two")
 
-    assert everywhere.main() == 0
+    assert everywhere.main([]) == 0
     assert started == ["one", "two"]
+
+
+def test_environments_alone_are_made_without_a_run(
+    monkeypatch: pytest.MonkeyPatch, started: list[str]
+) -> None:
+    """All of them, and nothing is tested."""
+    made: list[str] = []
+    found(monkeypatch, "one", "two")
+    monkeypatch.setattr(
+        everywhere.environment, "ensure", lambda _folder, python, _wanted: made.append(python)
+    )
+
+    assert everywhere.main(["--prepare"]) == 0
+    assert sorted(made) == ["one", "two"]
+    assert started == []
 
 
 def test_the_first_failure_is_the_last_run(
@@ -98,7 +113,7 @@ def test_the_first_failure_is_the_last_run(
     """The output ends with the summary of the run that failed, never with a later green one."""
     found(monkeypatch, "failing", "two")
 
-    assert everywhere.main() == 1
+    assert everywhere.main([]) == 1
     assert started == ["failing"]
 
 
@@ -108,7 +123,7 @@ def test_a_machine_with_one_interpreter_runs_it_there(
     """With no other interpreter the selection still runs, and pytest still has the last word."""
     found(monkeypatch)
 
-    assert everywhere.main() == 0
+    assert everywhere.main([]) == 0
     assert started == [sys.executable]
 
 

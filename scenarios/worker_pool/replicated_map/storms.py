@@ -198,7 +198,7 @@ def late_reply_of_one_call(sim: Simulation, cls: type[ReplicatedMap]) -> None:
         ValueKeyed: LocalAfterWait,
         FullQueueStalls: LocalAfterWait,
         SendToClosed: LocalAfterWait,
-        PerCallQueue: LocalAfterWait,
+        PerCallQueue: (LocalAfterWait, Unhandled),
         OpenQueue: LocalAfterWait,
         SignalQueue: LocalAfterWait,
         SharedQueue: LocalAfterWait,

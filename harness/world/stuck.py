@@ -156,18 +156,23 @@ def _held_by(thing: Any, named: set[int]) -> list[Any]:
     """Return what code that has `thing` could get at, the insides of libraries aside."""
     if isinstance(thing, (ModuleType, str, bytes, int, float, FrameType)):
         return []
-    # What a mark of pytest is made of leads to every test there is.
-    if isinstance(thing, (FunctionType, type)) and is_bystander(str(thing.__module__)):
-        return []
     if isinstance(thing, FunctionType):
         held = [*(thing.__closure__ or ()), *(thing.__defaults__ or ())]
-        if not is_plumbing(thing.__code__.co_filename):
+        if not _is_of_a_library(thing, thing.__code__.co_filename):
             held.extend(_names_of(thing.__globals__, named))
         return held
     if isinstance(thing, type):
         file = getattr(sys.modules.get(thing.__module__), "__file__", None)
-        return list(vars(thing).values()) if file and not is_plumbing(file) else []
+        return list(vars(thing).values()) if file and not _is_of_a_library(thing, file) else []
     # A thread holds the stream of errors, which leads to whoever captures it.
     if isinstance(thing, (World, Actor, io.IOBase)):
         return []
     return gc.get_referents(thing)
+
+
+def _is_of_a_library(thing: FunctionType | type, file: str) -> bool:
+    """Tell whether what a function or class can name is nobody's code under test.
+
+    The class of a mark of pytest leads to every test that there is.
+    """
+    return is_plumbing(file) or is_bystander(str(thing.__module__))

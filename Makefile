@@ -14,7 +14,7 @@ VENV := .venv/bin/python
 # Tests start a hundred processes, each of which would compile all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup storms stress test check format lint types architecture matrix bench bench-rivals museum museum-full real-bugs real-redis cluster browser environments test-all fix clean
+.PHONY: help setup storms stress test check format lint types matrix bench bench-rivals museum museum-full real-bugs real-redis cluster browser outside environments test-all fix clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -35,7 +35,7 @@ stress: setup ## run every scenario by 1,920 schedules a class, in shards; TIME=
 test: setup ## run the tests of the harness itself
 	@$(VENV) -m pytest -n $(JOBS)
 
-check: format lint types architecture test ## format, lint, types, architecture and tests
+check: format lint types test ## format, lint, types and tests, those of the architecture among them
 
 format: setup
 	@$(VENV) -m ruff format --check .
@@ -45,9 +45,6 @@ lint: setup
 
 types: setup
 	@$(VENV) -m mypy --strict harness scenarios
-
-architecture: setup
-	@$(VENV) -m pytest tests/test_architecture.py -q
 
 matrix: setup ## print the kill matrix: every scenario against every class
 	@$(VENV) -m harness matrix scenarios
@@ -76,6 +73,10 @@ cluster: setup ## run campaigns on a cluster of dask with two workers on this ma
 
 browser: setup ## look at the page of a report in Chromium, which must be installed, with chromedriver
 	@$(VENV) -m pytest tests/browser -m browser
+
+outside: setup ## the last three side by side: what needs a server, a cluster or a browser
+	@$(VENV) -m pytest tests/real_redis tests/campaign tests/browser -m "real_redis or cluster or browser" \
+		-n $(JOBS) --dist loadfile
 
 environments: ## make the environments of `make test-all`; it does so by itself
 	@"$(PYTHON)" -m tests.interpreters.everywhere --prepare

@@ -9,10 +9,10 @@ import pytest
 
 from harness.core.history import History
 from harness.core.tape import replayed
+from harness.explore import Settings, _prepared
 from harness.search.random_walk import random_walk
 from harness.search.segments import END, Follow, Repeat, Segment
 from harness.trial import run
-from harness.world.ground import prepared
 from tests.museum.programs import asyncio_and_mixed, classics_data, sctbench_a
 from tests.programs import shrinkable
 
@@ -39,7 +39,7 @@ def test_the_segments_of_a_run_describe_it(program: Program) -> None:
 
     Not always the same choices: in a loop's queue one turn may be had by several.
     """
-    with prepared(granularity="shared", watchdog_seconds=20.0) as ground:
+    with _prepared(Settings(watchdog_seconds=20.0)) as ground:
         run(program, replayed(()), ground)
         for seed in range(1, 20):
             histories = [History(), History(), History()]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ from harness import Failed, Simulation, replay, scenario
 from harness.core.tape import Tape, replayed
 from harness.core.token import Token
 from harness.errors import HarnessError
-from harness.explore import Exploration, Settings, explore, run_token
+from harness.explore import Exploration, Settings, _prepared, explore, run_token
 from harness.scenario import run_cell, scenario_of
 from harness.search.random_walk import random_walk
 from harness.search.shrink import BUDGET, Shrunk, shrink
 from harness.trial import Trial, run
-from harness.world.ground import prepared
 from harness.world.here import whose_turn
 from tests.museum.programs.classics_data import peterson
 from tests.museum.programs.sctbench_b import queue
@@ -41,9 +40,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def maker() -> Iterator[Callable[[Program], Make]]:
     """Return what turns a program into a way to make its runs."""
-    with prepared(granularity="shared", watchdog_seconds=20.0) as ground:
+    with ExitStack() as stack:
 
         def make_of(program: Program) -> Make:
+            ground = stack.enter_context(_prepared(Settings(watchdog_seconds=20.0)))
             run(program, replayed(()), ground)
             return lambda tape: run(program, tape, ground)
 

@@ -110,7 +110,6 @@ def hands_over_for_long(_: Simulation) -> None:
         player.join()
 
 
-@pytest.mark.parametrize("granularity", ["sync", "shared"])
 @pytest.mark.parametrize(
     "program",
     [
@@ -124,6 +123,7 @@ def hands_over_for_long(_: Simulation) -> None:
         hands_over_for_long,
     ],
 )
+@pytest.mark.parametrize("granularity", ["sync", "shared"])
 def test_a_long_run_is_no_livelock(program: Callable[[Any], Any], granularity: str) -> None:
     """What goes on for long and comes to an end holds, however little of it is seen."""
     found = explore(program, schedules=2, granularity=granularity)

@@ -19,6 +19,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -355,10 +356,6 @@ ENDINGS: dict[Callable[[], None], type[BaseException] | None] = {
 RESTLESS = frozenset({"tzname", "_gc_start", "_gc_cumulative_time"})
 
 
-#: Where something stands: an owner and a name, or the address of a function.
-Place = tuple[str, str] | int
-#: All functions, kept so that no other gets the same address meanwhile.
-KEPT = ("code of", "all functions")
 #: Types of the interpreter of which most values are, and which say nothing of whose a value is.
 PLAIN = frozenset(
     {
@@ -369,56 +366,76 @@ PLAIN = frozenset(
 )
 
 
-def everything() -> dict[Place, Any]:
-    """Return all that a run could have changed in this process, by where it stands."""
+@dataclass
+class Everything:
+    """All that a run could have changed in this process.
+
+    Args:
+        names: what each owner of names has, by the owner's own name.
+        functions: all there are, kept so that no other gets the same address meanwhile.
+        codes: their code, in the same order.
+    """
+
+    names: dict[str, dict[str, Any]]
+    functions: list[types.FunctionType]
+    codes: list[types.CodeType]
+
+
+def everything() -> Everything:
+    """Return all that a run could have changed in this process, as it is now."""
     gc.collect()
-    owners: list[tuple[str, Any]] = []
+    owners: dict[str, Any] = {}
     for module_name, module in list(sys.modules.items()):
         if not isinstance(module, types.ModuleType) or module_name == __name__:
             continue
-        owners.append((module_name, module))
-        owners.extend(
-            (f"{module_name}.{name}", value)
-            for name, value in list(vars(module).items())
-            if isinstance(value, type)
-        )
-    owners.extend((f"table: {patch.owner!r}", patch.owner) for patch in patching.replaced_names())
-    found: dict[Place, Any] = {
-        (owner_name, name): value
-        for owner_name, owner in owners
-        for name, value in list(vars(owner).items())
-        if name not in RESTLESS
-    }
+        owners[module_name] = module
+        for name, value in vars(module).items():
+            if isinstance(value, type):
+                owners[f"{module_name}.{name}"] = value
+    owners |= {f"table: {patch.owner!r}": patch.owner for patch in patching.replaced_names()}
     functions = [each for each in gc.get_objects() if type(each) is types.FunctionType]
-    found |= {id(function): function.__code__ for function in functions}
-    return {**found, KEPT: functions}
+    return Everything(
+        {name: dict(vars(owner)) for name, owner in owners.items()},
+        functions,
+        [function.__code__ for function in functions],
+    )
 
 
-def differences(before: dict[Place, Any], after: dict[Place, Any]) -> list[str]:
+def differences(before: Everything, after: Everything) -> list[str]:
     """Name what has another identity than before, or was there and is gone, or is ours."""
-    return [
-        f"{place}: {value!r} -> {after.get(place)!r}"
-        for place, value in before.items()
-        if after.get(place) is not value and place != KEPT
-    ] + [
-        f"{place} is ours: {value!r}"
-        for place, value in after.items()
-        if type(value) not in PLAIN and belongs_to_us(place, value)
+    changed = [
+        f"{owner}.{name}: {value!r} -> {now.get(name)!r}"
+        for owner, names in before.names.items()
+        for now in [after.names.get(owner, {})]
+        for name, value in names.items()
+        if now.get(name) is not value and name not in RESTLESS
+    ]
+    codes = dict(zip(map(id, after.functions), after.codes, strict=True))
+    changed += [
+        f"{function!r}: {code!r} -> {codes.get(id(function))!r}"
+        for function, code in zip(before.functions, before.codes, strict=True)
+        if codes.get(id(function)) is not code
+    ]
+    return changed + [
+        f"{owner}.{name} is ours: {value!r}"
+        for owner, names in after.names.items()
+        if not owner.startswith(("harness", "tests", "table: <class 'harness"))
+        for name, value in names.items()
+        if type(value) not in PLAIN and belongs_to_us(value)
     ]
 
 
-def belongs_to_us(place: Place, value: object) -> bool:
-    """Tell whether a module or class of others holds something of the simulated world."""
+def belongs_to_us(value: object) -> bool:
+    """Tell whether something is of the simulated world."""
     modules = (type(value).__module__, getattr(value, "__module__", ""))
-    if not any(isinstance(each, str) and each.startswith("harness.world") for each in modules):
-        return False
-    ours = ("harness", "tests", "table: <class 'harness")
-    return isinstance(place, tuple) and not place[0].startswith(ours)
+    return any(isinstance(each, str) and each.startswith("harness.world") for each in modules)
 
 
 def state() -> dict[str, Any]:
-    """Return the state of the interpreter that a run could have changed, by value."""
-    gc.collect()
+    """Return the state of the interpreter that a run could have changed, by value.
+
+    To be asked for right behind `everything`, which collects garbage.
+    """
     things: dict[type, list[Any]] = defaultdict(list)
     for thing in gc.get_objects():
         things[type(thing)].append(thing)
@@ -480,7 +497,7 @@ def test_nothing_of_a_run_stays(program: Callable[[], None], granularity: str) -
     except (Violation, HarnessError, KeyboardInterrupt) as exc:
         raised = type(exc)
 
-    state_after, after = state(), everything()
+    after, state_after = everything(), state()
     expected = ENDINGS[program]
     assert raised is expected or (raised and expected and issubclass(raised, expected))
     assert differences(before, after) == []

@@ -460,7 +460,7 @@ def test_looking_again_and_again_until_something_is_so_is_no_livelock(
     program: Callable[[Any], Any], strategy: str
 ) -> None:
     """Whatever those who look do meanwhile, and whatever the others wait for."""
-    found = explore(program, schedules=20, strategy=strategy)
+    found = explore(program, schedules=10, strategy=strategy)
 
     assert found.verdict == "holds", found.violation or found.why_inconclusive
 

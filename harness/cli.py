@@ -513,7 +513,7 @@ def _print_differences(done: Exploration, text: str) -> None:
     from harness.report.text import search_command
 
     for each in done.differs:
-        print(f"This token was not made here: {each}.")
+        print(f"This token was made elsewhere or earlier: {each}.")
     print("The run is shown as it is now. For a fresh search from the same seed:")
     print(f"  {search_command(Token.decode(text))}")
 

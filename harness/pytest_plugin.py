@@ -778,7 +778,7 @@ def _differences(config: pytest.Config, done: Exploration) -> str:
         return ""
     from harness.report.text import search_command
 
-    lines = [f"This token was not made here: {each}." for each in done.differs]
+    lines = [f"This token was made elsewhere or earlier: {each}." for each in done.differs]
     command = search_command(config.stash[_token_key])
     return "\n".join([*lines, f"For a fresh search from the same seed: {command}", ""])
 

@@ -479,15 +479,19 @@ def test_a_token_of_other_code_says_so_and_offers_a_search(
 
     assert code == 1
     differs, interpreters, _, command, *verdict = out.splitlines()
-    assert differs.startswith(f"This token was not made here: the code has changed: {'0' * 16} ")
-    assert interpreters.startswith("This token was not made here: the interpreter was cpython-2.7")
+    assert differs.startswith(
+        f"This token was made elsewhere or earlier: the code has changed: {'0' * 16} "
+    )
+    assert interpreters.startswith(
+        "This token was made elsewhere or earlier: the interpreter was cpython-2.7"
+    )
     assert command.strip() == (
         "python -m harness run scenarios/airport/storms.py::take_off --class Unlocked "
         "--seed 7 --strategy urw --order fifo"
     )
     assert verdict[0] == "Violation: 'origin' had 2 calls in flight, allowed 1."
     assert run(capsys, *command.split()[3:])[0] == 0, "and that command can be run"
-    assert "not made here" not in run(capsys, "replay", cell["token"])[1]
+    assert "made elsewhere" not in run(capsys, "replay", cell["token"])[1]
     assert project.is_dir()
 
 

@@ -20,15 +20,19 @@ PROGRAM = """
 import functools
 import json
 import helpers
+from helpers import FEE as fee
 
 LIMIT = 3
+OTHER = 3
 
 
 class Account:
-    def __init__(self):
-        self.balance = 1
+    least: int = 0
 
-    def draw(self):
+    def __init__(self, balance=1):
+        self.balance = balance
+
+    def draw(self, *, often=1):
         self.balance -= step(1)
 
     @property
@@ -41,7 +45,7 @@ class Account:
 
 
 def step(amount):
-    return amount + LIMIT
+    return amount + LIMIT + fee + helpers.TAX
 
 
 def unused():
@@ -58,6 +62,11 @@ def program(sim):
     return json.dumps(sorted({"a", "b"}))
 """
 HELPERS = """
+FEE = 5
+TAX, DUTY = 1, 0
+LAST = 9
+
+
 def called(sim):
     return deeper(sim)
 
@@ -112,17 +121,27 @@ def replaced(text: str, old: str, new: str) -> str:
         ("self.balance == 0", "self.balance == 1"),
         ('"Ada"', '"Grace"'),
         ("amount + LIMIT", "amount - LIMIT"),
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("least: int = 0", "least: int = 1"),
+        ("balance=1", "balance=2"),
+        ("often=1", "often=2"),
+        ("SHARED = Account()", "SHARED = Account(2)"),
         ('{"a", "b"}', '{"a", "c"}'),
     ],
 )
 def test_what_a_program_names_is_part_of_it(tmp_path: Path, old: str, new: str) -> None:
-    """Methods of what it uses, what those call, and every constant."""
+    """Methods of what it uses, what those call, every constant, and what data begin with."""
     assert of(tmp_path) != of(tmp_path, program=replaced(PROGRAM, old, new))
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("return deeper(sim)", "return not deeper(sim)"), ('"three"', "(3, True)")],
+    [
+        ("return deeper(sim)", "return not deeper(sim)"),
+        ('"three"', "(3, True)"),
+        ("FEE = 5", "FEE = 6"),
+        ("TAX, DUTY = 1, 0", "TAX, DUTY = 2, 0"),
+    ],
 )
 def test_what_it_names_of_another_module_is_part_of_it(tmp_path: Path, old: str, new: str) -> None:
     """And what that names in turn."""
@@ -135,6 +154,7 @@ def test_what_it_names_of_another_module_is_part_of_it(tmp_path: Path, old: str,
         lambda text: replaced(text, "# A comment.", "# Another\n    # comment."),
         lambda text: "\n\n\n" + text,
         lambda text: replaced(text, "return 1", "return 2"),
+        lambda text: replaced(text, "OTHER = 3", "OTHER = 4"),
     ],
 )
 def test_lines_and_what_is_not_named_make_no_difference(
@@ -142,7 +162,24 @@ def test_lines_and_what_is_not_named_make_no_difference(
 ) -> None:
     """A pin that is pasted moves what follows."""
     assert of(tmp_path) == of(tmp_path, program=change(PROGRAM))
-    assert of(tmp_path) == of(tmp_path, helpers=replaced(HELPERS, "return sim\n", "return 1\n"))
+    for old, new in (("return sim\n", "return 1\n"), ("LAST = 9", "LAST = 8")):
+        assert of(tmp_path) == of(tmp_path, helpers=replaced(HELPERS, old, new))
+
+
+def test_it_does_not_change_with_what_data_have_become(tmp_path: Path) -> None:
+    """Runs leave their traces in modules, and paths differ between machines."""
+    made(tmp_path, "helpers", HELPERS)
+    module = made(tmp_path, "accounts", PROGRAM)
+
+    def fingerprint() -> str:
+        return fingerprint_of(module.program, is_under_test=lambda file: str(tmp_path) in file)
+
+    before = fingerprint()
+    vars(module).update(LIMIT=9)
+    module.Account.least = 7
+    module.Account.__init__.__defaults__ = (5,)
+
+    assert fingerprint() == before
 
 
 def test_a_program_counts_wherever_it_lies(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import Final
 
 Evidence = tuple[tuple[str, str], ...]
@@ -75,7 +77,25 @@ class InternalError(Exception):
 
 def misuse(name: str, value: object, rule: str, way_out: str) -> HarnessError:
     """Make the error for a bad argument: `name=value rule way_out`."""
-    return HarnessError(f"{name}={value!r} {rule} {way_out}")
+    return HarnessError(f"{name}={plain(repr(value))} {rule} {way_out}")
+
+
+def refuse_coroutine(value: object, who: str) -> None:
+    """Refuse what came of a function that has made a coroutine and left it at that.
+
+    Args:
+        value: what the function returned.
+        who: what ran it.
+
+    Raises:
+        HarnessError: nobody will ever run it, and whatever it was to show would hold.
+    """
+    if isinstance(value, CoroutineType) and getcoroutinestate(value) == CORO_CREATED:
+        value.close()
+        raise HarnessError(
+            f"{who} returned {plain(repr(value))}, which nobody awaits: nothing of it has run. "
+            "Make the scenario a coroutine function, and storm by 'async with sim.storm(…)'."
+        )
 
 
 def plain(text: str) -> str:

@@ -62,6 +62,11 @@ LOGGED_ENTRIES = 50_000
 REPLAYS = 10
 REPLAYS_IF_LONG = 3
 CHEAP_STEPS = 20_000
+#: What is said where the first run that held would not hold now.
+OUTLIVED = (
+    "outlives a run: the first schedule that held fails now, too. Make globals, class attributes "
+    "and files anew in the scenario; else this token may hold in another process."
+)
 #: Steps by which an edited run may be longer than twice the one that is shrunk.
 LONGER = 20_000
 #: Violations after so many are kept as they were found: nobody reads them, and to run each again
@@ -624,6 +629,8 @@ class _Explorer:
         self.steps = 0
         self.virtual_ns = 0
         self.failures: list[Failure] = []
+        # The first run that held.
+        self.held: Sequence[int] | None = None
         # Checks of which one violation has been shown, or none need be.
         self._shown = set(settings.expected)
         self.stale_pins: list[str] = []
@@ -843,9 +850,13 @@ class _Explorer:
         is_told = is_news or (found is not None and len(self.failures) < TOLD and not brief)
         if is_told or self.settings.check_determinism:
             history = self._confirm(trial)
+        if self.held is None and trial.verdict == "holds":
+            self.held = trial.choices
         if found is not None:
-            failure = self._failure(trial, history)
-            if simplify and is_news and deviations(trial.choices):
+            outlived = is_news and self._has_outlived()
+            failure = self._failure(trial, history, outlived=outlived)
+            is_simple = not deviations(trial.choices) or outlived or self.interrupted
+            if simplify and is_news and not is_simple:
                 failure = self._simplest(trial) or failure
             self._shown.add(failure.check)
             is_first = not self.failures and not brief
@@ -876,6 +887,21 @@ class _Explorer:
         trial.told = again.violation
         return history
 
+    def _has_outlived(self) -> bool:
+        """Tell whether the first run that held would not hold now.
+
+        Then any run may fail by what an earlier one has left behind, and no simpler one tells more.
+        """
+        if self.held is None:
+            return False
+        try:
+            return self.run(replayed(self.held)).violation is not None
+        except HarnessError:
+            return True
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return False
+
     def _simplest(self, trial: Trial) -> Failure | None:
         """Return the simplest failure with the same bug; None if it comes to nothing."""
         # An edited run may go on for long where this one stopped, and shows nothing by that.
@@ -902,18 +928,29 @@ class _Explorer:
             self.interrupted = True
             return None
 
-    def _failure(self, trial: Trial, history: History | None, shrunk: str = "") -> Failure:
+    def _failure(
+        self,
+        trial: Trial,
+        history: History | None,
+        shrunk: str = "",
+        *,
+        outlived: bool = False,
+    ) -> Failure:
         violation = trial.told or trial.violation
         assert violation is not None, "only violations are failures"
         token = self.token_of(trial.choices)
+        unusual = deviations(trial.choices)
+        # Of a plain run that held at first it is not the order that explains it.
+        why = because(history, unusual) if history and (unusual or not outlived) else ()
         shown = Violation(
             violation.check,
             violation.summary,
             [
                 ("scenario", self._scenario_row(violation)),
                 *self._rows(violation, trial),
-                *(because(history, deviations(trial.choices)) if history else ()),
+                *why,
                 *([("shrunk", shrunk)] if shrunk else []),
+                *([("state", OUTLIVED)] if outlived else []),
                 ("replay", replay_command(token)),
             ],
         )
@@ -924,7 +961,7 @@ class _Explorer:
             token,
             self.runs,
             trial.steps,
-            deviations(trial.choices),
+            unusual,
             to_seconds(trial.virtual_ns),
             history.digest() if history else "",
             self.walk,

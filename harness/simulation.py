@@ -28,7 +28,7 @@ from harness.checks import (
 )
 from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, AsyncStore, FakePool, Gate, InFlight, Store
-from harness.errors import HarnessError, Violation, misuse
+from harness.errors import HarnessError, Violation, misuse, refuse_coroutine
 from harness.faults import Crash, Pause, Rule, Site, Verdict
 from harness.world import account, onlooker, selector, tasks, threads, waits
 from harness.world.fibers import Stop, World
@@ -318,7 +318,7 @@ class _Nursery:
 
     def __init__(self, world: World, checks: tuple[Check, ...]) -> None:
         for check in checks:
-            if not callable(getattr(check, "watch", None)):
+            if isinstance(check, type) or not callable(getattr(check, "watch", None)):
                 raise misuse(
                     "checks",
                     check,
@@ -488,7 +488,8 @@ class Storm(_Nursery):
             name: what they are called; by default the name of the function.
 
         Raises:
-            HarnessError: called outside the storm, or `copies` is below 1.
+            HarnessError: called outside the storm, or `copies` is below 1. What the thread comes
+                to is one, too, if `function` is a coroutine function.
         """
         for each in self._names(function, copies, name):
             outcome = _Outcome(each)
@@ -506,7 +507,9 @@ class Storm(_Nursery):
 
     def _run(self, outcome: _Outcome, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
-            outcome.value = function(*args)
+            value = function(*args)
+            refuse_coroutine(value, f"'{outcome.name}'")
+            outcome.value = value
         except Stop:
             raise
         except BaseException as exc:  # noqa: BLE001 - handed to whoever asks for it

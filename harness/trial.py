@@ -21,7 +21,7 @@ from harness.core.clock import to_seconds
 from harness.core.history import History
 from harness.core.kernel import Actor, Limits, Passing
 from harness.core.tape import Redundant, Tape
-from harness.errors import HarnessError, InternalError, Violation
+from harness.errors import HarnessError, InternalError, Violation, refuse_coroutine
 from harness.faults import Fired
 from harness.simulation import (
     AsyncSimulation,
@@ -227,7 +227,7 @@ class _Judge:
             asyncio.run(self._async_body(simulation))
         else:
             self.simulation = Simulation(world)
-            self.function(self.simulation)
+            refuse_coroutine(self.function(self.simulation), "the scenario")
         self._finish()
 
     async def _async_body(self, simulation: AsyncSimulation) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from harness import EndsCancelled, Exactly, LeakBound, cancel_each, explore
+from harness.core.token import Token
+from harness.explore import run_token
+from harness.report.because import PLAIN
 from harness.world.overheard import overhearing
 from harness.world.waits import file_name
 
@@ -371,3 +374,64 @@ def test_a_parked_task_may_be_cancelled_between_two_steps_of_somebody_else() -> 
 
     assert "the callback Future.set_result, scheduled at test_evidence.py:" in verdict
     assert "InvalidStateError" in verdict
+
+
+SEEN: list[int] = []
+
+
+def remembers_every_run(sim: Any) -> None:
+    """What it appends to is never made anew."""
+    with sim.storm() as storm:
+        storm.spawn(SEEN.append, 1, name="one")
+        storm.spawn(SEEN.append, 2, name="two")
+    assert len(SEEN) <= 20, "too many"
+
+
+def remembers_only_a_failure(sim: Any) -> None:
+    """A lost update marks the module, and then every run fails."""
+    box = [0]
+
+    def add() -> None:
+        seen = box[0]
+        sim.point()
+        box[0] = seen + 1
+
+    with sim.storm() as storm:
+        storm.spawn(add, copies=2)
+    if box[0] != 2:
+        SEEN.append(1)
+    assert not SEEN, "marked"
+
+
+@pytest.mark.parametrize("program", [remembers_every_run, remembers_only_a_failure])
+def test_a_failure_of_what_outlives_a_run_says_so(program: Program) -> None:
+    """Nothing is shrunk then: each run would fail, and the simplest for nothing of its own."""
+    SEEN.clear()
+    found = explore(program, schedules=50)
+    assert found.violation is not None
+    rows = dict(found.violation.evidence)
+
+    assert rows["state"].startswith("outlives a run: the first schedule that held fails now, too.")
+    assert "shrunk" not in rows
+    assert PLAIN not in rows.values()
+
+    # The token of the second is right: it fails alone, and that is its own doing.
+    SEEN.clear()
+    again = run_token(program, Token.decode(found.failures[0].token))
+    assert (again.verdict == "holds") == (program is remembers_every_run)
+
+
+def test_a_failure_that_leaves_nothing_behind_does_not() -> None:
+    """Neither one that is found late nor one of the plain run."""
+
+    def fails_at_once(sim: Any) -> None:
+        assert sim is None, "always"
+
+    def fails_late(sim: Any) -> None:
+        SEEN.clear()
+        remembers_only_a_failure(sim)
+
+    for program in (fails_at_once, fails_late):
+        violation = explore(program, schedules=50).violation
+        assert violation is not None
+        assert "state" not in dict(violation.evidence)

@@ -23,6 +23,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -983,18 +984,19 @@ def load(path: Path) -> ModuleType:
     _forget_namesakes(path)
     folder = str(path.parent)
     added = folder not in sys.path
-    if added:
-        # For `from broken import …`, as under pytest.
-        sys.path.insert(0, folder)
     try:
+        if _is_hidden(name.partition(".")[0], folder):
+            # While it can be seen: what is imported is found, whatever comes before it.
+            importlib.import_module(name.partition(".")[0])
+        if added:
+            # For `from broken import …`, as under pytest.
+            sys.path.insert(0, folder)
         with _rewriting(name):
             return importlib.import_module(name)
-    except Exception as exc:
-        raise import_failed(path, exc) from exc
-    except SystemExit as exc:
+    except (Exception, SystemExit) as exc:
         raise import_failed(path, exc) from exc
     finally:
-        if added:
+        if added and folder in sys.path:
             sys.path.remove(folder)
 
 
@@ -1097,6 +1099,9 @@ def _module_name(path: Path) -> str:
             sys.path.insert(0, here)
         top = importlib.util.find_spec(parts[0])
         locations = (top.submodule_search_locations or ()) if top is not None else ()
+        if top is not None and top.origin is None and _is_hidden(parts[0], str(path.parent)):
+            # In cache/test_cache.py `cache` is cache.py, not a folder without __init__.py.
+            locations = ()
         if Path.cwd() / parts[0] in {Path(each).resolve() for each in locations}:
             return ".".join(parts)
     package = f"{MADE_UP}{_digest(path.parent)}"
@@ -1105,6 +1110,13 @@ def _module_name(path: Path) -> str:
         made.__path__ = [str(path.parent)]
         sys.modules[package] = made
     return f"{package}.{path.stem}"
+
+
+def _is_hidden(package: str, folder: str) -> bool:
+    """Tell whether something in a folder has the name of a package: put first, it would be it."""
+    found = PathFinder.find_spec(package, [folder])
+    # A folder without __init__.py hides nothing: it shares the name with those that come later.
+    return found is not None and found.origin is not None
 
 
 def _forget_namesakes(path: Path) -> None:

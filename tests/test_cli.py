@@ -78,6 +78,33 @@ def is_wrong(sim):
     assert total == 42
 """
 
+HANGAR = """
+class Hangar:
+    def __init__(self):
+        self.planes = 0
+
+    def enter(self):
+        self.planes = self.planes + 1
+"""
+
+KEPT = """
+from harness import scenario
+
+@scenario
+def test_all_are_counted(sim):
+    hangar = Hangar()
+    with sim.storm() as storm:
+        storm.spawn(hangar.enter, copies=2)
+    assert hangar.planes == 2
+
+@scenario
+def test_one_is_counted(sim):
+    hangar = Hangar()
+    with sim.storm() as storm:
+        storm.spawn(hangar.enter)
+    assert hangar.planes == 1
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -334,6 +361,39 @@ def test_a_path_may_be_any_file(
     assert [each["name"] for each in found] == ["waits", "is_wrong"]
     assert found[0]["path"] == file.as_posix()
     assert project.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("folder", "files", "imported"),
+    [
+        ("hangar", ["hangar.py"], "from hangar import Hangar"),
+        ("runway", ["runway/__init__.py"], "from runway import Hangar"),
+        ("terminal", ["terminal.py", "__init__.py"], "from terminal.terminal import Hangar"),
+        ("lounge", ["lounge.py", "__init__.py"], "from .lounge import Hangar"),
+    ],
+)
+def test_a_module_may_be_called_as_its_folder(
+    folder: str,
+    files: list[str],
+    imported: str,
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A folder without __init__.py is no package, as for pytest; alike here and in processes."""
+    here = project / folder
+    for name in files:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(HANGAR, encoding="utf-8")
+    (here / f"test_{folder}.py").write_text(imported + KEPT, encoding="utf-8")
+
+    cells = run_json(capsys, "run", folder)
+    in_processes = run_json(capsys, "run", folder, "--jobs", "2")
+    code, out, err = run(capsys, "replay", cells[0]["token"])
+
+    assert [cell["verdict"] for cell in cells] == ["Failed", "holds"]
+    assert in_processes == cells
+    assert (code, err) == (1, "")
+    assert "not made here" not in out
 
 
 def test_a_failure_names_nothing_that_only_this_process_knows(

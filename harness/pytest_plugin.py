@@ -495,6 +495,7 @@ def pytest_make_collect_report(
     if "harness.errors" not in sys.modules and not _is_storm_file(collector):
         return report
     from harness.errors import HarnessError
+    from harness.scenario import raised_at
 
     exc = _cause(excinfo.value, HarnessError)
     place = collector.nodeid or str(collector.path)
@@ -504,7 +505,8 @@ def pytest_make_collect_report(
         report.longrepr = line
     elif _is_storm_file(collector) and not isinstance(excinfo.value, pytest.Collector.CollectError):
         text = " ".join(f"{type(excinfo.value).__name__}: {excinfo.value}".split())
-        report.longrepr = f"{place} cannot be imported: {text.removesuffix(':')}"
+        at = raised_at(excinfo.value)
+        report.longrepr = f"{place} cannot be imported: {text.removesuffix(':')}{at}"
         collector.config.stash[_misuse_key].append(report.longrepr)
     elif _is_storm_file(collector):
         # pytest has put an import error, with a traceback, into the text of its own exception.
@@ -513,7 +515,9 @@ def pytest_make_collect_report(
             (line[1:].strip() for line in reversed(lines) if line.startswith("E ")),
             lines[-1].strip(),
         )
-        report.longrepr = f"{place} cannot be imported: {last}"
+        cause = excinfo.value.__cause__
+        at = raised_at(cause) if cause is not None else ""
+        report.longrepr = f"{place} cannot be imported: {last}{at}"
         collector.config.stash[_misuse_key].append(report.longrepr)
     return report
 

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
+from traceback import walk_tb
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
@@ -48,6 +49,7 @@ from harness.report.results import Result
 from harness.report.text import worth_rows
 from harness.search.random_walk import Walks
 from harness.simulation import AsyncSimulation, Simulation
+from harness.world.under_test import is_under_test
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
@@ -965,9 +967,21 @@ def import_failed(path: Path, exc: BaseException) -> HarnessError:
     if isinstance(exc, HarnessError):
         return HarnessError(f"{shown(path)}: {exc}")
     text = " ".join(str(exc).split())
-    return HarnessError(
-        f"{shown(path)} cannot be imported: {type(exc).__name__}{f': {text}' if text else ''}"
-    )
+    kind = f"{type(exc).__name__}{f': {text}' if text else ''}"
+    return HarnessError(f"{shown(path)} cannot be imported: {kind}{raised_at(exc)}")
+
+
+def raised_at(exc: BaseException) -> str:
+    """Return the innermost place of the user's that an exception comes from, as ` (bank.py:2)`.
+
+    Empty if there is none, or if the exception names it itself.
+    """
+    lines = [
+        f"{shown(Path(frame.f_code.co_filename))}:{line}"
+        for frame, line in walk_tb(exc.__traceback__)
+        if is_under_test(frame.f_code.co_filename)
+    ]
+    return f" ({lines[-1]})" if lines and not isinstance(exc, SyntaxError) else ""
 
 
 def load(path: Path) -> ModuleType:

@@ -598,13 +598,22 @@ def test_components_are_folders_below_scenarios(tmp_path: Path) -> None:
     assert (inside.component, outside.component) == ("airport/tower", "flights")
 
 
-def test_a_file_that_raises_is_one_line(tmp_path: Path) -> None:
-    """File, kind of exception, message."""
+def test_a_file_that_raises_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File, kind of exception, message, and where the user's own code raised it."""
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "storms.py"
-    file.write_text("raise RuntimeError('no\\nluck')", encoding="utf-8")
+    file.write_text("import timetable", encoding="utf-8")
+    (tmp_path / "timetable.py").write_text(
+        "from concurrent.futures import Future\n"
+        "read = Future()\n"
+        "read.set_exception(RuntimeError('no\\nluck'))\n"
+        "read.result()\n",
+        encoding="utf-8",
+    )
 
     with pytest.raises(
-        HarnessError, match=r"storms\.py cannot be imported: RuntimeError: no luck$"
+        HarnessError,
+        match=r"^storms\.py cannot be imported: RuntimeError: no luck \(timetable.py:4\)$",
     ):
         load(file)
 

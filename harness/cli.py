@@ -2,7 +2,7 @@
 
     0  everything is as the scenarios declare it (replay: the run holds)
     1  something is not (replay: the violation came back)
-    2  misuse: one line on stderr says what, the rule, and the way out
+    2  misuse, or something could not be run: one line on stderr says what, and the way out
   130  interrupted: what was found so far is shown all the same
 
 With `--json` stdout carries JSON and nothing else, equal in two runs but for `seconds`. This module
@@ -61,10 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return results(options, _print_table)
         settings = _settings(options)
-        selected = _selected(options)
-        if options.command == "list":
-            return _list(selected, options)
-        return _run(selected, settings, options)
+        selected, unread = _selected(options)
+        code = MISUSE
+        if selected and options.command == "list":
+            code = _list(selected, options)
+        elif selected:
+            code = _run(selected, settings, options)
+        for line in unread:
+            _complain(line)
+        return MISUSE if unread and code != INTERRUPTED else code
     except (HarnessError, InternalError) as exc:
         return _complain(str(exc))
     except KeyboardInterrupt:
@@ -215,58 +220,87 @@ def _seeds(text: str | None) -> tuple[int, int] | None:
 # --- selection ------------------------------------------------------------------------------------
 
 
-def _selected(options: argparse.Namespace) -> list[tuple[Scenario, list[Column]]]:
+def _selected(
+    options: argparse.Namespace,
+) -> tuple[list[tuple[Scenario, list[Column]]], list[str]]:
     """Return the scenarios that were asked for, each with the columns that were.
+
+    And a line for each file that cannot be imported; without any there is at least one scenario.
 
     Raises:
         HarnessError: something that was asked for is not there.
     """
-    found = list({id(each): each for each in _found(options.targets)}.values())
-    selected = [(each, _columns(each, options.class_name)) for each in found]
+    from harness.scenario import NotImported
+
+    unread: list[str] = []
+    selected = []
+    for each in {id(each): each for each in _found(options.targets, unread)}.values():
+        try:
+            selected.append((each, _columns(each, options.class_name)))
+        except NotImported as exc:
+            unread.append(str(exc))
     if options.class_name is not None:
-        if not any(columns for _, columns in selected):
+        selected = [(each, columns) for each, columns in selected if columns]
+        if not selected and not unread:
             way_out = "See python -m harness list --json."
             raise misuse(
                 "class", options.class_name, "is a class of none of these scenarios.", way_out
             )
-        selected = [(each, columns) for each, columns in selected if columns]
-    return selected
+    return selected, list(dict.fromkeys(unread))
 
 
 def _columns(each: Scenario, class_name: str | None) -> list[Column]:
     return [column for column in each.columns() if class_name in (None, column.name)]
 
 
-def _found(targets: Sequence[str]) -> Iterator[Scenario]:
-    from harness.scenario import default_folder, files_in, find, load, scenarios_in
+def _found(targets: Sequence[str], unread: list[str]) -> Iterator[Scenario]:
+    """Yield what targets name; what cannot be imported becomes a line of `unread`."""
+    from harness.scenario import NotImported, default_folder
 
     for target in targets or [str(default_folder())]:
-        path = Path(target)
-        if "::" in target:
-            yield find(target)
-        elif path.is_dir():
-            found = [each for file in files_in(path) for each in scenarios_in(load(file))]
-            if not found:
-                rule = "has no function under @scenario in a storms.py, storms_*.py or test_*.py."
-                way_out = (
-                    "Name the folder or file that has, or begin with python -m harness new NAME."
-                )
-                raise misuse("path", target, rule, way_out)
-            yield from found
-        elif path.is_file():
-            _check_readable(path)
-            found = scenarios_in(load(path))
-            if not found:
-                raise misuse(
-                    "path", target, "has no function under @scenario.", "Name a file that has."
-                )
-            yield from found
-        elif path.suffix == ".py" or len(path.parts) > 1 or path.exists():
+        try:
+            yield from _at(target, unread)
+        except NotImported as exc:
+            unread.append(str(exc))
+
+
+def _at(target: str, unread: list[str]) -> list[Scenario]:
+    """Return what one target names; a folder without what cannot be imported.
+
+    Raises:
+        HarnessError: it names nothing.
+    """
+    from harness.scenario import NotImported, files_in, find, load, scenarios_in
+
+    path = Path(target)
+    if "::" in target:
+        return [find(target)]
+    if path.is_dir():
+        found: list[Scenario] = []
+        before = len(unread)
+        for file in files_in(path):
+            try:
+                found += scenarios_in(load(file))
+            except NotImported as exc:
+                unread.append(str(exc))
+        if not found and len(unread) == before:
+            rule = "has no function under @scenario in a storms.py, storms_*.py or test_*.py."
+            way_out = "Name the folder or file that has, or begin with python -m harness new NAME."
+            raise misuse("path", target, rule, way_out)
+        return found
+    if path.is_file():
+        _check_readable(path)
+        found = scenarios_in(load(path))
+        if not found:
             raise misuse(
-                "path", target, "is no file or folder that can be read.", "Name one that is there."
+                "path", target, "has no function under @scenario.", "Name a file that has."
             )
-        else:
-            yield find(target)
+        return found
+    if path.suffix == ".py" or len(path.parts) > 1 or path.exists():
+        raise misuse(
+            "path", target, "is no file or folder that can be read.", "Name one that is there."
+        )
+    return [find(target)]
 
 
 def _check_readable(path: Path) -> None:
@@ -561,7 +595,13 @@ def _stress(options: argparse.Namespace) -> int:
         targets: Sequence[str], class_name: str | None
     ) -> list[tuple[Scenario, list[Column]]]:
         options.targets, options.class_name = targets, class_name
-        return _selected(options)
+        selected, unread = _selected(options)
+        if unread:
+            more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+            raise HarnessError(
+                f"Nothing is begun, since a campaign is planned as a whole: {unread[0]}{more}"
+            )
+        return selected
 
     return stress(options, select)
 

@@ -209,7 +209,7 @@ class Scenario:
         """Return the subject, then the variants in the order in which they stand in their files.
 
         Raises:
-            HarnessError: the `broken.py` beside it cannot be imported.
+            NotImported: the `broken.py` beside it cannot be.
         """
         if self.subject is None:
             return [Column(None)]
@@ -962,13 +962,17 @@ def import_file(path: Path, name: str) -> ModuleType:
     return module
 
 
-def import_failed(path: Path, exc: BaseException) -> HarnessError:
+class NotImported(HarnessError):
+    """A file of scenarios, or of their variants, raises when it is imported."""
+
+
+def import_failed(path: Path, exc: BaseException) -> NotImported:
     """Make the one line for a file that raises when it is imported."""
     if isinstance(exc, HarnessError):
-        return HarnessError(f"{shown(path)}: {exc}")
+        return NotImported(f"{shown(path)}: {exc}")
     text = " ".join(str(exc).split())
     kind = f"{type(exc).__name__}{f': {text}' if text else ''}"
-    return HarnessError(f"{shown(path)} cannot be imported: {kind}{raised_at(exc)}")
+    return NotImported(f"{shown(path)} cannot be imported: {kind}{raised_at(exc)}")
 
 
 def raised_at(exc: BaseException) -> str:
@@ -988,7 +992,7 @@ def load(path: Path) -> ModuleType:
     """Import a file of scenarios as pytest would, assertion rewriting included: it moves points.
 
     Raises:
-        HarnessError: it cannot be imported.
+        NotImported: it cannot be.
     """
     path = path.resolve()
     for module in list(sys.modules.values()):
@@ -1042,6 +1046,8 @@ def files_in(folder: Path) -> list[Path]:
 def find(name: str, *, folder: Path | None = None) -> Scenario:
     """Return the scenario `path/to/storms.py::cold_key`, or `cold_key` somewhere below `folder`.
 
+    A name is looked for in all files that can be imported.
+
     Raises:
         HarnessError: there is none, or more than one.
     """
@@ -1058,7 +1064,15 @@ def find(name: str, *, folder: Path | None = None) -> Scenario:
         paths: Iterable[Path] = [path]
     else:
         paths = files_in(folder or default_folder())
-    found = [each for path in paths for each in scenarios_in(load(path)) if each.name == short]
+    found: list[Scenario] = []
+    unread: list[NotImported] = []
+    for path in paths:
+        try:
+            found += [each for each in scenarios_in(load(path)) if each.name == short]
+        except NotImported as exc:
+            if separator:
+                raise
+            unread.append(exc)
     if len(found) > 1:
         raise misuse(
             "scenario",
@@ -1066,8 +1080,12 @@ def find(name: str, *, folder: Path | None = None) -> Scenario:
             "names more than one.",
             f"Say which: {', '.join(each.token_name for each in found)}.",
         )
+    if not found and unread:
+        rule = "is unknown: no file or folder, and no scenario in the files that can be imported."
+        raise misuse("scenario", name, rule, str(unread[0]))
     if not found:
-        raise misuse("scenario", name, "is unknown.", "See python -m harness list.")
+        rule = "is unknown." if separator else "is unknown: no scenario, file or folder."
+        raise misuse("scenario", name, rule, "See python -m harness list.")
     return found[0]
 
 

@@ -673,13 +673,89 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
+# --- files that cannot be imported ----------------------------------------------------------------
+
+
+@pytest.fixture
+def torn(project: Path) -> str:
+    """What is told of a project of which one file cannot be imported, nor the variants of another.
+
+    They stand before the others.
+    """
+    for name, text in (("aground/storms", "FLIGHT"), ("adrift/broken", "def")):
+        (project / "scenarios" / name).parent.mkdir()
+        (project / "scenarios" / f"{name}.py").write_text(text, encoding="utf-8")
+    (project / "scenarios" / "adrift" / "storms.py").write_text(
+        "from harness import scenario\n@scenario(int)\ndef drifts(sim, cls): ...\n",
+        encoding="utf-8",
+    )
+    return (
+        "scenarios/aground/storms.py cannot be imported: NameError: name 'FLIGHT' is not defined "
+        "(scenarios/aground/storms.py:1)"
+    )
+
+
+@pytest.mark.parametrize("command", ["list", "run", "matrix"])
+def test_a_file_that_cannot_be_imported_does_not_lose_the_others(
+    command: str, torn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be run is run and shown, each file is one line, and the exit code is 2."""
+    code, out, err = run(capsys, command, "scenarios", "--schedules", "2", "--json")
+
+    first, second = err.splitlines()
+    shown = {each.get("scenario", each.get("name")) for each in json.loads(out)}
+    assert code == 2
+    assert shown == {"take_off", "land"}
+    assert first == f"faultloom: {torn}"
+    assert second.startswith("faultloom: scenarios/adrift/broken.py cannot be imported: SyntaxErr")
+
+
+def test_a_campaign_begins_with_all_of_its_scenarios_or_not_at_all(
+    torn: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once the file was mended, other scenarios than those of its plan would be there."""
+    code, out, err = run(capsys, "stress", "scenarios", "--schedules", "2")
+
+    assert (code, out) == (2, "")
+    assert err == (
+        "faultloom: Nothing is begun, since a campaign is planned as a whole: "
+        f"{torn} (and 1 more)\n"
+    )
+    assert not (project / "campaign.sqlite").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "run", "stress"])
+@pytest.mark.parametrize("others", [[], ["scenarios"]])
+def test_a_name_that_was_mistyped_is_told_first(
+    command: str, others: list[str], torn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else is wrong; it may be in a file that cannot be imported, so that is told too."""
+    code, out, err = run(capsys, command, *others, "nothere")
+
+    assert (code, out) == (2, "")
+    assert err.startswith("faultloom: scenario='nothere' is unknown: no file or folder, and no sc")
+    assert err.endswith(f"{torn}\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("torn")
+def test_a_name_is_found_beside_a_file_that_cannot_be_imported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The file is not what was asked for."""
+    code, out, err = run(capsys, "run", "land", "--schedules", "2")
+
+    assert (code, err) == (0, "")
+    assert "1 of 1 cells as declared" in out
+
+
 # --- misuse ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["run", "nothing"], "scenario='nothing' is unknown"),
+        (["run", "nothing"], "scenario='nothing' is unknown: no scenario, file or folder."),
         (["replay", "t1:x", "--stop-at", "0"], "stop-at=0 must be at least 1"),
         (["run", "scenarios/airport/storms.py::nothing"], "is unknown"),
         (["run", "nowhere/storms.py"], "is no file or folder that can be read"),

@@ -477,8 +477,11 @@ def test_misuse_inside_a_run_fails_the_item_in_one_line(project: Path) -> None:
         ),
         ("def", "storms.py cannot be imported: SyntaxError: "),
         (
-            "\nimport maps",
-            "storms.py cannot be imported: ModuleNotFoundError: No module named 'maps' (storms.py:2)",
+            "\nimport weather",
+            (
+                "storms.py cannot be imported: ModuleNotFoundError: No module named 'weather' "
+                "(storms.py:2)"
+            ),
         ),
         (
             "from harness import scenario\nscenario(int, catches={str: 'Failed'})",

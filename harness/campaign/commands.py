@@ -317,9 +317,7 @@ def could_not_be_run(cell: Merged) -> bool:
 
 def shows_wrong(cell: Merged) -> bool:
     """Tell whether a cell is not as declared, whatever the shards that are missing come to."""
-    if cell.unexpected or cell.problems:
-        return True
-    return not cell.missing and not cell.is_as_declared
+    return not cell.is_as_declared and not cell.is_unfinished
 
 
 def _tell_github(cell: Merged) -> None:

@@ -231,6 +231,11 @@ class Merged:
         return self.verdict in caught_by if caught_by else self.verdict == "holds"
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether it is not as declared for nothing but shards that are missing."""
+        return bool(self.missing) and not self.unexpected and not self.problems
+
+    @property
     def summary(self) -> str:
         """The verdict in a few words, such as `Holds (1,920 schedules)`."""
         if self.verdict == "inconclusive":

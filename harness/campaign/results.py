@@ -199,6 +199,7 @@ class Total:
 
     cells: int = 0
     good: int = 0
+    unfinished: int = 0
     schedules: int = 0
     virtual_seconds: float = 0.0
     seconds: float = 0.0
@@ -208,17 +209,19 @@ class Total:
         """Count a cell."""
         self.cells += 1
         self.good += cell.is_as_declared
+        self.unfinished += cell.is_unfinished
         self.schedules += cell.schedules
         self.virtual_seconds += cell.virtual_seconds
         self.seconds += cell.seconds
         self.missing += cell.missing
 
     def __str__(self) -> str:
-        unfinished = f" {self.missing:,} shards are missing." if self.missing else ""
+        unfinished = f", {self.unfinished} unfinished" if self.unfinished else ""
+        missing = f" {self.missing:,} shards are missing." if self.missing else ""
         return (
-            f"{self.good} of {self.cells} cells as declared; {self.schedules:,} schedules, "
-            f"{self.virtual_seconds:g} s of virtual time in {self.seconds:.2f} s of work."
-            f"{unfinished}"
+            f"{self.good} of {self.cells} cells as declared{unfinished}; "
+            f"{self.schedules:,} schedules, "
+            f"{self.virtual_seconds:g} s of virtual time in {self.seconds:.2f} s of work.{missing}"
         )
 
 

@@ -110,6 +110,7 @@ def test_ctrl_c_and_a_time_limit_keep_what_was_found(path: Path) -> None:
     assert "interrupted after" in said
     assert limited.returncode == 0, limited.stderr
     assert "the time is up after" in limited.stderr
+    assert "0 of 1 cells as declared, 1 unfinished; " in limited.stdout
     assert f"python -m harness stress --db {path} --resume" in limited.stderr
     assert done_in(path) >= before >= 1
 

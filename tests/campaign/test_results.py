@@ -190,7 +190,22 @@ def test_a_cell_with_missing_shards_is_no_pass(
     said = capsys.readouterr().out
     assert code == 1
     assert "storms.py::cold_key with CheckThenAct: 2 of 5 shards are missing." in said
+    assert "\n1 of 3 cells as declared, 2 unfinished; 1,009 schedules, " in said
+    assert "s of work. 7 shards are missing.\n" in said
     assert "This is shard 1/2: results FILE FILE … shows all 2 together." in said
+
+
+def test_a_cell_of_which_something_is_known_to_be_wrong_is_not_unfinished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shards that are missing cannot mend it."""
+    made = plan()
+    violated = next(unit for unit in units(made) if unit.scenario.endswith("full"))
+    done = [not_run(units(made)[0], "it could not be"), failing(violated)]
+
+    cli.main(["results", str(written(tmp_path / "a.sqlite", made, done))])
+
+    assert "\n0 of 3 cells as declared, 1 unfinished; " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("is_crash", "code"), [(False, 2), (True, 1)])

@@ -343,9 +343,10 @@ def _news(cell: Declared, outcome: Outcome) -> None:
     """Say at once that a cell is not as declared."""
     found = next(iter(outcome.unaccounted(cell.caught_by)), None)
     if found is None:
-        _say(f"{cell.name}: {outcome.problem}")
+        _say(f"{cell.title}: {outcome.problem}")
     else:
-        _say(f"{cell.name}: {found.summary} python -m harness replay {found.token}")
+        seen = found.summary.removesuffix(".")
+        _say(f"{cell.title}: {seen}; replay: python -m harness replay {found.token}")
 
 
 @contextlib.contextmanager

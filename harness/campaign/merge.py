@@ -70,6 +70,11 @@ class Declared:
         return cell_key(self.scenario.rpartition("::")[2], self.class_name, self.case)
 
     @property
+    def title(self) -> str:
+        """What messages call it: `path/to/storms.py::cold_key with CheckThenAct`."""
+        return f"{self.scenario}{f' with {self.class_name}' if self.class_name else ''}"
+
+    @property
     def key(self) -> str:
         """A text that no other cell has."""
         return cell_key(self.scenario, self.class_name, self.case)
@@ -250,8 +255,7 @@ class Merged:
         """Say what is not as declared, with the verdict; empty if all is as declared."""
         if self.is_as_declared:
             return ""
-        scenario, class_name = self.declared.scenario, self.declared.class_name
-        name = f"{scenario}{f' with {class_name}' if class_name else ''}"
+        name = self.declared.title
         lines = [f"{name}: {self._why()}" for _ in range(bool(self.missing or self.problems))]
         if not lines or self.unexpected:
             lines.append(f"{name}: {self._difference()}")

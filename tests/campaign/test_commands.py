@@ -115,6 +115,25 @@ def test_ctrl_c_and_a_time_limit_keep_what_was_found(path: Path) -> None:
     assert done_in(path) >= before >= 1
 
 
+def test_what_is_found_is_told_at_once_with_its_file_and_its_command(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line on stderr for each cell that is not as declared."""
+    monkeypatch.chdir(ROOT)
+
+    words = ["stress", f"{COUNTING}::wrong", "--schedules=9", "--workers=1", f"--db={path}"]
+    code = cli.main(words)
+
+    [line] = capsys.readouterr().err.splitlines()
+    with Results([path]) as results:
+        [token] = [cell.token for cell in results.merged() if not cell.is_as_declared]
+    assert code == 1
+    assert line == (
+        f"faultloom: {COUNTING}::wrong: an assert of the scenario failed: "
+        f"assert 2 == 3; replay: python -m harness replay {token}"
+    )
+
+
 def test_github_is_told_of_a_campaign(path: Path) -> None:
     """At the line of the scenario, once for each cell that is not as declared."""
     words = ("stress", f"{COUNTING}::counted", f"{COUNTING}::refused", "--schedules", "4")

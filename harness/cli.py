@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -47,6 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _write_utf8()
     try:
+        try:
+            return _done(arguments)
+        finally:
+            # Else it is written at exit, where nobody can catch what goes wrong.
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # Whoever read has seen enough. What is left goes nowhere, also what is written at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return NOT_AS_DECLARED
+
+
+def _done(arguments: Sequence[str] | None) -> int:
+    """Run one command, and tell what goes wrong; return the exit code."""
+    try:
         options = _parser().parse_args(arguments)
         _check_new(getattr(options, "emit_test", None))
         _reports(options).check()
@@ -75,10 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough. Nothing more can be written, not even at exit.
-        sys.stdout = io.StringIO()
-        return NOT_AS_DECLARED
 
 
 # --- arguments ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -668,8 +669,6 @@ def _debugged(folder: Path, token: str, step: str, typed: str) -> subprocess.Com
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
@@ -830,6 +829,29 @@ def test_the_module_is_the_command() -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("faultloom: token='nonsense' is not a token")
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["run", "--schedules", "2"], ["--help"]])
+@pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
+def test_a_reader_that_has_seen_enough_is_no_news(
+    arguments: list[str], errors: int, project: Path
+) -> None:
+    """As in `| head -3`: nothing on stderr, and the exit code that Python's documentation names."""
+    read, write = os.pipe()
+    os.close(read)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *arguments],
+        cwd=project,
+        # What is still to be written when the command ends is what this is about.
+        env={**_environment(), "PYTHONUNBUFFERED": ""},
+        stdout=write,
+        stderr=errors,
+        check=False,
+    )
+    os.close(write)
+
+    assert (done.returncode, done.stderr or b"") == (1, b"")
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

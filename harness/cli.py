@@ -89,6 +89,14 @@ def _done(arguments: Sequence[str] | None) -> int:
         return MISUSE if unread and code != INTERRUPTED else code
     except (HarnessError, InternalError) as exc:
         return _complain(str(exc))
+    except ModuleNotFoundError as exc:
+        # What code of the user's lacks is told where that is imported.
+        if (exc.name or "harness").partition(".")[0] == "harness":
+            raise
+        return _complain(
+            f"{exc.msg}: {sys.executable} has not what faultloom needs. Write pip install "
+            "faultloom, or in a clone .venv/bin/python -m harness, once make setup has made it."
+        )
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED

@@ -831,6 +831,29 @@ def test_the_module_is_the_command() -> None:
     assert done.stderr.startswith("faultloom: token='nonsense' is not a token")
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["stress"], ["replay", "t1:x"], ["results", "x"]])
+def test_an_interpreter_without_the_dependencies_is_named(
+    arguments: list[str], project: Path
+) -> None:
+    """One line, with the way out: a clone and the first python3 at hand."""
+    done = subprocess.run(
+        # Without what was installed.
+        [sys.executable, "-S", "-m", "harness", *arguments],
+        cwd=project,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(
+        rf"faultloom: No module named '\w+': {re.escape(sys.executable)} has not what faultloom "
+        r"needs\. Write pip install faultloom, or in a clone \.venv/bin/python -m harness, .*\.\n",
+        done.stderr,
+    )
+
+
 @pytest.mark.parametrize("arguments", [["list"], ["run", "--schedules", "2"], ["--help"]])
 @pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
 def test_a_reader_that_has_seen_enough_is_no_news(

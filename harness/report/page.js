@@ -21,6 +21,7 @@
     const [unit, size] = ns < 1e3 ? ["ns", 1] : ns < 1e6 ? ["µs", 1e3] : ns < 1e9 ? ["ms", 1e6] : ["s", 1e9];
     return `${+(ns / size).toPrecision(12)} ${unit}`;
   };
+  const capital = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
   const base = (file) => file.split("/").pop();
   const some = (names) => names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`
     : names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}` : names.join("");
@@ -33,7 +34,10 @@
       Object.assign(this, data);
       this.length = this.lane.length;
       this.turns = [];
+      // Events before which the debugger can stop.
+      this.points = [];
       for (let at = 0; at < this.length; at++) {
+        if (this.kind[at] === POINT && this.place[at] >= 0) this.points.push(at);
         if (at === 0 || this.lane[at] !== this.lane[at - 1] || this.kind[at] === VIOLATION) this.turns.push(at);
       }
       // Of each step, whether it belongs to what the verdict is about.
@@ -76,6 +80,26 @@
     source(file, line) { return (this.sources[file] || {})[line] ?? ""; }
     code(at) { const place = this.file(at); return place ? this.source(place[0], place[1]).trim() : ""; }
     now(at) { return valueAt(this.clock, at, 0); }
+    /* The step of the run that an event is in, as verdicts count; if that is not known, the next one that is. */
+    step(at) {
+      const known = this.number.findIndex((number, index) => index >= at && number);
+      return `${known > at ? "before " : ""}step ${this.number[known].toLocaleString("en")}`;
+    }
+    /* What to ask of the debugger for the sake of an event, and where it stops then. */
+    stop(at) {
+      if (!this.points.length) return null;
+      // Who was stopped had come to it before.
+      const there = this.kind[at] === BACK ? this.lane.lastIndexOf(this.lane[at], at - 1) : at;
+      const wanted = this.number.find((number, index) => index >= there && number);
+      const last = this.number[this.points[this.points.length - 1]];
+      const point = this.points.find((each) => this.number[each] >= Math.min(wanted, last));
+      const where = `step ${this.number[point].toLocaleString("en")}, ${this.name(this.lane[point])} at ${this.where(point)}`;
+      if (point === at) return [wanted, "stops here"];
+      if (point === there) return [wanted, "stops where it came to this, before others went on"];
+      if (wanted > last) return [wanted, `stops at the last scheduling point: ${where}`];
+      if (this.number[point] > wanted) return [wanted, `stops at the next scheduling point: ${where}`];
+      return [wanted, `stops where this step begins: ${where}`];
+    }
     turnOf(at) {
       let low = 0, high = this.turns.length - 1;
       while (low < high) {
@@ -106,6 +130,7 @@
       if (stop) return "is held back, though it could go on";
       return this.lane[at] === lane ? "runs" : "could run";
     }
+    stopped(at) { return this.stops.some(([lane, begin]) => lane === this.lane[at] && begin === at + 1); }
     locks(lane, at) {
       return this.holds.filter(([whose, begin, end]) => whose === lane && begin <= at && at < end)
         .map((hold) => this.lockNames[hold[3]]);
@@ -180,18 +205,18 @@
       this.box.append(el("section", { class: "why" }, el("h3", {}, isPlain ? "What went wrong" : "How it came to this"), this.why));
       if (isPlain) {
         const because = story.rows.find(([label]) => label === "because");
-        if (because) this.box.append(el("p", { class: "note" }, `${because[1][0].toUpperCase()}${because[1].slice(1)}.`));
+        if (because) this.box.append(el("p", { class: "note" }, `${capital(because[1])}.`));
       }
 
       const tool = (text, label, onclick) => el("button", { type: "button", "aria-label": label, title: label, onclick }, text);
       this.all = el("button", { type: "button", class: "all-lanes", onclick: () => this.toggleLanes() });
       const tools = el("div", { class: "tools" },
         el("h3", {}, "Timeline"),
-        el("span", { class: "hint" }, "← → step · ↑ ↓ lane · n p numbered · + − zoom"),
+        el("span", { class: "hint" }, "← → event · ↑ ↓ lane · n p numbered · + − zoom"),
         this.all,
         tool("−", "Zoom out", () => this.zoom(1.6)), tool("+", "Zoom in", () => this.zoom(1 / 1.6)),
         tool("Whole run", "Show the whole run", () => this.show(0, story.length)),
-        tool("The failure", "Show the steps before the failure", () => this.show(story.length - CLOSE, story.length)));
+        tool("The failure", "Show the events before the failure", () => this.show(story.length - CLOSE, story.length)));
 
       this.map = el("canvas", { "aria-hidden": "true" });
       this.ruler = el("canvas", { "aria-hidden": "true" });
@@ -201,7 +226,7 @@
       this.sheet = el("div", { class: "sheet" }, this.canvas, this.labels, this.markers);
       this.lanesBox = el("div", {
         class: "lanes", tabindex: "0", role: "group",
-        "aria-label": "Timeline: arrow keys go from step to step, n and p from one numbered moment to another",
+        "aria-label": "Timeline: arrow keys go from event to event, n and p from one numbered moment to another",
       }, this.sheet);
       this.curves = story.curves.map((curve, index) => {
         const canvas = el("canvas", { "aria-hidden": "true" });
@@ -420,7 +445,7 @@
       }
       const held = story.locks(lane, at);
       if (held.length) lines.push(el("div", {}, `holds ${held.join(", ")}`));
-      lines.push(el("div", { class: "at" }, `step ${story.number[at].toLocaleString("en")}, t = ${seconds(story.now(at))}`));
+      lines.push(el("div", { class: "at" }, `${story.step(at)}, t = ${seconds(story.now(at))}`));
       this.tip.replaceChildren(...lines);
       this.tip.hidden = false;
       const box = this.panel.getBoundingClientRect(), size = this.tip.getBoundingClientRect();
@@ -531,10 +556,12 @@
       const { story, colours } = this, pen = this.surface(this.ruler, 34);
       const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4]
         .find((each) => this.x(each) - this.x(0) > 52) || 1e5;
+      let last = 0;
       for (let at = Math.ceil(this.begin / step) * step; at < Math.min(this.end, story.length); at += step) {
-        const x = this.x(at + .5);
+        if (!story.number[at] || story.number[at] === last) continue;
+        last = story.number[at];
         pen.textAlign = "center";
-        this.text(pen, story.number[at].toLocaleString("en"), x, 9, 60, colours.dim, 11);
+        this.text(pen, last.toLocaleString("en"), this.x(at + .5), 9, 60, colours.dim, 11);
       }
       pen.textAlign = "left";
       // The longest jumps of the clock first: where there is no room, a short one goes unsaid.
@@ -856,8 +883,8 @@
       const { story } = this, chosen = story.turnOf(this.at), around = 60;
       const from = story.turns.length <= 2 * around ? 0 : clamp(chosen - around, 0, story.turns.length - 2 * around);
       const to = Math.min(story.turns.length, from + 2 * around);
-      const list = [el("h3", {}, "What happened, in order")];
-      if (story.cut && from === 0) list.push(el("p", { class: "note" }, `${counted(story.cut, "step")} before are left out.`));
+      const list = [el("h3", {}, "What happened, in order", el("span", { class: "note" }, "Events of one step share its number"))];
+      if (story.cut && from === 0) list.push(el("p", { class: "note" }, `${counted(story.cut, "event")} before are left out.`));
       if (from) list.push(el("button", { type: "button", class: "more", onclick: () => this.choose(story.turns[from - 1]) }, `${counted(from, "turn")} before`));
       for (let turn = from; turn < to; turn++) list.push(this.block(turn, turn === chosen));
       if (to < story.turns.length) list.push(el("button", { type: "button", class: "more", onclick: () => this.choose(story.turns[to]) }, `${counted(story.turns.length - to, "turn")} after`));
@@ -881,7 +908,7 @@
         },
       });
       if (moment >= 0) head.append(el("span", { class: `number ${story.groups[moment].kind}` }, String(moment + 1)));
-      const told = story.kind[begin] === VIOLATION ? "the verdict" : counted(end - begin, "step");
+      const told = story.kind[begin] === VIOLATION ? "the verdict" : counted(end - begin, "event");
       head.append(el("b", {}, story.name(lane)), el("span", { class: "dim" }, told), el("span", { class: "span" }, story.lines(begin, end)));
       const block = el("div", { class: `block ${isKey ? "is-key" : ""}` }, head);
       if (isOpen) {
@@ -897,21 +924,21 @@
       const isBad = kind === VIOLATION || kind === FAULT;
       const text = el("span", { style: "min-width: 0" });
       if (code && kind !== VIOLATION && kind !== FAULT && kind !== DRAW) text.append(el("code", {}, code));
-      text.append(el("span", { class: "said2" }, `${said}${story.where(at) ? ` · ${story.where(at)}` : ""}`));
+      const how = kind === BACK ? "goes on: " : story.stopped(at) ? "has to stop before: " : "";
+      text.append(el("span", { class: "said2" }, `${how}${said}${story.where(at) ? ` · ${story.where(at)}` : ""}`));
       return el("li", { class: isBad ? "is-bad" : null }, el("button", {
         type: "button", "data-step": at, "aria-current": String(at === this.at), onclick: () => this.choose(at),
-      }, el("span", { class: "no" }, story.number[at].toLocaleString("en")), text));
+      }, el("span", { class: "no" }, story.number[at] ? story.number[at].toLocaleString("en") : "–"), text));
     }
     fillDetail() {
       if (this.chosenLane >= 0) { this.fillLane(this.chosenLane); return; }
       const { story, at } = this, place = story.file(at), lane = story.lane[at];
-      const parts = [el("h3", { class: "dim" }, `Step ${story.number[at].toLocaleString("en")}`),
+      const parts = [el("h3", { class: "dim" }, capital(story.step(at))),
         el("p", { class: "what" }, story.kind[at] === VIOLATION ? story.say(at) : `${story.name(lane)}: ${story.say(at)}`),
         el("p", { class: "facts" }, [`t = ${seconds(story.now(at))}`, story.lanes[lane][1] === "task" ? "task" : "thread",
           place ? `${place[0]}:${place[1]}` : "no place in the code under test"].join(" · "))];
       if (place) parts.push(this.listing(place));
-      const stopped = story.stops.find(([whose, begin]) => whose === lane && begin === at + 1);
-      if (stopped) parts.push(el("p", { class: "note" }, `Before it does this, ${story.name(lane)} has to stop, and others go on.`));
+      if (story.stopped(at)) parts.push(el("p", { class: "note" }, `Before it does this, ${story.name(lane)} has to stop, and others go on.`));
       // Those who do the same share a row.
       const alike = new Map();
       for (const other of story.lanes.keys()) {
@@ -922,9 +949,10 @@
       }
       const others = [...alike].slice(0, 24).map(([text, names]) => el("tr", {}, el("td", {}, some(names)), el("td", {}, text)));
       if (others.length) parts.push(el("h3", {}, "Meanwhile"), el("table", { class: "others" }, el("tbody", {}, ...others)));
-      const steps = story.number[at];
-      if (steps > 0 && story.kind[at] !== VIOLATION) {
-        parts.push(el("p", { class: "debug" }, "To stop here in the debugger: add ", el("code", {}, `--stop-at ${steps}`), " to the replay command."));
+      const stop = story.stop(at);
+      if (stop) {
+        const [number, said] = stop;
+        parts.push(el("p", { class: "debug" }, "In the debugger, the replay command with ", el("code", {}, `--stop-at ${number}`), ` ${said}.`));
       }
       this.detail.replaceChildren(...parts);
     }
@@ -944,14 +972,14 @@
       for (let turn = 0; turn < story.turns.length && turns.length < 40; turn++) {
         if (story.lane[story.turns[turn]] === lane) turns.push(turn);
       }
-      const row = (at, ...text) => el("tr", {}, el("td", {}, el("button", { type: "button", onclick: () => this.choose(at) }, `step ${story.number[at].toLocaleString("en")}`)), el("td", {}, ...text));
+      const row = (at, ...text) => el("tr", {}, el("td", {}, el("button", { type: "button", onclick: () => this.choose(at) }, story.step(at))), el("td", {}, ...text));
       const table = (title, rows) => rows.length ? [el("h3", {}, title), el("table", { class: "others" }, el("tbody", {}, ...rows))] : [];
       this.detail.replaceChildren(
         el("h3", { class: "dim" }, kind === "task" ? "Task" : "Thread"), el("p", { class: "what" }, name),
-        el("p", { class: "facts" }, `${counted(story.laneSteps[lane], "step")} in ${counted(story.laneTurns[lane], "turn")}; ${gone < story.length ? "has ended" : "had not ended"}`),
+        el("p", { class: "facts" }, `${counted(story.laneSteps[lane], "event")} in ${counted(story.laneTurns[lane], "turn")}; ${gone < story.length ? "has ended" : "had not ended"}`),
         ...table("Waited", waits.slice(0, 20).map((wait) => row(Math.min(wait[1], story.length - 1), `${story.texts[wait[3]]}${wait[2] >= story.length ? ", to the end" : ""}`))),
-        ...table("Held", holds.slice(0, 20).map((hold) => row(Math.min(hold[1], story.length - 1), `${story.lockNames[hold[3]]}, for ${counted(hold[2] - hold[1], "step")}`))),
-        ...table("Ran", turns.map((turn) => row(story.turns[turn], `${counted(story.endOf(turn) - story.turns[turn], "step")}  ${story.lines(story.turns[turn], story.endOf(turn))}`))));
+        ...table("Held", holds.slice(0, 20).map((hold) => row(Math.min(hold[1], story.length - 1), `${story.lockNames[hold[3]]}, for ${counted(hold[2] - hold[1], "event")}`))),
+        ...table("Ran", turns.map((turn) => row(story.turns[turn], `${counted(story.endOf(turn) - story.turns[turn], "event")}  ${story.lines(story.turns[turn], story.endOf(turn))}`))));
     }
   }
 

@@ -24,7 +24,8 @@ from harness.core.history import Aside, Event, History, Who
 from harness.errors import Violation, plain
 from harness.world.waits import file_name
 
-from .because import Names, Reader, Turn, clauses_of, merged, phrase
+from .because import Names, Reader, Turn, clauses_of, phrase
+from .steps import in_steps
 from .text import access, receiver
 
 #: The last so many steps of a run are kept: what went wrong is behind them.
@@ -34,6 +35,7 @@ CONTEXT: Final = 3
 
 POINT, SPAWN, SLEEP, CALL, RESUME, END, FAULT, DRAW, BACK, VIOLATION, GAUGE = range(11)
 _KINDS: Final = {"spawn": SPAWN, "sleep": SLEEP, "call": CALL, "resume": RESUME, "end": END}
+_WHEN: Final = re.compile(r"step (\d+)")
 _ENTERED: Final = re.compile(r"async with (.+?)(?: as |,|:)|await (.+?)\.acquire\(")
 
 
@@ -52,7 +54,8 @@ class Story:
         lanes: [name, `thread` or `task`, lane of its thread or -1, first step, behind its last].
         lane: of each step, whose it is.
         kind: of each step, what it is.
-        number: of each step, the step of the run as verdicts count them.
+        number: of each step, that of the run as verdicts and `--stop-at` count: several may share
+            one, 0 where it is not known.
         text: of each step, the place of its text in `texts`.
         place: of each step, its place in `places`, -1 if it has none.
         texts: what is said of steps.
@@ -159,18 +162,22 @@ class _Teller:
         self.parked: dict[tuple[str, str], tuple[int, Aside]] = {}
         self.held: dict[int, tuple[int, int]] = {}
         self.lock_names: dict[int, str] = {}
-        # Of who was stopped: behind which step, and since when it stands; -1 once it does not.
-        self.stopped: dict[str, tuple[int, int]] = {}
+        # By thread, of who was stopped: its lane, the step of the place at which it stands (-1 if
+        # there is none), and since when it stands; -1 once it does not.
+        self.stopped: dict[str, tuple[int, int, int]] = {}
         self.curves: dict[tuple[str, str], list[list[int]]] = {}
         self.bounds: dict[tuple[str, str], tuple[int, bool]] = {}
         self.turns: list[tuple[Turn, int, int]] = []
         self.now_ns = 0
+        # In which step of the run is told what is told now.
+        self.number = 0
+        self.end = _last_step(story.rows)
 
     def told(self) -> Story:
         """Read the history, then put what was found in order."""
         reader = Reader(self.history)
-        for each in merged(self.history):
-            before = len(self.story.lane)
+        for each, number in in_steps(self.history, self.end):
+            before, self.number = len(self.story.lane), number
             if isinstance(each, Event):
                 self._on_event(each)
             else:
@@ -182,16 +189,14 @@ class _Teller:
 
     # --- steps ------------------------------------------------------------------------------------
 
-    def _step(self, who: Who, kind: int, text: str, where: str, number: int) -> int:
-        story, index = self.story, len(self.story.lane)
-        lane = self._lane(who)
+    def _step(self, who: Who, kind: int, text: str, where: str) -> None:
+        story, lane = self.story, self._lane(who)
         lane.end = -1
         story.lane.append(self.order[lane.key])
         story.kind.append(kind)
-        story.number.append(number)
+        story.number.append(self.number)
         story.text.append(self.texts[text])
         story.place.append(self._place(where))
-        return index
 
     def _on_event(self, event: Event) -> None:
         if event.operation == "verdict":
@@ -205,7 +210,7 @@ class _Teller:
         if event.operation == "resume":
             self._unpark(key)
         kind = _KINDS.get(event.operation, POINT)
-        self._step(who, kind, self._said(event, key), event.where, event.step)
+        self._step(who, kind, self._said(event, key), event.where)
         self.spoken.add(key)
         if kind == SPAWN:
             number = self.children[who.thread] = self.children.get(who.thread, 0) + 1
@@ -232,38 +237,37 @@ class _Teller:
             self.accesses[id(site)] = access(site)
         return self.accesses[id(site)]
 
-    def _again(self, aside: Aside, kind: int, text: str, where: str) -> None:
-        """Add a step that no event tells of."""
-        self._step(aside.who, kind, text, where, (self.story.number or [0])[-1])
-
     def _on_stop(self, aside: Aside) -> None:
-        if self.story.lane:
-            self.stopped[aside.who.thread] = len(self.story.lane), len(self.story.lane)
+        story = self.story
+        if not story.lane:
+            return
+        lane, now = self.order[self._lane(aside.who).key], len(story.lane)
+        # Else it stands between two turns of its loop.
+        is_there = (story.lane[-1], story.kind[-1]) == (lane, POINT) and story.place[-1] >= 0
+        self.stopped[aside.who.thread] = lane, now - 1 if is_there else -1, now
 
     def _on_back(self, aside: Aside) -> None:
         self._unpark((aside.who.thread, ""))
-        behind, begin = self.stopped.pop(aside.who.thread, (-1, -1))
-        if behind < 0:
-            return
-        story, before = self.story, behind - 1
-        self._stand(behind, begin)
-        if story.kind[before] == POINT and story.place[before] >= 0:
+        lane, before, begin = self.stopped.pop(aside.who.thread, (-1, -1, -1))
+        self._stand(lane, begin)
+        if before >= 0:
             # It had come to this, and does it only now.
-            story.number.append(story.number[-1])
+            story = self.story
+            story.number.append(self.number)
             story.kind.append(BACK)
             for column in (story.lane, story.text, story.place):
                 column.append(column[before])
 
-    def _stand(self, behind: int, begin: int) -> None:
-        """Note that somebody stood who could have gone on, behind a step, since `begin`."""
+    def _stand(self, lane: int, begin: int) -> None:
+        """Note that somebody stood who could have gone on, since `begin`."""
         if 0 <= begin < len(self.story.lane):
-            self.story.stops.append([self.story.lane[behind - 1], begin, len(self.story.lane)])
+            self.story.stops.append([lane, begin, len(self.story.lane)])
 
     def _on_fault(self, aside: Aside) -> None:
-        self._again(aside, FAULT, self._filled(aside), aside.where)
+        self._step(aside.who, FAULT, self._filled(aside), aside.where)
 
     def _on_draw(self, aside: Aside) -> None:
-        self._again(aside, DRAW, self._filled(aside), aside.where)
+        self._step(aside.who, DRAW, self._filled(aside), aside.where)
 
     def _filled(self, aside: Aside) -> str:
         return aside.text.replace("{who}", self.names[aside.who])
@@ -319,9 +323,9 @@ class _Teller:
             if parked.value == aside.value and key != lane.key and begin < 0:
                 # It could have gone on, and cannot any more.
                 self.parked[key] = now, parked
-                behind, since = self.stopped.get(key[0], (-1, -1))
-                self._stand(behind, since)
-                self.stopped[key[0]] = behind, -1
+                stands, at, since = self.stopped.get(key[0], (-1, -1, -1))
+                self._stand(stands, since)
+                self.stopped[key[0]] = stands, at, -1
 
     def _on_free(self, aside: Aside) -> None:
         for key, (_, parked) in list(self.parked.items()):
@@ -338,7 +342,7 @@ class _Teller:
         inside = self.curves.get((aside.text, "inside"), [[0, 0]])[-1][1]
         verb = "enters" if aside.value > inside else "leaves"
         text = f"{verb} '{aside.text}': {aside.value} in flight"
-        self._again(aside, GAUGE, text, aside.where)
+        self._step(aside.who, GAUGE, text, aside.where)
         for kind, value in (("inside", aside.value), ("calls", aside.total)):
             points = self.curves.setdefault((aside.text, kind), [])
             if points and points[-1][1] == value:
@@ -384,13 +388,13 @@ class _Teller:
                 self._unpark(parked)
         story.lane.append(last)
         story.kind.append(VIOLATION)
-        story.number.append((story.number or [0])[-1])
+        story.number.append(max([self.end, *story.number[-1:]]))
         story.text.append(self.texts[story.summary])
         story.place.append(story.place[-1] if story.place else -1)
         for parked in list(self.parked):
             self._unpark(parked)
-        for behind, begin in self.stopped.values():
-            self._stand(behind, begin)
+        for stands, _, begin in self.stopped.values():
+            self._stand(stands, begin)
         end = len(story.lane)
         for number, (begin, lane) in sorted(self.held.items()):
             if end > begin:
@@ -457,6 +461,12 @@ class _Teller:
             moment[2] = moved[moment[2]]
         story.waits.sort(key=lambda wait: (wait[1], wait[0]))
         story.holds.sort(key=lambda hold: (hold[1], hold[0]))
+
+
+def _last_step(rows: Sequence[Sequence[str]]) -> int:
+    """Return at which step a verdict says that it is, 0 if it does not."""
+    found = next((_WHEN.match(text) for label, text in rows if label == "when"), None)
+    return int(found[1]) if found else 0
 
 
 def _key(who: Who) -> tuple[str, str]:

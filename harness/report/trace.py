@@ -1,10 +1,10 @@
 """Writes stories as trace events, the JSON that Perfetto and chrome://tracing open.
 
-    a process a failure ─► a track a thread or task ─► slices: turns, the steps in them, waits
+    a process a failure ─► a track a thread or task ─► slices: turns, the events in them, waits
                         ─► counters: how many were inside ─► arrows: from one who had to stop to
                                                               who went on instead
 
-One step takes one microsecond of the picture: virtual time stands still while most of a run
+One event takes one microsecond of the picture: virtual time stands still while most of a run
 happens, so it goes into the arguments. Only ways of saying it that Perfetto was seen to show are
 used: flows end inside slices, asynchronous spans have numbers for ids, no track has the number of
 its process.
@@ -71,7 +71,9 @@ def _turns(story: Story, process: int) -> Iterator[Event]:
                 end += 1
             yield _slice("turn", lane, begin, end, process, name=story.lanes[lane][0])
             begin = end
-        args: Event = {"step": story.number[index], "virtual_ns": now_ns}
+        args: Event = {"virtual_ns": now_ns}
+        if story.number[index]:
+            args["step"] = story.number[index]
         if story.place[index] >= 0:
             file, line = story.places[story.place[index]]
             args["at"] = f"{file}:{line}"

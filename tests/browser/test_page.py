@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.report.page import page
 from tests.browser.conftest import Opened
+from tests.museum.programs.asyncio_and_mixed import lock_of_two_loops
 from tests.report.making import (
     NASTY,
     asked_twice,
@@ -18,9 +22,15 @@ from tests.report.making import (
     tried_again,
     two_at_once,
 )
+from tests.report.test_steps import stop_at
 
 pytestmark = pytest.mark.browser
 
+#: What an event says of the debugger.
+STOPS = re.compile(
+    r"--stop-at (?P<asked>\d+) stops (?:here|where it came to this, before others went on"
+    r"|[^:]+: (?P<where>.+))\.$"
+)
 #: Milliseconds until the first failure of the largest file is there.
 SHOWN_MAX = 3_000
 
@@ -67,7 +77,32 @@ def test_a_failure_a_lane_and_a_switch_can_be_clicked(opened: Opened) -> None:
     detail = one(driver, ".detail").text
     assert "with left" in detail
     assert "Before it does this, backward has to stop, and others go on." in detail
-    assert "--stop-at" in detail
+    assert "stops here." in detail
+
+
+@pytest.mark.one_ground
+@pytest.mark.parametrize("program", [asked_twice, two_at_once, lock_of_two_loops])
+def test_the_debugger_stops_where_each_event_says(
+    opened: Opened, program: Callable[[Any], Any]
+) -> None:
+    """Here, where it came to this before, or at another step that is named."""
+    from selenium.webdriver import Keys
+
+    told = story_told(program)
+    driver = opened(page([result_with(told)]), "#f1")
+    keys(driver, Keys.HOME)
+
+    for index, place in enumerate(told.place):
+        hint = STOPS.search(one(driver, ".detail").text)
+        assert hint is not None
+        step, who, file, line = stop_at(told.token, int(hint["asked"]))
+        if hint["where"]:
+            assert hint["where"] == f"step {step}, {who} at {file}:{line}"
+        else:
+            shown, number = told.places[place]
+            name = told.lanes[told.lane[index]][0]
+            assert (step, who, file, line) == (int(hint["asked"]), name, Path(shown).name, number)
+        keys(driver, Keys.ARROW_RIGHT)
 
 
 def test_a_task_a_fault_and_a_curve_can_be_clicked(opened: Opened) -> None:
@@ -115,7 +150,7 @@ def test_keys_do_what_the_mouse_does(opened: Opened) -> None:
     moment = one(driver, ".why [aria-current=true]").text
     keys(driver, Keys.END)
 
-    assert first.startswith("Step 1")
+    assert first.startswith("Step 2\n")
     assert second != first
     assert moment.startswith("1")
     assert "'bank' was called 2 times" in one(driver, ".detail").text

@@ -133,6 +133,7 @@ class _Site:
     function = "Rates.rate"
     span = None
     sync = False
+    blocks = False
 
 
 def long_story(steps: int, lanes: int = 40, name: str = "worker") -> Story:

@@ -17,7 +17,7 @@ from harness.core.history import Aside, Event, History, Who
 from harness.core.token import Token
 from harness.errors import Violation
 from harness.report import story as module
-from harness.report.story import FAULT, STEPS_MAX, VIOLATION, Story, story_of
+from harness.report.story import FAULT, POINT, STEPS_MAX, VIOLATION, Story, story_of
 from tests.report.making import asked_twice, crossed, long_story, story_told, two_at_once
 
 pytestmark = pytest.mark.one_ground
@@ -226,6 +226,22 @@ def test_no_text_of_a_story_has_an_address() -> None:
     assert "calls bank <shop.Rate object>" in text
     assert "0x7f" not in text
     assert "harness_scenarios_" not in text
+
+
+def test_who_is_stopped_between_two_turns_of_its_loop_repeats_nothing() -> None:
+    """What its task did last is done: it is the thread that stands, and that goes on."""
+    loop, other = Who("0.1", "loop"), Who("0.2", "other")
+    task = Who("0.1", "loop", "0.1.1", "task")
+    history = History(is_detailed=True)
+    history.add(Event(1, "0.1.1", "task", "point", "read .a", 0, where="shop.py:1", by=task))
+    history.asides.append(Aside(1, "stop", loop))
+    history.add(Event(3, "0.2", "other", "point", "read .b", 0, where="shop.py:2", by=other))
+    history.asides.append(Aside(2, "back", loop))
+
+    told = story_of(history, Violation("Failed", "it failed"), "", "", "")
+
+    assert told.kind == [POINT, POINT, VIOLATION]
+    assert told.stops == [[lane(told, "loop"), 1, 2]]
 
 
 def test_a_story_travels_as_text() -> None:

@@ -169,7 +169,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_reports(command)
     _add_emit_test(command)
     command.add_argument(
-        "--stop-at", type=int, metavar="STEP", help="stop in the debugger at this step"
+        "--stop-at",
+        type=int,
+        metavar="STEP",
+        help="stop in the debugger at this step, or at the next scheduling point",
     )
     does = "write a component to begin with: a reference, broken twins, storms and a test"
     command = commands.add_parser("new", help=does, description=does)
@@ -552,10 +555,9 @@ def _replay_with_a_stop(token: str, step: int) -> Exploration:
         raise misuse("stop-at", step, "must be at least 1.", "Verdicts say at which step they are.")
 
     def announce(at: int, who: str) -> None:
-        if at < step:
-            print(
-                f"The run comes to no scheduling point at or after step {step}: this is its last."
-            )
+        if at != step:
+            nowhere, this = ("at or after", "its last") if at < step else ("at", "the next")
+            print(f"The run comes to no scheduling point {nowhere} step {step}: this is {this}.")
         print(f"step {at}, {who}, before this:")
 
     with quiet() as heard:

@@ -602,6 +602,18 @@ def test_a_replay_stops_at_the_last_place_before_the_end(
     assert beyond.returncode == 2
 
 
+def test_a_stop_that_comes_later_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a step begins at no scheduling point, the next one is taken, and that is told."""
+    (project / "scenarios" / "airport" / "storms_later.py").write_text(COUNTED, encoding="utf-8")
+    (cell,) = run_json(capsys, "run", "counts")
+
+    done = _debugged(project, cell["token"], "1", "continue\n")
+
+    told, where, *_ = done.stdout.splitlines()
+    assert told == "The run comes to no scheduling point at step 1: this is the next."
+    assert where == "step 2, MainThread, before this:"
+
+
 def test_only_the_run_that_stops_is_heard(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

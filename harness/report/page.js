@@ -130,7 +130,7 @@
       if (stop) return "is held back, though it could go on";
       return this.lane[at] === lane ? "runs" : "could run";
     }
-    stopped(at) { return this.stops.some(([lane, begin]) => lane === this.lane[at] && begin === at + 1); }
+    stopped(at) { return this.kind[at] === POINT && this.stops.some(([lane, begin]) => lane === this.lane[at] && begin === at + 1); }
     locks(lane, at) {
       return this.holds.filter(([whose, begin, end]) => whose === lane && begin <= at && at < end)
         .map((hold) => this.lockNames[hold[3]]);

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.report.page import page
+from harness.report.story import GAUGE
 from tests.browser.conftest import Opened
 from tests.museum.programs.asyncio_and_mixed import lock_of_two_loops
 from tests.report.making import (
@@ -134,6 +135,18 @@ def test_a_task_a_fault_and_a_curve_can_be_clicked(opened: Opened) -> None:
     assert before == "bank\nin flight: 0 here, 2 at most"
     assert after == "bank\nin flight: 2 here, 2 at most"
     assert "'bank' had 2 calls in flight, allowed 1." in one(driver, ".detail").text
+
+
+def test_only_before_a_point_somebody_has_to_stop(opened: Opened) -> None:
+    """Whatever else comes before a stop, such as an entry into a pool, has been done."""
+    told = story_told(asked_twice)
+    entry = told.kind.index(GAUGE)
+    told.stops = [[told.lane[entry], entry + 1, entry + 2]]
+
+    driver = opened(page([result_with(told)]), "#f1")
+
+    assert "enters 'bank'" in one(driver, ".order").text
+    assert "has to stop before" not in one(driver, ".order").text
 
 
 def test_keys_do_what_the_mouse_does(opened: Opened) -> None:

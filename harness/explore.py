@@ -470,7 +470,9 @@ def story(
         trial = explorer.run(replayed(token.choices), history)
     if trial.violation is None:
         return None
-    return story_of(history, violation, token.encode(), token.scenario, token.class_name)
+    return story_of(
+        history, violation, token.encode(), token.scenario, token.class_name, steps=trial.steps
+    )
 
 
 def settings_of(token: Token) -> Settings:

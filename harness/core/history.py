@@ -107,6 +107,7 @@ class Aside:
         value: how many are inside, or may be; the number of the lock, 0 for none.
         total: how many have ever entered.
         site: the place in the code at which a lock was taken.
+        step: how many choices who goes on had been made.
     """
 
     at: int
@@ -118,6 +119,15 @@ class Aside:
     value: int = 0
     total: int = 0
     site: Any = None
+    step: int = 0
+
+
+def step_of(each: Event | Aside) -> int:
+    """Return the step, from 1 on, that something happened in: that of the choice before it.
+
+    A point has the number of the step that begins at it.
+    """
+    return each.step + (isinstance(each, Event) and each.operation == "point")
 
 
 @dataclass(slots=True)

@@ -80,17 +80,14 @@
     source(file, line) { return (this.sources[file] || {})[line] ?? ""; }
     code(at) { const place = this.file(at); return place ? this.source(place[0], place[1]).trim() : ""; }
     now(at) { return valueAt(this.clock, at, 0); }
-    /* The step of the run that an event is in, as verdicts count; if that is not known, the next one that is. */
-    step(at) {
-      const known = this.number.findIndex((number, index) => index >= at && number);
-      return `${known > at ? "before " : ""}step ${this.number[known].toLocaleString("en")}`;
-    }
+    /* The step of the run that an event is in, as verdicts count. */
+    step(at) { return `step ${this.number[at].toLocaleString("en")}`; }
     /* What to ask of the debugger for the sake of an event, and where it stops then. */
     stop(at) {
       if (!this.points.length) return null;
       // Who was stopped had come to it before.
       const there = this.kind[at] === BACK ? this.lane.lastIndexOf(this.lane[at], at - 1) : at;
-      const wanted = this.number.find((number, index) => index >= there && number);
+      const wanted = this.number[there];
       const last = this.number[this.points[this.points.length - 1]];
       const point = this.points.find((each) => this.number[each] >= Math.min(wanted, last));
       const where = `step ${this.number[point].toLocaleString("en")}, ${this.name(this.lane[point])} at ${this.where(point)}`;
@@ -558,7 +555,7 @@
         .find((each) => this.x(each) - this.x(0) > 52) || 1e5;
       let last = 0;
       for (let at = Math.ceil(this.begin / step) * step; at < Math.min(this.end, story.length); at += step) {
-        if (!story.number[at] || story.number[at] === last) continue;
+        if (story.number[at] === last) continue;
         last = story.number[at];
         pen.textAlign = "center";
         this.text(pen, last.toLocaleString("en"), this.x(at + .5), 9, 60, colours.dim, 11);
@@ -928,7 +925,7 @@
       text.append(el("span", { class: "said2" }, `${how}${said}${story.where(at) ? ` · ${story.where(at)}` : ""}`));
       return el("li", { class: isBad ? "is-bad" : null }, el("button", {
         type: "button", "data-step": at, "aria-current": String(at === this.at), onclick: () => this.choose(at),
-      }, el("span", { class: "no" }, story.number[at] ? story.number[at].toLocaleString("en") : "–"), text));
+      }, el("span", { class: "no" }, story.number[at].toLocaleString("en")), text));
     }
     fillDetail() {
       if (this.chosenLane >= 0) { this.fillLane(this.chosenLane); return; }

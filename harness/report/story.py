@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.core.clock import to_seconds
-from harness.core.history import Aside, Event, History, Who
+from harness.core.history import Aside, Event, History, Who, step_of
 from harness.errors import Violation, plain
 from harness.world.waits import file_name
 
-from .because import Names, Reader, Turn, clauses_of, phrase
-from .steps import in_steps
+from .because import Names, Reader, Turn, clauses_of, merged, phrase
 from .text import access, receiver
 
 #: The last so many steps of a run are kept: what went wrong is behind them.
@@ -35,7 +34,6 @@ CONTEXT: Final = 3
 
 POINT, SPAWN, SLEEP, CALL, RESUME, END, FAULT, DRAW, BACK, VIOLATION, GAUGE = range(11)
 _KINDS: Final = {"spawn": SPAWN, "sleep": SLEEP, "call": CALL, "resume": RESUME, "end": END}
-_WHEN: Final = re.compile(r"step (\d+)")
 _ENTERED: Final = re.compile(r"async with (.+?)(?: as |,|:)|await (.+?)\.acquire\(")
 
 
@@ -55,7 +53,7 @@ class Story:
         lane: of each step, whose it is.
         kind: of each step, what it is.
         number: of each step, that of the run as verdicts and `--stop-at` count: several may share
-            one, 0 where it is not known.
+            one.
         text: of each step, the place of its text in `texts`.
         place: of each step, its place in `places`, -1 if it has none.
         texts: what is said of steps.
@@ -105,7 +103,13 @@ class Story:
 
 
 def story_of(
-    history: History, violation: Violation, token: str, scenario: str, class_name: str
+    history: History,
+    violation: Violation,
+    token: str,
+    scenario: str,
+    class_name: str,
+    *,
+    steps: int,
 ) -> Story:
     """Return the story of a run that violates.
 
@@ -115,10 +119,11 @@ def story_of(
         token: replays it.
         scenario: how the token calls it.
         class_name: the class under test, empty if there is none.
+        steps: how many it had.
     """
     rows = [[label, text] for label, text in violation.evidence]
     story = Story(scenario, class_name, violation.check, violation.summary, rows, token)
-    return _Teller(history, story).told()
+    return _Teller(history, story, steps).told()
 
 
 class _Table:
@@ -147,9 +152,10 @@ class _Teller:
     invariant: the columns of the story are of one length.
     """
 
-    def __init__(self, history: History, story: Story) -> None:
+    def __init__(self, history: History, story: Story, steps: int) -> None:
         self.history = history
         self.story = story
+        self.steps = steps
         self.names = Names(history)
         self.lanes: dict[tuple[str, str], _Lane] = {}
         self.order = _Table()
@@ -171,13 +177,12 @@ class _Teller:
         self.now_ns = 0
         # In which step of the run is told what is told now.
         self.number = 0
-        self.end = _last_step(story.rows)
 
     def told(self) -> Story:
         """Read the history, then put what was found in order."""
         reader = Reader(self.history)
-        for each, number in in_steps(self.history, self.end):
-            before, self.number = len(self.story.lane), number
+        for each in merged(self.history):
+            before, self.number = len(self.story.lane), step_of(each)
             if isinstance(each, Event):
                 self._on_event(each)
             else:
@@ -388,7 +393,7 @@ class _Teller:
                 self._unpark(parked)
         story.lane.append(last)
         story.kind.append(VIOLATION)
-        story.number.append(max([self.end, *story.number[-1:]]))
+        story.number.append(self.steps)
         story.text.append(self.texts[story.summary])
         story.place.append(story.place[-1] if story.place else -1)
         for parked in list(self.parked):
@@ -461,12 +466,6 @@ class _Teller:
             moment[2] = moved[moment[2]]
         story.waits.sort(key=lambda wait: (wait[1], wait[0]))
         story.holds.sort(key=lambda hold: (hold[1], hold[0]))
-
-
-def _last_step(rows: Sequence[Sequence[str]]) -> int:
-    """Return at which step a verdict says that it is, 0 if it does not."""
-    found = next((_WHEN.match(text) for label, text in rows if label == "when"), None)
-    return int(found[1]) if found else 0
 
 
 def _key(who: Who) -> tuple[str, str]:

@@ -71,9 +71,7 @@ def _turns(story: Story, process: int) -> Iterator[Event]:
                 end += 1
             yield _slice("turn", lane, begin, end, process, name=story.lanes[lane][0])
             begin = end
-        args: Event = {"virtual_ns": now_ns}
-        if story.number[index]:
-            args["step"] = story.number[index]
+        args: Event = {"step": story.number[index], "virtual_ns": now_ns}
         if story.place[index] >= 0:
             file, line = story.places[story.place[index]]
             args["at"] = f"{file}:{line}"

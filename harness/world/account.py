@@ -159,7 +159,8 @@ def place(frame: FrameType | None) -> str:
 
 def _note(world: World, history: History, kind: AsideKind, who: Who, **more: Any) -> None:
     if not world.stopping:
-        history.asides.append(Aside(len(history.events), kind, who, **more))
+        step = world.kernel.steps
+        history.asides.append(Aside(len(history.events), kind, who, step=step, **more))
 
 
 def _who(actor: Actor) -> Who:

@@ -222,7 +222,8 @@ class _Onlooker:
 
     def _add(self, kind: AsideKind, who: Who, **more: Any) -> None:
         if not self._world.stopping:
-            self._history.asides.append(Aside(len(self._history.events), kind, who, **more))
+            at, step = len(self._history.events), self._world.kernel.steps
+            self._history.asides.append(Aside(at, kind, who, step=step, **more))
 
 
 def _somebodys(frame: FrameType | None) -> FrameType | None:

@@ -23,7 +23,7 @@ from tests.report.making import (
     tried_again,
     two_at_once,
 )
-from tests.report.test_steps import stop_at
+from tests.report.test_story_steps import stop_at
 
 pytestmark = pytest.mark.browser
 

@@ -168,4 +168,4 @@ def long_story(steps: int, lanes: int = 40, name: str = "worker") -> Story:
                 Aside(len(history.events), "back", who[((steps - 30) // 3) % lanes])
             )
     violation = Violation("MaxInFlight", "'bank' had 2 calls in flight, allowed 1.")
-    return story_of(history, violation, "t1:token", "storms.py::cold_key", "")
+    return story_of(history, violation, "t1:token", "storms.py::cold_key", "", steps=steps)

@@ -220,7 +220,9 @@ def test_no_text_of_a_story_has_an_address() -> None:
     history.asides.append(Aside(1, "fault", who, text=f"OSError struck {value}"))
     history.asides.append(Aside(1, "park", who, text=f"Queue.get of {value}"))
 
-    told = story_of(history, Violation("Failed", f"{value} failed", [("seen", value)]), "", "", "")
+    told = story_of(
+        history, Violation("Failed", f"{value} failed", [("seen", value)]), "", "", "", steps=2
+    )
 
     text = json.dumps(told.to_json())
     assert "calls bank <shop.Rate object>" in text
@@ -238,7 +240,7 @@ def test_who_is_stopped_between_two_turns_of_its_loop_repeats_nothing() -> None:
     history.add(Event(3, "0.2", "other", "point", "read .b", 0, where="shop.py:2", by=other))
     history.asides.append(Aside(2, "back", loop))
 
-    told = story_of(history, Violation("Failed", "it failed"), "", "", "")
+    told = story_of(history, Violation("Failed", "it failed"), "", "", "", steps=4)
 
     assert told.kind == [POINT, POINT, VIOLATION]
     assert told.stops == [[lane(told, "loop"), 1, 2]]

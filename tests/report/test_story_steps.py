@@ -14,8 +14,6 @@ from unittest import mock
 import pytest
 
 from harness import cli
-from harness.core.history import Aside, Event, History, Who
-from harness.report.steps import in_steps
 from harness.report.story import BACK, POINT, Story
 from harness.report.trace import trace
 from tests.museum.programs.asyncio_and_mixed import lock_of_two_loops, lost_update_across_await
@@ -98,10 +96,9 @@ def test_who_goes_on_is_found_where_it_was_stopped(told: Story) -> None:
 def test_the_verdict_is_in_the_step_that_it_names(told: Story) -> None:
     """Numbers go up to it, also where the run has left the code under test."""
     when = next(text for label, text in told.rows if label == "when")
-    known = [number for number in told.number if number]
 
     assert f"step {told.number[-1]}," in f"{when},"
-    assert known == sorted(known)
+    assert told.number == sorted(told.number)
 
 
 def test_no_step_is_told_of_two_who_did_something(told: Story) -> None:
@@ -110,81 +107,14 @@ def test_no_step_is_told_of_two_who_did_something(told: Story) -> None:
     held = {(lane, begin - 1) for lane, begin, *_ in [*told.stops, *told.waits]}
     for index, number in enumerate(told.number[:-1]):
         lane = told.lane[index]
-        if number and (lane, index) not in held:
+        if (lane, index) not in held:
             name = told.lanes[lane][0]
             assert whose.setdefault(number, name) == name
 
 
 def test_trace_events_have_the_numbers_of_the_page(told: Story) -> None:
-    """An unknown one is left out."""
+    """In the arguments of its slices."""
     events = json.loads(trace([told]))["traceEvents"]
-    steps = [each["args"].get("step", 0) for each in events if each.get("cat") == "step"]
+    steps = [each["args"]["step"] for each in events if each.get("cat") == "step"]
 
     assert steps == told.number
-
-
-# --- what no event tells --------------------------------------------------------------------------
-
-ADA, BEN = Who("0.1", "Ada"), Who("0.2", "Ben")
-
-
-class _Place:
-    """A place in the code under test."""
-
-    def __init__(self, *, blocks: bool = False) -> None:
-        self.blocks = blocks
-
-
-def event(step: int, who: Who, operation: str = "point", *, blocks: bool = False) -> Event:
-    """Return what somebody did in a step, or about to begin the next."""
-    site = _Place(blocks=blocks) if operation == "point" else None
-    return Event(step, who.path, who.name, operation, "", 0, by=who, site=site)
-
-
-def numbered(*entries: Event | tuple[str, Who], end: int = 99) -> list[int]:
-    """Return the steps of these entries."""
-    history = History()
-    for each in entries:
-        if isinstance(each, Event):
-            history.add(each)
-        else:
-            kind: Any = each[0]
-            history.asides.append(Aside(len(history.events), kind, each[1]))
-    return [number for _, number in in_steps(history, end)]
-
-
-def test_a_point_begins_a_step_and_what_follows_is_in_it() -> None:
-    """As the debugger counts, which stops before it."""
-    assert numbered(event(4, ADA), ("gauge", ADA), event(5, ADA)) == [5, 5, 6]
-
-
-def test_who_was_stopped_goes_on_in_the_step_of_the_choice() -> None:
-    """Of who is stopped, who ends and who waits: each time somebody else is chosen."""
-    stopped = numbered(event(4, BEN), ("stop", BEN), ("back", ADA), ("gauge", ADA))
-    ended = numbered(event(4, BEN, "end"), ("back", ADA))
-    waited = numbered(event(4, BEN, "resume"), ("wait", BEN), ("back", ADA), ("fault", ADA))
-
-    assert stopped == [5, 5, 5, 5]
-    assert ended == [4, 5]
-    assert waited == [4, 5, 5, 5]
-
-
-@pytest.mark.parametrize(
-    "between",
-    [
-        # A loop let another one go on between two of its turns.
-        [event(4, ADA, "resume"), ("stop", ADA), ("back", BEN), ("gauge", BEN)],
-        # Nothing tells why it had gone.
-        [event(4, ADA, "resume"), ("back", BEN), ("gauge", BEN)],
-        # It may have been let go on there before it had to wait.
-        [event(3, ADA, blocks=True), ("wait", ADA), ("back", BEN), ("gauge", BEN)],
-        # Somebody else's turn of the same loop.
-        [event(4, ADA, "resume"), ("gauge", BEN)],
-        # It has slept, and nobody else went on.
-        [event(4, ADA, "sleep"), ("gauge", ADA)],
-    ],
-)
-def test_what_is_not_known_is_not_told(between: list[Event | tuple[str, Who]]) -> None:
-    """Unless the next event leaves no doubt."""
-    assert numbered(*between)[-1] == 0
-    assert numbered(*between, event(4, BEN))[-2:] == [4, 5]

@@ -675,7 +675,8 @@ class _Explorer:
     def _under(self, settings: Settings) -> Iterator[Trial]:
         """Have runs made under these settings inside the block, which is given the first."""
         with _prepared(settings) as self.ground:
-            self.settings = settings
+            # Under other modes the same choices are another run.
+            self.settings, self.held = settings, None
             yield self.settle()
 
     def settle(self) -> Trial:

@@ -435,3 +435,25 @@ def test_a_failure_that_leaves_nothing_behind_does_not() -> None:
         violation = explore(program, schedules=50).violation
         assert violation is not None
         assert "state" not in dict(violation.evidence)
+
+
+def takes_no_time(sim: Any) -> None:
+    """As long as decisions take none, and nobody has marked the module."""
+    with sim.storm() as storm:
+        storm.spawn(len, "", copies=2)
+    assert not SEEN, "marked"
+    assert sim.now() == 0, "late"
+
+
+def test_a_pin_of_another_mode_that_holds_says_nothing_of_what_outlives_a_run() -> None:
+    """Its choices are another run there."""
+    SEEN[:] = [1]
+    pin = explore(takes_no_time).failures[0].token
+    SEEN.clear()
+
+    found = explore(takes_no_time, pins=[pin], timeouts="cost")
+
+    assert found.stale_pins == (pin,)
+    assert found.violation is not None
+    assert ("because", PLAIN) in found.violation.evidence
+    assert "state" not in dict(found.violation.evidence)

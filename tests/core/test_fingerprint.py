@@ -6,6 +6,7 @@ import functools
 import itertools
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,35 @@ from harness.core.fingerprint import fingerprint_of
 NUMBERS = itertools.count()
 
 PROGRAM = """
+import contextlib
 import functools
 import json
 import helpers
+import pack.deep
 from helpers import FEE as fee
+from pack import RATE, SIZE
+from pack.deep import *
 
 LIMIT = 3
 OTHER = 3
+MOST = LIMIT + OTHERS
+CLIENT = None
+HANDLERS = {"draw": handle}
 
 
-class Account:
+class Counted(type):
+    def __call__(cls, *arguments):
+        return super().__call__(*arguments, *())
+
+
+class Account(metaclass=Counted):
+    'Money.'
+
     least: int = 0
+    size = SIZE
+    owners = None
 
-    def __init__(self, balance=1):
+    def __init__(self, balance=START):
         self.balance = balance
 
     def draw(self, *, often=1):
@@ -43,9 +60,43 @@ class Account:
     def owner(self):
         return "Ada"
 
+    @functools.cache
+    def history(self):
+        return "long"
+
+    @functools.singledispatchmethod
+    def close(self, other):
+        return "closed"
+
+    @close.register
+    def _(self, other: int):
+        return "closed by number"
+
 
 def step(amount):
-    return amount + LIMIT + fee + helpers.TAX
+    'Say how much.'
+    with held():
+        return amount + MOST + fee + helpers.TAX + RATE + TOLL + kept(1) + pack.deep.go()
+
+
+@contextlib.contextmanager
+def held():
+    yield "held"
+
+
+@functools.cache
+def remembered():
+    return "remembered"
+
+
+@functools.singledispatch
+def kept(thing):
+    return "kept"
+
+
+@kept.register
+def _(thing: int):
+    return remembered() + "number"
 
 
 def unused():
@@ -55,10 +106,22 @@ def unused():
 SHARED = Account()
 
 
+class Client:
+    def send(self, thing):
+        return thing
+
+
+def install():
+    global CLIENT
+    CLIENT = Client()
+    Account.owners = Client
+
+
 def program(sim):
     # A comment.
     helpers.called(sim)
     SHARED.draw()
+    CLIENT.send(HANDLERS["draw"])
     return json.dumps(sorted({"a", "b"}))
 """
 HELPERS = """
@@ -78,12 +141,37 @@ def deeper(sim):
 def beside(sim):
     return sim
 """
+DEEP = """
+TOLL = 2
+START = 4
+OTHERS = 1
+
+
+def go():
+    return PLACE
+
+
+PLACE = "far"
+
+
+def handle(amount):
+    return "handled"
+"""
+PACK = """
+from .deep import OTHERS as RATE
+from .deep import PLACE
+
+SIZE = 6
+"""
+
+
+FILES = {"helpers": HELPERS, "pack.deep": DEEP, "pack": PACK, "accounts": PROGRAM}
 
 
 @pytest.fixture(autouse=True)
-def _helpers() -> Iterator[None]:
+def _forget() -> Iterator[None]:
     yield
-    for name in ("accounts", "helpers"):
+    for name in FILES:
         sys.modules.pop(name, None)
 
 
@@ -93,17 +181,26 @@ def made(folder: Path, name: str, text: str) -> types.ModuleType:
     path.write_text(text)
     module = types.ModuleType(name)
     module.__file__ = str(path)
+    module.__package__ = "pack" if name.startswith("pack") else ""
     sys.modules[name] = module
     exec(compile(text, str(path), "exec"), vars(module))  # noqa: S102 - our own text
     return module
 
 
-def of(folder: Path, program: str = PROGRAM, helpers: str = HELPERS) -> str:
-    """Return the fingerprint of a program whose files are under test."""
-    made(folder, "helpers", helpers)
-    module = made(folder, "accounts", program)
+def all_made(folder: Path, **texts: str) -> Callable[[], str]:
+    """Make the program and all that it uses; return what tells its fingerprint."""
+    for name, text in FILES.items():
+        module = made(folder, name, texts.get(name.replace(".", "_"), text))
+        if name == "pack":
+            # As if it had been imported from a folder.
+            vars(module)["deep"] = sys.modules["pack.deep"]
     chosen = functools.partial(module.program)
-    return fingerprint_of(chosen, is_under_test=lambda file: file.startswith(str(folder)))
+    return lambda: fingerprint_of(chosen, is_under_test=lambda file: file.startswith(str(folder)))
+
+
+def of(folder: Path, **texts: str) -> str:
+    """Return the fingerprint of a program whose files are under test."""
+    return all_made(folder, **texts)()
 
 
 def replaced(text: str, old: str, new: str) -> str:
@@ -120,18 +217,29 @@ def replaced(text: str, old: str, new: str) -> str:
         ("-= step(1)", "+= step(1)"),
         ("self.balance == 0", "self.balance == 1"),
         ('"Ada"', '"Grace"'),
-        ("amount + LIMIT", "amount - LIMIT"),
+        ("amount + MOST", "amount - MOST"),
         ("LIMIT = 3", "LIMIT = 4"),
+        ("LIMIT + OTHERS", "LIMIT - OTHERS"),
         ("least: int = 0", "least: int = 1"),
-        ("balance=1", "balance=2"),
+        ("size = SIZE", "size = SIZE + 1"),
         ("often=1", "often=2"),
         ("SHARED = Account()", "SHARED = Account(2)"),
+        ('"long"', '"short"'),
+        ('"closed"', '"shut"'),
+        ('"closed by number"', '"shut by number"'),
+        ('"held"', '"taken"'),
+        ("(*arguments, *())", "(*arguments)"),
+        ('"kept"', '"stored"'),
+        ('"number"', '"a number"'),
+        ('"remembered"', '"known"'),
+        ("CLIENT = None", "CLIENT = 0"),
+        ('{"draw": handle}', '{"drew": handle}'),
         ('{"a", "b"}', '{"a", "c"}'),
     ],
 )
 def test_what_a_program_names_is_part_of_it(tmp_path: Path, old: str, new: str) -> None:
     """Methods of what it uses, what those call, every constant, and what data begin with."""
-    assert of(tmp_path) != of(tmp_path, program=replaced(PROGRAM, old, new))
+    assert of(tmp_path) != of(tmp_path, accounts=replaced(PROGRAM, old, new))
 
 
 @pytest.mark.parametrize(
@@ -141,11 +249,22 @@ def test_what_a_program_names_is_part_of_it(tmp_path: Path, old: str, new: str) 
         ('"three"', "(3, True)"),
         ("FEE = 5", "FEE = 6"),
         ("TAX, DUTY = 1, 0", "TAX, DUTY = 2, 0"),
+        # Beside a package, behind it, and by a star.
+        ("SIZE = 6", "SIZE = 7"),
+        ("OTHERS = 1", "OTHERS = 2"),
+        ("TOLL = 2", "TOLL = 3"),
+        ("START = 4", "START = 5"),
+        ("return PLACE", "return PLACE + PLACE"),
+        ('"far"', '"near"'),
+        ('"handled"', '"done"'),
     ],
 )
 def test_what_it_names_of_another_module_is_part_of_it(tmp_path: Path, old: str, new: str) -> None:
     """And what that names in turn."""
-    assert of(tmp_path) != of(tmp_path, helpers=replaced(HELPERS, old, new))
+    texts = {"helpers": HELPERS, "pack": PACK, "pack_deep": DEEP}
+    name = next(name for name, text in texts.items() if old in text)
+
+    assert of(tmp_path) != of(tmp_path, **{name: replaced(texts[name], old, new)})
 
 
 @pytest.mark.parametrize(
@@ -155,31 +274,87 @@ def test_what_it_names_of_another_module_is_part_of_it(tmp_path: Path, old: str,
         lambda text: "\n\n\n" + text,
         lambda text: replaced(text, "return 1", "return 2"),
         lambda text: replaced(text, "OTHER = 3", "OTHER = 4"),
+        lambda text: replaced(text, "'Money.'", "'Gold.'"),
+        lambda text: replaced(text, "'Say how much.'", "'Tell how much.'"),
+        lambda text: replaced(text, "return thing\n", "return None\n"),
     ],
 )
 def test_lines_and_what_is_not_named_make_no_difference(
     tmp_path: Path, change: Callable[[str], str]
 ) -> None:
     """A pin that is pasted moves what follows."""
-    assert of(tmp_path) == of(tmp_path, program=change(PROGRAM))
+    assert of(tmp_path) == of(tmp_path, accounts=change(PROGRAM))
     for old, new in (("return sim\n", "return 1\n"), ("LAST = 9", "LAST = 8")):
         assert of(tmp_path) == of(tmp_path, helpers=replaced(HELPERS, old, new))
 
 
-def test_it_does_not_change_with_what_data_have_become(tmp_path: Path) -> None:
-    """Runs leave their traces in modules, and paths differ between machines."""
-    made(tmp_path, "helpers", HELPERS)
-    module = made(tmp_path, "accounts", PROGRAM)
-
-    def fingerprint() -> str:
-        return fingerprint_of(module.program, is_under_test=lambda file: str(tmp_path) in file)
-
+def test_what_runs_leave_in_modules_is_no_part_of_it(tmp_path: Path) -> None:
+    """Neither values nor classes of what is installed, and not the order in which they are met."""
+    fingerprint = all_made(tmp_path)
     before = fingerprint()
-    vars(module).update(LIMIT=9)
+    module = sys.modules["accounts"]
+    module.install()
+    vars(module).update(LIMIT=9, SHARED=None)
+    vars(sys.modules["helpers"]).update(FEE=7, TAX=module.Client)
     module.Account.least = 7
     module.Account.__init__.__defaults__ = (5,)
 
     assert fingerprint() == before
+
+
+def test_two_that_change_places_are_not_the_same(tmp_path: Path) -> None:
+    """What is hashed belongs to a name."""
+    one = made(tmp_path, "accounts", SWAPPED)
+    two = made(tmp_path, "accounts", SWAPPED.replace("1", "3").replace("2", "1").replace("3", "2"))
+
+    assert len({fingerprint_of(each.program, is_under_test=bool) for each in (one, two)}) == 2
+
+
+SWAPPED = """
+def draw(): return 1
+def pay(): return 2
+def program(sim): return draw() - pay()
+"""
+
+
+@pytest.mark.parametrize("names", ["LIMIT", "LIMIT, go", "CACHE, LIMIT"])
+def test_a_file_of_the_same_name_elsewhere_does_not_stand_in(tmp_path: Path, names: str) -> None:
+    """Two folders of scenarios have a `broken.py` each, and the last one has the name."""
+    text = "LIMIT = %d\ndef go(): return LIMIT\nclass Cache:\n    def get(self): return go()\n"
+    text += "CACHE = Cache()\n"
+
+    def imported(folder: str, name: str, text: str) -> types.ModuleType:
+        path = tmp_path / folder / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        module = types.ModuleType(name)
+        module.__file__ = str(path)
+        sys.modules[name] = module
+        exec(compile(text, str(path), "exec"), vars(module))  # noqa: S102 - our own text
+        return module
+
+    imported("one", "helpers", text % 1)
+    storms = imported(
+        "one", "accounts", f"from helpers import {names}\ndef program(sim): return {names}\n"
+    )
+    before = fingerprint_of(storms.program, is_under_test=bool)
+    imported("two", "helpers", text % 2)
+
+    assert fingerprint_of(storms.program, is_under_test=bool) == before
+
+
+def test_a_source_that_python_warns_of_is_read(tmp_path: Path) -> None:
+    """Whatever is made of warnings, and without giving one again."""
+    text = 'LIMIT = "\\d+"\ndef program(sim): return LIMIT\n'
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one = made(tmp_path, "accounts", text)
+        two = made(tmp_path, "accounts", text.replace("d+", "d*"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prints = {fingerprint_of(each.program, is_under_test=bool) for each in (one, two)}
+
+    assert len(prints) == 2
 
 
 def test_a_program_counts_wherever_it_lies(tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ class Shards:
     def pytest_pycollect_makeitem(self, obj: object) -> Generator[None, Any, Any]:
         """Remember with each cell which shards it has."""
         made = yield
-        if self.scenario_of(obj) is None or not isinstance(made, list):
+        # In a class it may be a staticmethod.
+        if self.scenario_of(getattr(obj, "__func__", obj)) is None or not isinstance(made, list):
             return made
         cells = {item.nodeid: item for item in made if not is_shard(item)}
         for cell in cells.values():

@@ -321,6 +321,33 @@ def test_a_cell_is_chosen_as_a_whole_and_a_shard_alone(project: Path) -> None:
     assert re.search(r"take_off\[Never\] FAILED +\[100%\]", by_id.stdout)
 
 
+GROUPED = """
+from harness import Calls, scenario
+
+class TestFlights:
+    @staticmethod
+    @scenario
+    def test_take_off(sim):
+        origin = sim.pool("origin")
+        with sim.storm(Calls(origin, 2)) as storm:
+            storm.spawn(origin.call, "user:1", copies=2)
+"""
+
+
+def test_a_scenario_in_a_class_is_cut_like_any_other(project: Path) -> None:
+    """Each of its items comes once."""
+    (project / "test_grouped.py").write_text(GROUPED)
+
+    done = run_pytest(project, *STRESS, "-v", "test_grouped.py", "-p", "no:xdist")
+
+    assert shown(done) == [
+        "test_take_off[shard1of3] PASSED",
+        "test_take_off[shard2of3] PASSED",
+        "test_take_off[shard3of3] PASSED",
+        "test_take_off PASSED",
+    ]
+
+
 def shown(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return the lines of items, without file and progress."""
     lines = re.findall(r"^\S+::(\S+ [A-Z]+) .*%\]$", done.stdout, re.MULTILINE)

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from inspect import CORO_CREATED, getcoroutinestate
+from inspect import (
+    CORO_CREATED,
+    getcoroutinestate,
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isgeneratorfunction,
+)
 from types import CoroutineType
 from typing import Final
 
@@ -80,21 +86,40 @@ def misuse(name: str, value: object, rule: str, way_out: str) -> HarnessError:
     return HarnessError(f"{name}={plain(repr(value))} {rule} {way_out}")
 
 
-def refuse_coroutine(value: object, who: str) -> None:
-    """Refuse what came of a function that has made a coroutine and left it at that.
+def refuse_lazy(function: object, name: str) -> None:
+    """Refuse a function of which a plain call runs nothing: whatever it was to show would hold.
 
     Args:
-        value: what the function returned.
+        function: what is to be called.
+        name: of the argument.
+
+    Raises:
+        HarnessError: it makes a coroutine or generator.
+    """
+    if iscoroutinefunction(function):
+        rule = "is a coroutine function, of which a thread would run nothing."
+        way_out = "Make the scenario one, too, and storm by 'async with sim.storm(…)'."
+        raise misuse(name, function, rule, way_out)
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        rule = "has a yield, so that nothing of it would run."
+        raise misuse(name, function, rule, "Take the yield out, or go through what it yields.")
+
+
+def refuse_coroutine(value: object, who: str) -> None:
+    """Refuse a coroutine that was returned and that nobody has run by the end.
+
+    Args:
+        value: what a function returned.
         who: what ran it.
 
     Raises:
-        HarnessError: nobody will ever run it, and whatever it was to show would hold.
+        HarnessError: nothing of it has run, and whatever it was to show would hold.
     """
     if isinstance(value, CoroutineType) and getcoroutinestate(value) == CORO_CREATED:
         value.close()
         raise HarnessError(
-            f"{who} returned {plain(repr(value))}, which nobody awaits: nothing of it has run. "
-            "Make the scenario a coroutine function, and storm by 'async with sim.storm(…)'."
+            f"{who} returned {plain(repr(value))}, which nobody has awaited: nothing of it has "
+            "run. Write await before what makes it."
         )
 
 

@@ -28,7 +28,7 @@ from harness.checks import (
 )
 from harness.core.clock import to_ns, to_seconds
 from harness.doubles import AsyncFakePool, AsyncGate, AsyncStore, FakePool, Gate, InFlight, Store
-from harness.errors import HarnessError, Violation, misuse, refuse_coroutine
+from harness.errors import HarnessError, Violation, misuse, refuse_lazy
 from harness.faults import Crash, Pause, Rule, Site, Verdict
 from harness.world import account, onlooker, selector, tasks, threads, waits
 from harness.world.fibers import Stop, World
@@ -419,6 +419,11 @@ class _Nursery:
             and not isinstance(outcome.error, asyncio.CancelledError)
         ]
 
+    def returned(self) -> Iterator[tuple[str, object]]:
+        """Yield what spawned functions have returned, each with the name of who ran it."""
+        for outcome in self._outcomes:
+            yield f"'{outcome.name}'", outcome.value
+
     def who_raised(self, error: BaseException) -> str:
         """Return the name of the spawned actor that `error` ended, empty if it is none of ours."""
         return next((each.name for each in self._outcomes if each.error is error), "")
@@ -488,9 +493,10 @@ class Storm(_Nursery):
             name: what they are called; by default the name of the function.
 
         Raises:
-            HarnessError: called outside the storm, or `copies` is below 1. What the thread comes
-                to is one, too, if `function` is a coroutine function.
+            HarnessError: called outside the storm, `copies` is below 1, or `function` is a
+                coroutine function or has a `yield`: a thread would run nothing of it.
         """
+        refuse_lazy(function, "function")
         for each in self._names(function, copies, name):
             outcome = _Outcome(each)
             self._outcomes.append(outcome)
@@ -507,9 +513,7 @@ class Storm(_Nursery):
 
     def _run(self, outcome: _Outcome, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
-            value = function(*args)
-            refuse_coroutine(value, f"'{outcome.name}'")
-            outcome.value = value
+            outcome.value = function(*args)
         except Stop:
             raise
         except BaseException as exc:  # noqa: BLE001 - handed to whoever asks for it

@@ -21,7 +21,7 @@ from harness.core.clock import to_seconds
 from harness.core.history import History
 from harness.core.kernel import Actor, Limits, Passing
 from harness.core.tape import Redundant, Tape
-from harness.errors import HarnessError, InternalError, Violation, refuse_coroutine
+from harness.errors import HarnessError, InternalError, Violation, refuse_coroutine, refuse_lazy
 from harness.faults import Fired
 from harness.simulation import (
     AsyncSimulation,
@@ -215,6 +215,7 @@ class _Judge:
         self.world = world
         self.function = function
         self.simulation: _Common | None = None
+        self.returned: object = None
         self.left_tasks: list[Survivor] = []
         self.overheard: list[BaseException] = []
         self.spins = Spins(world)
@@ -227,12 +228,13 @@ class _Judge:
             asyncio.run(self._async_body(simulation))
         else:
             self.simulation = Simulation(world)
-            refuse_coroutine(self.function(self.simulation), "the scenario")
+            refuse_lazy(self.function, "scenario")
+            self.returned = self.function(self.simulation)
         self._finish()
 
     async def _async_body(self, simulation: AsyncSimulation) -> None:
         self.world.main_task = asyncio.current_task()
-        await self.function(simulation)
+        self.returned = await self.function(simulation)
         if len(self.world.kernel.live) > 1 or len(waits.pending_tasks(self.world)) > 1:
             await selector.settle(self.world)
         elif not cast("Any", asyncio.get_running_loop())._ready:
@@ -249,6 +251,10 @@ class _Judge:
         for name, exc in self._forgotten():
             raise self.on_unhandled(name, exc)
         assert self.simulation is not None, "the body has run"
+        refuse_coroutine(self.returned, "the scenario")
+        for storm in self.simulation.storms:
+            for who, value in storm.returned():
+                refuse_coroutine(value, who)
         for storm in self.simulation.storms:
             raised = storm.unconsumed()
             if raised:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -45,9 +47,48 @@ def asks_for_results_of_a_coroutine_function(sim: Any) -> None:
     storm.results()
 
 
+def spawns_a_generator_function(sim: Any) -> None:
+    """Of which a call runs nothing."""
+    with sim.storm() as storm:
+        storm.spawn(asks_step_by_step)
+
+
+def asks_step_by_step() -> Iterator[None]:
+    """Never get here."""
+    raise AssertionError
+    yield
+
+
+def has_a_yield(sim: Any) -> Iterator[None]:
+    """As a fixture has."""
+    raise AssertionError(sim)
+    yield
+
+
+async def has_a_yield_and_is_async(sim: Any) -> AsyncIterator[None]:
+    """As a fixture has."""
+    raise AssertionError(sim)
+    yield
+
+
 def returns_a_coroutine(sim: Any) -> Any:
     """As a decorator does that knows nothing of asyncio."""
     return ask(sim)
+
+
+async def forgets_to_await(sim: Any) -> Any:
+    """The await that is missing is easily overlooked."""
+    return ask(sim)
+
+
+async def spawns_what_forgets_to_await(sim: Any) -> None:
+    """In a storm of tasks."""
+
+    async def asker() -> Any:
+        return ask(sim)
+
+    async with sim.storm() as storm:
+        storm.spawn(asker)
 
 
 def promises_a_class(sim: Any) -> None:
@@ -71,18 +112,22 @@ def does_nothing() -> None:
     [
         (
             spawns_a_coroutine_function,
-            (
-                "'ask' returned <coroutine object ask>, which nobody awaits: nothing of it has "
-                "run. Make the scenario a coroutine function, and storm by 'async with "
-                "sim.storm(…)'."
-            ),
+            "function=<function ask> is a coroutine function, of which a thread would run nothing.",
         ),
-        (spawns_what_makes_a_coroutine, "'asker' returned <coroutine object Bank.ask>, which "),
+        (
+            spawns_what_makes_a_coroutine,
+            "'asker' returned <coroutine object Bank.ask>, which nobody has awaited: nothing of it",
+        ),
         (
             asks_for_results_of_a_coroutine_function,
-            "'asker-1' returned <coroutine object Bank.ask>, which nobody awaits: ",
+            "function=functools.partial(<bound method Bank.ask of <tests.test_simulation.Bank obj",
         ),
-        (returns_a_coroutine, "the scenario returned <coroutine object ask>, which nobody awaits"),
+        (spawns_a_generator_function, "function=<function asks_step_by_step> has a yield, so "),
+        (has_a_yield, "scenario=<function has_a_yield> has a yield, so that nothing of it would"),
+        (has_a_yield_and_is_async, "scenario=<function has_a_yield_and_is_async> has a yield, so"),
+        (returns_a_coroutine, "the scenario returned <coroutine object ask>, which nobody has a"),
+        (forgets_to_await, "the scenario returned <coroutine object ask>, which nobody has awai"),
+        (spawns_what_forgets_to_await, "'asker' returned <coroutine object ask>, which nobody "),
         (promises_a_class, "checks=<class 'harness.checks.Elapsed'> must be checks, such as Leak"),
         (
             spawns_a_plain_function,
@@ -101,26 +146,29 @@ def test_a_scenario_that_runs_nothing_does_not_hold(
     assert " at 0x" not in str(told.value)
 
 
-def test_a_coroutine_that_has_begun_may_be_handed_on() -> None:
-    """It is somebody's affair to go on with it."""
+def test_a_coroutine_that_somebody_else_runs_may_be_handed_on() -> None:
+    """Whoever made it returns it before it has run."""
+    seen: list[str] = []
+
+    async def answers() -> None:
+        seen.append("asked")
 
     def program(sim: Any) -> None:
-        begun = ask_twice()
-        begun.send(None)
+        seen.clear()
+        made = [answers()]
         with sim.storm() as storm:
-            storm.spawn(lambda: begun)
-        storm.results()[0].close()
+            storm.spawn(made.pop)
+        asyncio.run(storm.results()[0])
+        assert seen == ["asked"]
 
     assert explore(program, schedules=3).verdict == "holds"
 
 
-class Twice:
-    """Awaited, it stops once."""
+def test_what_is_made_and_left_by_code_of_others_may_be_left() -> None:
+    """A generator that an executor returns is nobody's to go through."""
 
-    def __await__(self) -> Any:
-        yield
+    def program(sim: Any) -> None:
+        with ThreadPoolExecutor(1) as pool, sim.storm() as storm:
+            storm.spawn(pool.map, len, [""])
 
-
-async def ask_twice() -> None:
-    """Stop in the middle."""
-    await Twice()
+    assert explore(program, schedules=3).verdict == "holds"

@@ -177,8 +177,10 @@ class _Survey:
         source = self._source(file, names)
         expressions = source.values.get(name, ())
         self._values(name, expressions, names, file)
-        if name in source.defined or not (expressions or self._has_origin(source, name, names)):
-            # What is only assigned may be something else by now.
+        has_origin = self._has_origin(source, name, names)
+        # What is assigned, or bound by a run alone, may be something else by now.
+        is_imported = name in source.origins or not source.is_read
+        if name in source.defined or (is_imported and not expressions and not has_origin):
             self._todo.append(names[name])
 
     def _has_origin(self, source: Source, name: str, names: dict[str, Any]) -> bool:
@@ -208,7 +210,8 @@ class _Survey:
 def _names_around(cls: type) -> dict[str, Any]:
     """Return the names of the module of a class: by what is in it, as others may share its name."""
     for value in vars(cls).values():
-        if type(value) is FunctionType and value.__module__ == cls.__module__:
+        # Of what a decorator has made, only the name is that of the module.
+        if type(value) is FunctionType and value.__globals__.get("__name__") == cls.__module__:
             return value.__globals__
     return vars(sys.modules[cls.__module__]) if _is_module(cls.__module__) else {}
 

@@ -35,6 +35,7 @@ class Source:
         defined: qualified names of classes and functions.
         origins: by name in the module, where `from … import …` takes it from.
         stars: modules that all is imported from, each with the dots before it.
+        is_read: there is a source.
     """
 
     values: dict[str, list[ast.expr]] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Source:
     defined: set[str] = field(default_factory=set)
     origins: dict[str, Origin] = field(default_factory=dict)
     stars: list[tuple[str, int]] = field(default_factory=list)
+    is_read: bool = False
 
 
 def source_of(file: str, names: dict[str, Any] | None = None) -> Source:
@@ -68,6 +70,8 @@ def names_in(expression: ast.expr) -> Iterator[str]:
 
 
 def _read(text: str) -> Source:
+    if not text:
+        return Source()
     reader = _Reader()
     try:
         with warnings.catch_warnings():
@@ -84,7 +88,7 @@ class _Reader(ast.NodeVisitor):
     """Collects what one file says. One use."""
 
     def __init__(self) -> None:
-        self.source: Final = Source()
+        self.source: Final = Source(is_read=True)
         # What goes before the names where it is; where assignments are kept, None in a function,
         # whose variables are part of its code.
         self._prefix = ""

@@ -46,6 +46,10 @@ class Account(metaclass=Counted):
     size = SIZE
     owners = None
 
+    @contextlib.contextmanager
+    def opened(self):
+        yield "opened"
+
     def __init__(self, balance=START):
         self.balance = balance
 
@@ -112,8 +116,9 @@ class Client:
 
 
 def install():
-    global CLIENT
+    global CLIENT, LATE
     CLIENT = Client()
+    LATE = Client
     Account.owners = Client
 
 
@@ -122,6 +127,7 @@ def program(sim):
     helpers.called(sim)
     SHARED.draw()
     CLIENT.send(HANDLERS["draw"])
+    LATE.send(CLIENT)
     return json.dumps(sorted({"a", "b"}))
 """
 HELPERS = """
@@ -228,6 +234,7 @@ def replaced(text: str, old: str, new: str) -> str:
         ('"closed"', '"shut"'),
         ('"closed by number"', '"shut by number"'),
         ('"held"', '"taken"'),
+        ('"opened"', '"shut"'),
         ("(*arguments, *())", "(*arguments)"),
         ('"kept"', '"stored"'),
         ('"number"', '"a number"'),
